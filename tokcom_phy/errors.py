@@ -1,0 +1,26 @@
+"""The one exception that a user's mistake raises, and how a misspelt name is answered."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line that says what, where and how to mend it.
+
+    The command line prints the message alone and exits with code 2; ``--debug`` shows the traceback.
+    """
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Suggest what ``name`` may have meant.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'a' or 'b'?"``, or the whole list of choices when none is close.
+    """
+    choices = sorted(choices)
+    close = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return "choose one of " + ", ".join(choices)
