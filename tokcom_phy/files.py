@@ -1,0 +1,75 @@
+"""Where built-in files lie, and how a file is written so that a kill never leaves half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tokcom_phy.errors import UserError, nearest
+
+_PACKAGE = Path(__file__).resolve().parent
+_SUFFIX = {"links": ".yaml", "experiments": ".yaml", "plots": ".py"}
+
+
+def builtin_folder(kind: str) -> Path:
+    """The folder of the built-in ``links``, ``experiments`` or ``plots``: inside the wheel, or beside the package in a
+    checkout."""
+    in_wheel = _PACKAGE / "builtin" / kind
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / kind
+
+
+def builtin_names(kind: str) -> list[str]:
+    """Names of all built-in files of one kind, sorted."""
+    return sorted(path.stem for path in builtin_folder(kind).glob(f"*{_SUFFIX[kind]}"))
+
+
+def find(kind: str, name_or_path: str | Path) -> Path:
+    """Find a link, experiment or plot: a built-in one by its name, a user's own by its path.
+
+    Raises
+    ------
+    UserError
+        If there is neither a built-in of that name nor a file at that path; the nearest names are suggested.
+    """
+    suffix = _SUFFIX[kind]
+    candidate = Path(name_or_path)
+    if candidate.suffix == suffix:
+        if candidate.is_file():
+            return candidate
+        raise UserError(f"no {kind[:-1]} file at {candidate}: give the path of an existing {suffix} file or a built-in name")
+    path = builtin_folder(kind) / f"{name_or_path}{suffix}"
+    if path.is_file() and path.parent == builtin_folder(kind):
+        return path
+    raise UserError(f"unknown {kind[:-1]} '{name_or_path}': {nearest(str(name_or_path), builtin_names(kind))}")
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, on failure it is removed.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
