@@ -37,7 +37,9 @@ def find(kind: str, name_or_path: str | Path) -> Path:
     if candidate.suffix == suffix:
         if candidate.is_file():
             return candidate
-        raise UserError(f"no {kind[:-1]} file at {candidate}: give the path of an existing {suffix} file or a built-in name")
+        raise UserError(
+            f"no {kind[:-1]} file at {candidate}: give the path of an existing {suffix} file or a built-in name"
+        )
     path = builtin_folder(kind) / f"{name_or_path}{suffix}"
     if path.is_file() and path.parent == builtin_folder(kind):
         return path
@@ -48,6 +50,8 @@ def find(kind: str, name_or_path: str | Path) -> Path:
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, on failure it is removed.
 
+    The temporary name begins with a dot, so that whoever lists a folder can pass over what a kill left behind.
+
     Raises
     ------
     UserError
@@ -56,7 +60,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
     os.close(handle)
