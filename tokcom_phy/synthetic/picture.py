@@ -1,0 +1,349 @@
+"""The picture of a scene: cartoon instruments on a stage or on a meadow, hopping while they sound.
+
+Each instrument is drawn once, large, on a transparent canvas, then tilted and shrunk into a sprite as tall as the
+frame; a clip only pastes sprites onto a background.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance
+
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, POSITIONS, Player, Scene
+
+FRAME_SIZE = 96
+"""Height and width of a frame [pixels]."""
+
+NUM_FRAMES = 32
+FRAME_RATE = NUM_FRAMES / CLIP_SECONDS
+"""Frames per second [Hz]: 6.25."""
+
+_COLUMN = FRAME_SIZE // len(POSITIONS)
+_SPRITE = (32, 82)
+_MARGIN = 4
+_DETAIL = 6
+_TILTS = (-6, -3, 0, 3, 6)
+_HOP_PIXELS = 9
+_INK = (50, 35, 30)
+
+
+def frames(scene: Scene) -> np.ndarray:
+    """Render what is seen in a scene.
+
+    A player stands still with closed eyes while silent; while sounding it hops, sways, opens its eyes, and a note
+    floats above it. The same scene always looks the same.
+
+    Returns
+    -------
+    uint8 [32, 96, 96, 3]
+        RGB frames at 6.25 frames per second; frame ``i`` shows the moment ``i / 6.25`` s.
+    """
+    rng = np.random.default_rng([scene.seed, 1])
+    shade = ImageEnhance.Brightness(_background(scene.place, int(rng.integers(4))))
+    background = shade.enhance(rng.uniform(0.88, 1.08))
+    actors = [(p, rng.uniform(-1, 1), rng.uniform(0, 1), rng.uniform(1.2, 1.8)) for p in scene.players]
+    video = np.empty((NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    for index in range(NUM_FRAMES):
+        canvas = background.copy()
+        for player, offset, phase, tempo in actors:
+            _paste(canvas, player, index / FRAME_RATE, offset, phase, tempo)
+        video[index] = np.asarray(canvas)
+    return video
+
+
+def _paste(canvas: Image.Image, player: Player, time: float, offset: float, phase: float, tempo: float) -> None:
+    """Put one player where it is at ``time`` [s]; ``offset`` [pixels] and ``phase`` are its own, ``tempo`` in hops/s."""
+    playing = player.start <= time < player.end
+    x = POSITIONS.index(player.position) * _COLUMN + round(offset) - _MARGIN
+    y = FRAME_SIZE - _SPRITE[1] - 1
+    tilt = 0
+    if playing:
+        beat = tempo * (time - player.start) + phase
+        y -= 2 + round((_HOP_PIXELS - 2) * abs(math.sin(math.pi * beat)))
+        tilt = _TILTS[round((len(_TILTS) - 1) * (0.5 + 0.5 * math.sin(math.pi * beat + 1.0)))]
+    sprite = _sprite(player.instrument, tilt, playing)
+    canvas.paste(sprite, (x, y), sprite)
+    if playing:
+        note = _note(player.loud)
+        canvas.paste(note, (x + 26, max(0, round(4 + 3 * math.sin(2 * math.pi * tempo * time)))), note)
+
+
+class _Pen:
+    """Draws outlined shapes in sprite pixels (0…32, 0…82) on a canvas that is `_DETAIL` times as large."""
+
+    def __init__(self) -> None:
+        self.image = Image.new("RGBA", (_SPRITE[0] * _DETAIL, _SPRITE[1] * _DETAIL))
+        self.draw = ImageDraw.Draw(self.image)
+
+    def _scaled(self, points: tuple[float, ...]) -> list[float]:
+        return [_DETAIL * p for p in points]
+
+    def box(self, x0: float, y0: float, x1: float, y1: float, fill: str, radius: float = 1, width: float = 0.7) -> None:
+        self.draw.rounded_rectangle(
+            self._scaled((x0, y0, x1, y1)), radius * _DETAIL, fill, _INK, round(width * _DETAIL)
+        )
+
+    def oval(self, x0: float, y0: float, x1: float, y1: float, fill: str, width: float = 0.7) -> None:
+        self.draw.ellipse(self._scaled((x0, y0, x1, y1)), fill, _INK, round(width * _DETAIL))
+
+    def shape(self, *points: float, fill: str) -> None:
+        scaled = self._scaled(points)
+        self.draw.polygon(scaled, fill)
+        self.draw.line(scaled + scaled[:4], _INK, round(0.8 * _DETAIL), joint="curve")
+
+    def line(self, *points: float, fill: str | tuple[int, int, int] = _INK, width: float = 0.6) -> None:
+        self.draw.line(self._scaled(points), fill, round(width * _DETAIL), joint="curve")
+
+    def tube(self, *points: float, fill: str, width: float) -> None:
+        """A bent pipe with an outline."""
+        self.line(*points, width=width + 1.4)
+        self.line(*points, fill=fill, width=width)
+
+    def face(self, x: float, y: float, awake: bool) -> None:
+        """Two eyes and a mouth around (x, y)."""
+        for eye in (x - 3.2, x + 3.2):
+            if awake:
+                self.oval(eye - 2.2, y - 2.6, eye + 2.2, y + 2.2, "white", 0.5)
+                self.draw.ellipse(self._scaled((eye - 1, y - 1.4, eye + 1, y + 1)), _INK)
+            else:
+                self.draw.arc(self._scaled((eye - 2, y - 2, eye + 2, y + 1.4)), 10, 170, _INK, round(0.8 * _DETAIL))
+        if awake:
+            self.oval(x - 2, y + 3.4, x + 2, y + 7, "#b3202a", 0.5)
+        else:
+            self.line(x - 1.6, y + 4.6, x + 1.6, y + 4.6)
+
+
+def _accordion(pen: _Pen, awake: bool) -> None:
+    for i in range(8):
+        pen.box(3 + (i % 2), 20 + 5.4 * i, 29 - (i % 2), 26 + 5.4 * i, "#d63a3a" if i % 2 else "#8e1f2b")
+    pen.box(1, 6, 31, 22, "#c9252f", 3)
+    pen.box(1, 60, 31, 79, "#c9252f", 3)
+    for i in range(6):
+        pen.box(3 + 4.5 * i, 66, 6.5 + 4.5 * i, 77, "#fff8e8", 0.5, 0.4)
+    pen.face(16, 12, awake)
+
+
+def _acoustic_guitar(pen: _Pen, awake: bool) -> None:
+    pen.box(13.5, 10, 18.5, 44, "#5b3a1e")
+    pen.box(11.5, 1, 20.5, 12, "#7d4c22", 2)
+    pen.oval(5, 34, 27, 57, "#e8a13a")
+    pen.oval(1, 46, 31, 81, "#e8a13a")
+    pen.oval(6, 42, 26, 56, "#e8a13a", 0)
+    pen.oval(11, 41, 21, 51, "#4a2a12")
+    for x in (14.7, 16, 17.3):
+        pen.line(x, 10, x, 75, fill=(250, 240, 220), width=0.35)
+    pen.box(9, 74, 23, 77, "#5b3a1e")
+    pen.face(16, 60, awake)
+
+
+def _cello(pen: _Pen, awake: bool) -> None:
+    pen.line(16, 74, 16, 82, width=1.2)
+    pen.box(14, 4, 18, 40, "#2b1a12")
+    pen.oval(12.5, 0.5, 19.5, 7, "#5a1f12")
+    pen.oval(5, 24, 27, 48, "#7c2f16")
+    pen.oval(2, 46, 30, 77, "#7c2f16")
+    pen.oval(8, 38, 24, 56, "#7c2f16", 0)
+    for x in (7, 25):
+        pen.line(x, 49, x, 60, width=1)
+    for x in (15, 17):
+        pen.line(x, 6, x, 68, fill=(230, 225, 215), width=0.35)
+    pen.line(1, 58, 31, 42, fill=(245, 235, 205), width=1.4)
+    pen.face(16, 64, awake)
+
+
+def _clarinet(pen: _Pen, awake: bool) -> None:
+    pen.box(13.5, 1, 18.5, 12, "#d9c9a8", 2)
+    pen.box(11.5, 10, 20.5, 68, "#23252e", 2)
+    pen.shape(11.5, 66, 20.5, 66, 27, 81, 5, 81, fill="#23252e")
+    for y in (32, 39, 46, 53, 60):
+        pen.oval(13, y, 19, y + 5, "#e9edf2")
+    for y in (30, 64):
+        pen.box(10.5, y, 21.5, y + 2.5, "#cfd6df")
+    pen.box(8.5, 13, 23.5, 29, "#23252e", 5)
+    pen.draw.rounded_rectangle([_DETAIL * v for v in (10, 15, 22, 27)], 4 * _DETAIL, "#4a4f63")
+    pen.face(16, 19, awake)
+
+
+def _drum(pen: _Pen, awake: bool) -> None:
+    pen.line(3, 4, 14, 28, fill=(222, 184, 120), width=1.8)
+    pen.line(29, 4, 18, 28, fill=(222, 184, 120), width=1.8)
+    pen.box(1.5, 32, 30.5, 78, "#2f62c9", 3)
+    for x in (1.5, 11.2, 20.9):
+        pen.line(x, 36, x + 4.8, 74, x + 9.6, 36, fill=(250, 210, 70), width=1)
+    pen.oval(1, 24, 31, 40, "#fdf6e3")
+    pen.box(1, 72, 31, 79, "#f2c230", 2)
+    pen.oval(6, 43, 26, 66, "#2f62c9", 0)
+    pen.face(16, 52, awake)
+
+
+def _flute(pen: _Pen, awake: bool) -> None:
+    pen.box(12, 1, 20, 81, "#d5dde6", 3)
+    pen.line(14, 4, 14, 78, fill=(255, 255, 255), width=1.2)
+    for y in (38, 45, 52, 59, 66, 73):
+        pen.oval(13, y, 19, y + 5, "#8fa3b8")
+    pen.box(11, 31, 21, 34, "#9aa9bb")
+    pen.box(8, 10, 24, 27, "#e6edf4", 6)
+    pen.face(16, 16, awake)
+
+
+def _piano(pen: _Pen, awake: bool) -> None:
+    pen.box(1, 14, 31, 70, "#1d1d22", 2)
+    pen.box(3, 3, 29, 16, "#2c2c34", 2)
+    for i in range(7):
+        pen.box(2 + 4 * i, 46, 6 + 4 * i, 61, "#fffdf6", 0.3, 0.4)
+    for i in (0, 1, 3, 4, 5):
+        pen.box(4.8 + 4 * i, 46, 7.2 + 4 * i, 54, "#111111", 0.2, 0.2)
+    for x in (3, 24):
+        pen.box(x, 69, x + 5, 81, "#1d1d22")
+    pen.box(5, 20, 27, 40, "#45454f", 3)
+    pen.face(16, 28, awake)
+
+
+def _saxophone(pen: _Pen, awake: bool) -> None:
+    pen.tube(3, 12, 7, 5, 14, 6, 14, 62, 16, 70, 21, 71, 25, 66, 25, 44, fill="#f0b429", width=6)
+    pen.shape(20, 46, 30, 46, 31.5, 32, 17.5, 32, fill="#f0b429")
+    pen.oval(17.5, 29, 31.5, 35, "#8a5a08")
+    pen.line(1, 14, 4.5, 9, width=2.4)
+    for y in (42, 49, 56):
+        pen.oval(11.5, y, 16.5, y + 5, "#fff3c4")
+    pen.oval(5.5, 14, 22.5, 32, "#f0b429")
+    pen.face(14, 20, awake)
+
+
+def _trumpet(pen: _Pen, awake: bool) -> None:
+    pen.tube(16, 2, 16, 60, fill="#f7d046", width=4)
+    pen.box(12, 0.8, 20, 4, "#b98a12")
+    pen.tube(7, 26, 7, 52, 16, 58, fill="#f7d046", width=3)
+    pen.tube(7, 26, 16, 20, fill="#f7d046", width=3)
+    for y in (26, 33, 40):
+        pen.box(16, y, 28, y + 5, "#e2b324", 2)
+        pen.box(28, y + 1, 31, y + 4, "#fff3c4")
+    pen.shape(13, 56, 19, 56, 22, 66, 30, 79, 2, 79, 10, 66, fill="#f7d046")
+    pen.oval(1, 75, 31, 82, "#a87a0e")
+    pen.oval(7.5, 4, 24.5, 21, "#f7d046")
+    pen.face(16, 10, awake)
+
+
+def _tuba(pen: _Pen, awake: bool) -> None:
+    pen.shape(1, 4, 31, 4, 24, 22, 21, 40, 11, 40, 8, 22, fill="#c98a2b")
+    pen.oval(1, 0.5, 31, 9, "#6e4511")
+    pen.oval(1, 30, 31, 80, "#c98a2b")
+    pen.oval(7, 38, 25, 72, "#8f5c16")
+    pen.tube(11, 44, 11, 66, fill="#e0a84a", width=3)
+    pen.tube(21, 44, 21, 66, fill="#e0a84a", width=3)
+    pen.oval(7, 46, 25, 64, "#e0a84a")
+    pen.face(16, 53, awake)
+
+
+def _violin(pen: _Pen, awake: bool) -> None:
+    pen.box(14.5, 14, 17.5, 48, "#2b1a12")
+    pen.oval(13, 8, 19, 15, "#a0451a")
+    pen.oval(8, 36, 24, 54, "#d2691e")
+    pen.oval(6, 51, 26, 76, "#d2691e")
+    pen.oval(10, 46, 22, 60, "#d2691e", 0)
+    pen.box(13, 72, 19, 79, "#2b1a12", 2)
+    pen.line(28, 2, 30, 78, fill=(250, 245, 225), width=1.2)
+    pen.line(29, 2, 31, 78, width=0.8)
+    for x in (15.2, 16.8):
+        pen.line(x, 12, x, 72, fill=(240, 235, 225), width=0.35)
+    pen.face(16, 60, awake)
+
+
+def _xylophone(pen: _Pen, awake: bool) -> None:
+    pen.box(5, 10, 9, 81, "#8a5a2b")
+    pen.box(23, 10, 27, 81, "#8a5a2b")
+    colours = ("#e63946", "#f4832a", "#ffd23f", "#5cb85c", "#2aa5c9", "#3f51b5", "#8e44ad")
+    for i, colour in enumerate(colours):
+        margin = 0.6 * (6 - i)
+        pen.box(1 + margin, 26 + 7.4 * i, 31 - margin, 32 + 7.4 * i, colour, 1.5)
+    pen.oval(6, 3, 26, 23, "#c98a4b")
+    pen.face(16, 10, awake)
+
+
+_DRAW: dict[str, Callable[[_Pen, bool], None]] = {
+    "accordion": _accordion,
+    "acoustic_guitar": _acoustic_guitar,
+    "cello": _cello,
+    "clarinet": _clarinet,
+    "drum": _drum,
+    "flute": _flute,
+    "piano": _piano,
+    "saxophone": _saxophone,
+    "trumpet": _trumpet,
+    "tuba": _tuba,
+    "violin": _violin,
+    "xylophone": _xylophone,
+}
+
+
+@cache
+def _sprite(instrument: str, tilt: int, awake: bool) -> Image.Image:
+    """An instrument, tilted by some degrees, RGBA of `_SPRITE` size with a margin to the left and to the right."""
+    pen = _Pen()
+    _DRAW[instrument](pen, awake)
+    width, height = _SPRITE[0] + 2 * _MARGIN, _SPRITE[1]
+    image = Image.new("RGBA", (width * _DETAIL, height * _DETAIL))
+    image.paste(pen.image, (_MARGIN * _DETAIL, 0))
+    image = image.rotate(tilt, Image.Resampling.BICUBIC, center=(image.width / 2, image.height))
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+@cache
+def _note(loud: bool) -> Image.Image:
+    """A quaver, larger for a loud player."""
+    size = 9 if loud else 6
+    image = Image.new("RGBA", (90, 90))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((8, 56, 50, 86), "#20242c", "white", 5)
+    draw.rectangle((40, 8, 50, 72), "#20242c")
+    draw.polygon((40, 8, 50, 8, 84, 36, 78, 52, 50, 30), "#20242c")
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+@cache
+def _background(place: str, variant: int) -> Image.Image:
+    size = FRAME_SIZE * 4
+    image = Image.new("RGB", (size, size))
+    draw = ImageDraw.Draw(image)
+    (_indoor if place == "indoor" else _outdoor)(draw, variant)
+    return image.resize((FRAME_SIZE, FRAME_SIZE), Image.Resampling.LANCZOS)
+
+
+def _gradient(draw: ImageDraw.ImageDraw, y0: int, y1: int, top: tuple[int, ...], bottom: tuple[int, ...]) -> None:
+    for y in range(y0, y1):
+        share = (y - y0) / (y1 - y0)
+        colour = tuple(round(a + share * (b - a)) for a, b in zip(top, bottom, strict=True))
+        draw.line((0, y, 4 * FRAME_SIZE, y), colour)
+
+
+def _indoor(draw: ImageDraw.ImageDraw, variant: int) -> None:
+    """A room: wallpaper, a framed picture, a lamp and floorboards."""
+    wall = ((236, 214, 190), (222, 200, 214), (205, 212, 200), (232, 220, 180))[variant]
+    _gradient(draw, 0, 290, wall, tuple(v - 30 for v in wall))
+    for x in range(0, 384, 48):
+        draw.rectangle((x, 0, x + 14, 290), tuple(v - 14 for v in wall))
+    draw.rectangle((0, 282, 384, 296), (120, 78, 52))
+    _gradient(draw, 296, 384, (176, 116, 72), (140, 86, 50))
+    for x in range(-200, 600, 60):
+        draw.line((x + (192 - x) // 6, 296, x, 384), (120, 72, 42), 3)
+    picture = 96 if variant % 2 else 226
+    draw.rectangle((picture, 34, picture + 72, 92), (250, 240, 220), (120, 80, 40), 7)
+    draw.polygon((picture + 10, 82, picture + 34, 50, picture + 62, 82), (110, 150, 190))
+
+
+def _outdoor(draw: ImageDraw.ImageDraw, variant: int) -> None:
+    """A meadow under a blue sky: sun, clouds, hills and flowers."""
+    _gradient(draw, 0, 250, (96, 178, 240), (205, 235, 252))
+    sun = (70, 300, 180, 250)[variant]
+    draw.ellipse((sun - 30, 20, sun + 30, 80), (255, 226, 90))
+    for x, y in ((40 + 70 * variant, 70), (250 - 50 * variant, 110)):
+        for dx, radius in ((0, 18), (24, 26), (52, 18)):
+            draw.ellipse((x + dx - radius, y - radius, x + dx + radius, y + radius), (255, 255, 255))
+    draw.ellipse((-140, 200, 240, 420), (112, 184, 96))
+    draw.ellipse((150, 216, 540, 440), (96, 170, 84))
+    _gradient(draw, 290, 384, (116, 196, 80), (70, 150, 56))
+    for i in range(18):
+        x, y = (i * 67 + 31 * variant) % 384, 300 + (i * 29) % 76
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), ((255, 240, 120), (255, 150, 170), (255, 255, 255))[i % 3])
