@@ -1,0 +1,210 @@
+"""The command line ``tokcom``: names, options and errors; what a command does stands in the module it calls.
+
+Start-up stays light: PyTorch, transformers and Sionna are imported by the command that needs them.
+"""
+
+import errno
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tokcom_phy.errors import UserError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tokcom",
+    help="Multimodal token communication over realistic multiuser radio links, into a large language model.",
+    epilog="Start with: tokcom run quickstart",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Make, prepare or check a dataset folder.")
+links_app = typer.Typer(help="List the links there are, or show one.", invoke_without_command=True)
+pretrain_app = typer.Typer(help="Train the tiny models that are shipped, from the synthetic corpus.")
+
+Experiment = Annotated[str, typer.Argument(help="A built-in experiment by name, or your own YAML file by path.")]
+Profile = Annotated[str | None, typer.Option(help="Models and data: 'tiny' (shipped) or 'paper'.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one value of the experiment; repeatable.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes that share the work; by default one per core.")]
+Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset folder.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``tokcom``."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    A user's mistake ends in one line on standard error and exit code 2; ``--debug``, anywhere on the line, shows the
+    traceback instead.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    _quieten_libraries()
+    try:
+        code = app(arguments, prog_name="tokcom", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except (UserError, typer.TyperException, OSError) as error:
+        message = _one_line(error)
+        if debug or message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    if code == INTERRUPTED:
+        print("interrupted: the same command continues where this one stopped", file=sys.stderr)
+    return code or 0
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell the user, or None when the error is not the user's to mend."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        where = f" (see {context.command_path} --help)" if context else ""
+        return error.format_message().rstrip(".") + where
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission for {error.filename}; choose a folder you may write to"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {error.filename}; make room, then the same command continues"
+    return None
+
+
+def _quieten_libraries() -> None:
+    """Progress and warnings are the toolkit's own to give; set by environment, so that worker processes keep quiet too."""
+    for name, value in {
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tokcom-phy {metadata.version('tokcom-phy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before any command; `execute` reads --debug, this declares it for the help."""
+
+
+@app.command()
+def run(
+    experiment: Experiment,
+    profile: Profile = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/EXPERIMENT.")] = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the points this run directory already has.")] = False,
+) -> None:
+    """Run an experiment from media files to figures; an interrupted run continues."""
+    from tokcom_phy.experiments.runner import run
+
+    run(experiment, profile=profile, out=out, overrides=overrides or [], workers=workers, fresh=fresh)
+
+
+@app.command()
+def plot(run_dir: Annotated[Path, typer.Argument(help="The directory of a run.")]) -> None:
+    """Draw a run's figures again."""
+    from tokcom_phy.experiments.figures import plot
+
+    for path in plot(run_dir):
+        print(path)
+
+
+@links_app.callback()
+def links(context: typer.Context) -> None:
+    """List the links there are, or show one."""
+    if context.invoked_subcommand is None:
+        from tokcom_phy.radio import describe_links
+
+        Console().print(describe_links())
+
+
+@links_app.command("show")
+def show_link(
+    name: Annotated[str, typer.Argument(help="A built-in link by name, or your own YAML file by path.")],
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png or pdf file.")] = None,
+) -> None:
+    """Show the settings of one link, and draw its channel."""
+
+
+@app.command()
+def budget(experiment: Experiment, profile: Profile = None, overrides: Overrides = None) -> None:
+    """Channel uses, bandwidth, latency and energy, per variant and link."""
+
+
+@data_app.command()
+def synthesize(
+    directory: Folder,
+    captions: Annotated[int, typer.Option(min=1, help="Captioned clips, for stage 1.")] = 3000,
+    train_clips: Annotated[int, typer.Option(min=1, help="Clips that are asked about in training.")] = 1500,
+    test_clips: Annotated[int, typer.Option(min=1, help="Clips that are asked about in the test.")] = 300,
+    train_questions: Annotated[int, typer.Option(min=1)] = 6000,
+    test_questions: Annotated[int, typer.Option(min=1)] = 1000,
+    seed: Seed = 0,
+    workers: Workers = None,
+) -> None:
+    """Write the synthetic corpus: mp4 files and annotations in the formats of VALOR and MUSIC-AVQA."""
+    from tokcom_phy.synthetic.corpus import synthesize
+
+    synthesize(
+        directory,
+        captions=captions,
+        train_clips=train_clips,
+        test_clips=test_clips,
+        train_questions=train_questions,
+        test_questions=test_questions,
+        seed=seed,
+        workers=workers,
+    )
+
+
+@data_app.command()
+def prepare(
+    directory: Folder,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the feature store goes.")],
+    profile: Profile = None,
+    workers: Workers = None,
+) -> None:
+    """Decode and encode every clip once, into a feature store."""
+
+
+@data_app.command()
+def check(directory: Folder) -> None:
+    """Tell all that is missing or odd in a dataset folder."""
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, which engine there is, what is missing and how to get it."""
+    from tokcom_phy.doctor import examine, table
+
+    findings = examine()
+    Console().print(table(findings))
+    if not all(finding.sound for finding in findings):
+        raise typer.Exit(1)
+
+
+app.add_typer(data_app, name="data")
+app.add_typer(links_app, name="links")
+app.add_typer(pretrain_app, name="pretrain")
