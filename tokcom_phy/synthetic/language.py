@@ -1,0 +1,391 @@
+"""What is said of a synthetic clip: its caption, the questions that can be asked of it, and what there is to hear and see
+at each moment.
+
+Captions are English sentences in VALOR's manner. Questions keep MUSIC-AVQA's nine types, its slot notation and its answers'
+spelling. Everything said here is true of the `Scene`, and a question is only asked where it has one answer.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+
+from tokcom_phy.synthetic.scene import INSTRUMENTS, POSITIONS, Player, Scene
+
+NUMBERS = ("zero", "one", "two", "three")
+ORDINALS = ("first", "second", "third")
+
+OVERLAP_SECONDS = 0.25
+"""Two players sound "at the same time" when they share at least this much time [s]."""
+
+_ABSENT_ASKED = 3
+"""How many instruments that are not in the clip are asked after."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about a clip, in MUSIC-AVQA's terms.
+
+    ``type`` is the dataset's pair, such as ``("Audio-Visual", "Temporal")``; ``values`` fill the ``<Slots>`` of ``template``
+    in order.
+    """
+
+    type: tuple[str, str]
+    template: str
+    values: tuple[str, ...]
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """The question as it is asked: the template with its slots filled."""
+        values = iter(self.values)
+        return re.sub(r"<\w+>", lambda _: next(values), self.template)
+
+
+# Captions
+
+
+def caption(scene: Scene) -> str:
+    """Describe a clip in English sentences; ``scene.seed`` chooses among wordings.
+
+    The caption tells the place, who stands where, the order of sounding, who is loud or soft and brief or long, who sound
+    together, who stays silent, and whether somebody speaks.
+    """
+    return " ".join(clauses(scene))
+
+
+def clauses(scene: Scene) -> list[str]:
+    """The caption cut at its joints: each clause holds one fact."""
+    rng = np.random.default_rng(scene.seed)
+    rest = [_silent(scene, rng), _voice(scene, rng), *([s] for s in _together(scene, rng))]
+    sentences = [_setting(scene, rng), _sounding(scene, rng), *(rest[i] for i in rng.permutation(len(rest)))]
+    return [clause for sentence in sentences for clause in sentence]
+
+
+def _setting(scene: Scene, rng: np.random.Generator) -> list[str]:
+    opening = _choose(
+        rng, f"{scene.place.capitalize()}s,", f"In an {scene.place} scene,", f"The place is {scene.place} and"
+    )
+    verb = _choose(rng, "there is", "we see", "one sees")
+    placed = [f"{_article(p.instrument)} {_placed(p)}" for p in scene.players]
+    placed[0] = f"{verb} {placed[0]}"
+    return [opening, *_enumerate(placed)]
+
+
+def _sounding(scene: Scene, rng: np.random.Generator) -> list[str]:
+    sounding = scene.sounding
+    if len(sounding) == 1:
+        return [f"Only {_sounds(scene, sounding[0], rng)}."]
+    openings = ["First", _choose(rng, "then", "next"), "and finally"][: len(sounding)]
+    played = [f"{o} {_sounds(scene, p, rng)}" for o, p in zip(openings, sounding, strict=True)]
+    return [f"{clause}," for clause in played[:-1]] + [f"{played[-1]}."]
+
+
+def _sounds(scene: Scene, player: Player, rng: np.random.Generator) -> str:
+    name = _name(scene, player)
+    verb = _choose(rng, "plays", "sounds")
+    length = _choose(rng, "for a long time", "at length") if player.long else _choose(rng, "briefly", "for a moment")
+    if rng.random() < 0.5:
+        return f"the {'loud' if player.loud else 'soft'} {name} {verb} {length}"
+    return f"the {name} {verb} {'loudly' if player.loud else 'softly'} and {length}"
+
+
+def _silent(scene: Scene, rng: np.random.Generator) -> list[str]:
+    names = [f"the {_name(scene, p)}" for p in scene.players if not p.sounds]
+    if not names:
+        return [_choose(rng, "Nobody stays silent.", "Nobody is silent.")]
+    if len(names) == 1:
+        return [f"{names[0].capitalize()} {_choose(rng, 'stays', 'is')} silent."]
+    return [f"{', '.join(names[:-1]).capitalize()} and", f"{names[-1]} {_choose(rng, 'stay', 'are')} silent."]
+
+
+def _voice(scene: Scene, rng: np.random.Generator) -> list[str]:
+    if scene.voiceover:
+        return [_choose(rng, "A voice-over is heard.", "Somebody speaks over the music.")]
+    return [_choose(rng, "There is no voice-over.", "Nobody speaks.")]
+
+
+def _together(scene: Scene, rng: np.random.Generator) -> list[str]:
+    pairs = [(a, b) for a, b in combinations(scene.sounding, 2) if _shared(a, b) >= OVERLAP_SECONDS]
+    verb = _choose(rng, "sound together", "sound at the same time")
+    return [f"The {_name(scene, a)} and the {_name(scene, b)} {verb}." for a, b in pairs]
+
+
+def _shared(a: Player, b: Player) -> float:
+    """How long two players sound together [s]; negative where they lie apart."""
+    return min(a.end, b.end) - max(a.start, b.start)
+
+
+def _name(scene: Scene, player: Player) -> str:
+    return _spoken(player.instrument) if scene.unique(player) else _placed(player)
+
+
+def _placed(player: Player) -> str:
+    preposition = "in" if player.position == "middle" else "on"
+    return f"{_spoken(player.instrument)} {preposition} the {player.position}"
+
+
+def _spoken(instrument: str) -> str:
+    return instrument.replace("_", " ")
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeio" else "a"
+
+
+def _enumerate(parts: list[str]) -> list[str]:
+    """End clauses as a list in prose: ``["a,", "b", "and c."]``."""
+    if len(parts) == 1:
+        return [f"{parts[0]}."]
+    return [f"{part}," for part in parts[:-2]] + [parts[-2], f"and {parts[-1]}."]
+
+
+def _choose(rng: np.random.Generator, *wordings: str) -> str:
+    return wordings[int(rng.integers(len(wordings)))]
+
+
+# Moments
+
+
+def heard(scene: Scene, moment: float, *, with_length: bool = True) -> list[tuple[str, float]]:
+    """What sounds at one moment, as phrases with their gains: 1 for a loud sound, 0.5 for a soft one or a voice.
+
+    Parameters
+    ----------
+    moment : float
+        Time since the clip's beginning [s].
+    with_length : bool
+        Whether a phrase says if its sound is a brief or a long one.
+
+    Returns
+    -------
+    list of (str, float)
+        Such as ``[("loud long cello", 1.0), ("voice", 0.5)]``; ``[("silence", 1.0)]`` when there is nothing to hear.
+    """
+    phrases = []
+    for player in scene.sounding:
+        if player.start <= moment < player.end:
+            length = ("long " if player.long else "brief ") if with_length else ""
+            loudness, gain = ("loud", 1.0) if player.loud else ("soft", 0.5)
+            phrases.append((f"{loudness} {length}{_spoken(player.instrument)}", gain))
+    if scene.voiceover:
+        phrases.append(("voice", 0.5))
+    return phrases or [("silence", 1.0)]
+
+
+def seen(scene: Scene, moment: float, column: int) -> str:
+    """What is seen at one moment in one of the picture's three columns, such as ``"indoor left cello playing"``."""
+    position = POSITIONS[column]
+    for player in scene.players:
+        if player.position == position:
+            action = "playing" if player.start <= moment < player.end else "still"
+            return f"{scene.place} {position} {_spoken(player.instrument)} {action}"
+    return f"{scene.place} {position} empty"
+
+
+# Questions
+
+
+def questions(scene: Scene) -> list[Question]:
+    """Everything that can be asked of a clip, over MUSIC-AVQA's nine types.
+
+    Counting and naming avoid what two players of one instrument would make ambiguous; comparisons are made only between a
+    loud and a soft, or a long and a brief sound.
+    """
+    return [
+        *_audio_counting(scene),
+        *_audio_comparative(scene),
+        *_visual_counting(scene),
+        *_visual_location(scene),
+        *_audio_visual_existential(scene),
+        *_audio_visual_counting(scene),
+        *_audio_visual_location(scene),
+        *_audio_visual_comparative(scene),
+        *_audio_visual_temporal(scene),
+    ]
+
+
+def _audio_counting(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio", "Counting")
+    sounding = {p.instrument for p in scene.sounding}
+    if len(sounding) == len(scene.sounding):
+        template = "How many musical instruments were heard throughout the video?"
+        yield Question(kind, template, (), NUMBERS[len(sounding)])
+    for instrument in _asked_after(scene):
+        yield Question(kind, "Is there a <Object> sound?", (instrument,), _yes_no(instrument in sounding))
+
+
+def _audio_comparative(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio", "Comparative")
+    for a, b in permutations(_unique(scene, scene.sounding), 2):
+        values = (a.instrument, b.instrument)
+        if a.loud != b.loud:
+            yield Question(kind, "Is the <Object> louder than the <Object>?", values, _yes_no(a.loud))
+        if a.long != b.long:
+            yield Question(kind, "Is the <Object> playing longer than the <Object>?", values, _yes_no(a.long))
+
+
+def _visual_counting(scene: Scene) -> Iterator[Question]:
+    kind = ("Visual", "Counting")
+    visible = [p.instrument for p in scene.players]
+    template = "How many types of musical instruments appeared in the entire video?"
+    yield Question(kind, template, (), NUMBERS[len(set(visible))])
+    for instrument in _asked_after(scene):
+        answer = _yes_no(instrument in visible)
+        yield Question(kind, "Is there a <Object> in the entire video?", (instrument,), answer)
+        answer = NUMBERS[visible.count(instrument)]
+        yield Question(kind, "How many <Object> are in the entire video?", (instrument,), answer)
+
+
+def _visual_location(scene: Scene) -> Iterator[Question]:
+    kind = ("Visual", "Location")
+    players = scene.players
+    yield Question(kind, "Where is the performance?", (), scene.place)
+    if len(players) == 1:
+        yield Question(kind, "What kind of musical instrument is it?", (), players[0].instrument)
+        return
+    template = "What kind of instrument is the <LRer> instrument?"
+    yield Question(kind, template, ("leftest",), players[0].instrument)
+    yield Question(kind, template, ("rightest",), players[-1].instrument)
+    for i, player in enumerate(players):
+        for side, neighbours in (("left", players[:i]), ("right", players[i + 1 :])):
+            if scene.unique(player) and len(neighbours) == 1:
+                values = (side, player.instrument)
+                template = "What is the instrument on the <LR> of <Object>?"
+                yield Question(kind, template, values, neighbours[0].instrument)
+
+
+def _audio_visual_existential(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio-Visual", "Existential")
+    yield Question(kind, "Is there a voiceover?", (), _yes_no(scene.voiceover))
+    for player in _unique(scene, scene.players):
+        template = "Is the <Object> in the video playing?"
+        yield Question(kind, template, (player.instrument,), _yes_no(player.sounds))
+
+
+def _audio_visual_counting(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio-Visual", "Counting")
+    if all(scene.unique(p) for p in scene.players):
+        silent = len(scene.players) - len(scene.sounding)
+        template = "How many instruments in the video did not sound from beginning to end?"
+        yield Question(kind, template, (), NUMBERS[silent])
+    sounding = [p.instrument for p in scene.sounding]
+    for instrument in dict.fromkeys(p.instrument for p in scene.players):
+        answer = NUMBERS[sounding.count(instrument)]
+        yield Question(kind, "How many sounding <Object> in the video?", (instrument,), answer)
+
+
+def _audio_visual_location(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio-Visual", "Location")
+    sounding = scene.sounding
+    if len(sounding) < 2:
+        return
+    for extreme, candidates in (
+        ("loudest", [p for p in sounding if p.loud]),
+        ("lowest", [p for p in sounding if not p.loud]),
+    ):
+        if len(candidates) == 1 and scene.unique(candidates[0]):
+            yield Question(kind, "Where is the <LL> instrument?", (extreme,), candidates[0].position)
+    for which, player in (("first", sounding[0]), ("last", sounding[-1])):
+        if scene.unique(player):
+            for position in (p.position for p in scene.players):
+                template = "Is the <FL> sound coming from the <LR> instrument?"
+                yield Question(kind, template, (which, position), _yes_no(position == player.position))
+    for player in _unique(scene, sounding):
+        shared = [(_shared(player, other), other) for other in sounding if other is not player]
+        together = [other for seconds, other in shared if seconds >= OVERLAP_SECONDS]
+        if len(together) == 1 and all(seconds <= 0 for seconds, other in shared if other is not together[0]):
+            template = "Which is the musical instrument that sounds at the same time as the <Object>?"
+            yield Question(kind, template, (player.instrument,), together[0].instrument)
+
+
+def _audio_visual_comparative(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio-Visual", "Comparative")
+    for a, b in permutations(_unique(scene, scene.sounding), 2):
+        places = (a.position, b.position)
+        if a.loud != b.loud:
+            values = (a.instrument, a.position, b.instrument, b.position)
+            template = "Is the <Object> on the <LR> louder than the <Object> on the <LR>?"
+            yield Question(kind, template, values, _yes_no(a.loud))
+            template = "Is the instrument on the <LR> louder than the instrument on the <LR>?"
+            yield Question(kind, template, places, _yes_no(a.loud))
+        if a.long != b.long:
+            template = "Is the instrument on the <LR> playing longer than the instrument on the <LR>?"
+            yield Question(kind, template, places, _yes_no(a.long))
+
+
+def _audio_visual_temporal(scene: Scene) -> Iterator[Question]:
+    kind = ("Audio-Visual", "Temporal")
+    sounding = scene.sounding
+    if len(sounding) < 2:
+        return
+    for ordinal, player in zip(ORDINALS, sounding, strict=False):
+        yield Question(kind, "What is the <TH> instrument that comes in?", (ordinal,), player.instrument)
+    for which, player in (("first", sounding[0]), ("last", sounding[-1])):
+        if scene.unique(player):
+            yield Question(kind, "Where is the <FL> sounding instrument?", (which,), player.position)
+    template = "Which instrument makes sounds <BA> the <Object>?"
+    for i, player in enumerate(sounding):
+        if scene.unique(player):
+            for side, others in (("before", sounding[:i]), ("after", sounding[i + 1 :])):
+                if len(others) == 1:
+                    yield Question(kind, template, (side, player.instrument), others[0].instrument)
+
+
+def _unique(scene: Scene, players: Sequence[Player]) -> list[Player]:
+    return [p for p in players if scene.unique(p)]
+
+
+def _asked_after(scene: Scene) -> list[str]:
+    """The clip's instruments and a few that are not in it."""
+    visible = list(dict.fromkeys(p.instrument for p in scene.players))
+    absent = [i for i in INSTRUMENTS if i not in visible]
+    rng = np.random.default_rng([scene.seed, 1])
+    return visible + [absent[i] for i in rng.choice(len(absent), _ABSENT_ASKED, replace=False)]
+
+
+def _yes_no(truth: bool) -> str:
+    return "yes" if truth else "no"
+
+
+def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
+    """Choose questions so that templates are about equally frequent, and answers too within each template.
+
+    Templates take turns, and so do the answers of each; within them, the clip is drawn at random. An exhausted answer or
+    template passes its turn, so fewer than ``count`` come back when the clips hold no more.
+
+    Returns
+    -------
+    list of (int, Question)
+        Index of the scene and the question, in random order.
+    """
+    pools: dict[str, dict[str, list[tuple[int, Question]]]] = defaultdict(lambda: defaultdict(list))
+    for index, scene in enumerate(scenes):
+        for question in questions(scene):
+            pools[question.template][question.answer].append((index, question))
+    queues = []
+    for template in sorted(pools):
+        answers = [pools[template][answer] for answer in sorted(pools[template])]
+        for pool in answers:
+            rng.shuffle(pool)  # type: ignore[arg-type]
+        rng.shuffle(answers)  # type: ignore[arg-type]
+        queues.append(_in_turns(answers))
+    chosen = [item for item, _ in zip(_in_turns(queues), range(count), strict=False)]
+    rng.shuffle(chosen)  # type: ignore[arg-type]
+    return chosen
+
+
+def _in_turns(sources: Sequence) -> Iterator:
+    """Take one item of each source by turns, until all are exhausted."""
+    waiting = [iter(source) for source in sources]
+    while waiting:
+        remaining = []
+        for source in waiting:
+            for item in source:
+                yield item
+                remaining.append(source)
+                break
+        waiting = remaining
