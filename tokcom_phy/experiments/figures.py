@@ -1,0 +1,68 @@
+"""Drawing a run's figures with the scripts in ``plots/``."""
+
+import json
+from pathlib import Path
+from runpy import run_path
+
+import pandas as pd
+import yaml
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.results import accuracy_curves, read_points
+from tokcom_phy.files import find, write_atomically
+
+
+class Run:
+    """A run directory as a figure sees it.
+
+    Attributes
+    ----------
+    config : dict
+        ``config.yaml``.
+    results : DataFrame
+        ``results.csv``, see docs/conventions.md for its columns.
+    curves : DataFrame
+        Accuracy per variant, link and SNR over all seeds, see `accuracy_curves`.
+    """
+
+    def __init__(self, run_dir: Path):
+        if not (run_dir / "config.yaml").is_file():
+            raise UserError(f"{run_dir} is no run directory: it has no config.yaml; give the --out of a tokcom run")
+        if not (run_dir / "results.parquet").is_file():
+            raise UserError(f"{run_dir} has no results yet: run tokcom run with --out {run_dir} to its end")
+        self.path = run_dir
+        self.config = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
+        self.results = pd.read_parquet(run_dir / "results.parquet")
+        self.curves = accuracy_curves(read_points(run_dir))
+
+    def losses(self, checkpoint: str, seed: int) -> list[float]:
+        """Training loss of every step of a variant, or of ``stage1-ALIGNMENT``."""
+        return json.loads((self.path / "checkpoints" / checkpoint / f"seed-{seed}" / "losses.json").read_text())
+
+
+def draw_figures(run_dir: Path) -> list[Path]:
+    """Draw every figure that the run's experiment names, as PNG and PDF in ``figures/``; returns the PNG files.
+
+    A figure is a Python file with a function ``draw(run: Run) -> matplotlib Figure``.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no run, or no results yet.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    run = Run(run_dir)
+    drawn = []
+    for name in run.config["figures"]:
+        figure = run_path(str(find("plots", name)))["draw"](run)
+        for suffix in (".pdf", ".png"):
+            target = run_dir / "figures" / f"{Path(name).stem}{suffix}"
+            with write_atomically(target) as path:
+                figure.savefig(path, dpi=200, metadata={"CreationDate": None} if suffix == ".pdf" else None)
+        pyplot.close(figure)
+        drawn.append(target)
+    return drawn

@@ -1,0 +1,177 @@
+"""What a worker does for one job: align, fine-tune or evaluate, and write down what came out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from transformers import set_seed
+
+from tokcom_phy.data.formats import Question, load_captions, load_questions
+from tokcom_phy.data.store import FeatureStore
+from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.plan import Job, alignment_folder, checkpoint_folder
+from tokcom_phy.experiments.results import Point, point_name, write_point
+from tokcom_phy.experiments.schema import MAJORITY, Experiment
+from tokcom_phy.foundation import Foundation
+from tokcom_phy.radio import Link, load_link
+from tokcom_phy.system import SystemConfig, TokenCommSystem
+from tokcom_phy.training.align import align
+from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
+from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.trainer import TrainingRadio
+
+EVALUATION_SEED = 2**20
+"""Realisations that evaluate are seeded apart from those that train."""
+
+
+@cache
+def _store(path: Path) -> FeatureStore:
+    return FeatureStore.open(path)
+
+
+@cache
+def _link(name: str) -> Link:
+    return load_link(name)
+
+
+@cache
+def _questions(root: Path, split: str, store: Path) -> list[Question]:
+    """The split's questions whose clip has features."""
+    have = set(_store(store).video_ids)
+    questions = [q for q in load_questions(root, split) if q.video_id in have]
+    if not questions:
+        raise UserError(f"no question of the {split} split in {root} has a prepared clip: run tokcom data check {root}")
+    return questions
+
+
+class Worker:
+    """Does the jobs of one run.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    run_dir : Path
+    root : Path
+        The dataset's folder.
+    store : Path
+        The feature store made from it.
+    """
+
+    def __init__(self, experiment: Experiment, run_dir: Path, root: Path, store: Path):
+        self.experiment = experiment
+        self.run_dir = run_dir
+        self.root = root
+        self.store = store
+
+    def do(self, job: Job, progress: Callable[[int], None]) -> None:
+        """Do one job; ``progress`` is told how many of its units are done."""
+        if job.stage == "align":
+            self.align(job, progress)
+        elif job.stage == "finetune":
+            self.finetune(job, progress)
+        else:
+            self.evaluate(job, progress)
+
+    def align(self, job: Job, progress: Callable[[int], None]) -> None:
+        settings = self.experiment.stage1
+        system = self.build(self.experiment.lengths, "on-air", job.seed)
+        have = set(_store(self.store).video_ids)
+        captions = [c for c in load_captions(self.root, "train") if c.video_id in have]
+        losses = align(
+            system,
+            captions,
+            self.batcher(system, self.experiment.lengths),
+            TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
+            settings,
+            job.subject,
+            job.seed,
+            lambda done, _: progress(done),
+        )
+        self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed))
+
+    def finetune(self, job: Job, progress: Callable[[int], None]) -> None:
+        settings = self.experiment.stage2
+        variant = self.experiment.variants[job.subject]
+        lengths = self.experiment.modalities(job.subject)
+        system = self.build(self.experiment.lengths, variant.question, job.seed)
+        if variant.alignment != "none":
+            folder = alignment_folder(self.run_dir, variant.alignment, job.seed)
+            system.load_transceivers(folder / "transceivers.safetensors")
+        system.foundation.add_lora()
+        losses = finetune(
+            system,
+            _questions(self.root, "train", self.store),
+            self.batcher(system, lengths),
+            TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
+            settings,
+            job.seed,
+            lambda done, _: progress(done),
+        )
+        self.keep(system, losses, checkpoint_folder(self.run_dir, job.subject, job.seed))
+
+    def evaluate(self, job: Job, progress: Callable[[int], None]) -> None:
+        questions = _questions(self.root, "test", self.store)
+        if job.subject == MAJORITY:
+            right = majority_per_template(_questions(self.root, "train", self.store), questions)
+            silent: Evaluation | None = Evaluation(right, right, [], {}, {})
+        else:
+            lengths = self.experiment.modalities(job.subject)
+            folder = checkpoint_folder(self.run_dir, job.subject, job.seed)
+            system = TokenCommSystem.from_pretrained(str(folder))
+            batcher = self.batcher(system, lengths)
+            silent = None
+        for done, snr_db in enumerate(job.snr_db, start=1):
+            name = point_name(job.subject, job.link, snr_db, job.seed)
+            if not (self.run_dir / "points" / f"{name}.json").is_file():
+                found = silent or evaluate(
+                    system,
+                    questions,
+                    batcher,
+                    _link(job.link),
+                    snr_db,
+                    EVALUATION_SEED + job.seed,
+                    self.experiment.evaluation_batch,
+                )
+                if not found.token_nmse_db:
+                    silent = found
+                write_point(self.run_dir, _point(job, snr_db, found))
+            progress(done)
+
+    def build(self, lengths: dict[str, int], question: str, seed: int) -> TokenCommSystem:
+        """A new system with the initial weights of ``seed``."""
+        set_seed(seed)
+        foundation = Foundation.load(self.experiment.foundation)
+        widths = {modality: _store(self.store).width(modality) for modality in lengths}
+        config = SystemConfig(widths, foundation.width, self.experiment.receiver_width, question)
+        return TokenCommSystem(config, foundation)
+
+    def batcher(self, system: TokenCommSystem, lengths: dict[str, int]) -> Batcher:
+        return Batcher(_store(self.store), lengths, system.foundation)
+
+    def keep(self, system: TokenCommSystem, losses: list[float], folder: Path) -> None:
+        """Save a trained system and its losses; the folder appears in one step."""
+        unfinished = folder.with_name(f".{folder.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            system.save_pretrained(unfinished)
+            (unfinished / "losses.json").write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
+            unfinished.rename(folder)
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _point(job: Job, snr_db: float, found: Evaluation) -> Point:
+    return Point(
+        variant=job.subject,
+        link=job.link,
+        snr_db=snr_db,
+        seed=job.seed,
+        correct="".join(str(int(c)) for c in found.correct),
+        first_token_correct="".join(str(int(c)) for c in found.first_token_correct),
+        answers=found.answers,
+        token_nmse_db=found.token_nmse_db,
+        effective_snr_db=found.effective_snr_db,
+    )

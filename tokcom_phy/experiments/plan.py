@@ -1,0 +1,93 @@
+"""From an experiment to the jobs that it takes: alignments, then fine-tunings, then evaluations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tokcom_phy.experiments.results import point_name
+from tokcom_phy.experiments.schema import MAJORITY, Experiment
+
+Stage = Literal["align", "finetune", "evaluate"]
+STAGES: tuple[Stage, ...] = ("align", "finetune", "evaluate")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work for one process.
+
+    Attributes
+    ----------
+    stage : what it does
+    subject : the alignment that stage 1 trains, else the variant
+    seed : int
+    link : link that an evaluation runs over, else empty
+    snr_db : SNRs [dB] that an evaluation visits, else empty
+    needs : names of jobs that must have finished
+    """
+
+    stage: Stage
+    subject: str
+    seed: int
+    link: str = ""
+    snr_db: tuple[float, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " ".join(part for part in (self.stage, self.subject, self.link, f"seed {self.seed}") if part)
+
+    def units(self, experiment: Experiment) -> int:
+        """How much progress it reports: optimiser steps, or points."""
+        if self.stage == "align":
+            return experiment.stage1.steps
+        return experiment.stage2.steps if self.stage == "finetune" else len(self.snr_db)
+
+    def finished(self, run_dir: Path) -> bool:
+        """Whether all that it leaves behind is there."""
+        if self.stage == "align":
+            return alignment_folder(run_dir, self.subject, self.seed).is_dir()
+        if self.stage == "finetune":
+            return checkpoint_folder(run_dir, self.subject, self.seed).is_dir()
+        return all(
+            (run_dir / "points" / f"{point_name(self.subject, self.link, snr, self.seed)}.json").is_file()
+            for snr in self.snr_db
+        )
+
+
+def alignment_folder(run_dir: Path, alignment: str, seed: int) -> Path:
+    """Where stage 1 leaves its transceivers."""
+    return run_dir / "checkpoints" / f"stage1-{alignment}" / f"seed-{seed}"
+
+
+def checkpoint_folder(run_dir: Path, variant: str, seed: int) -> Path:
+    """Where stage 2 leaves a variant's system."""
+    return run_dir / "checkpoints" / variant / f"seed-{seed}"
+
+
+def plan(experiment: Experiment) -> list[Job]:
+    """All jobs of an experiment, each after those that it needs."""
+    jobs: dict[str, Job] = {}
+
+    def add(job: Job) -> str:
+        jobs[job.name] = job
+        return job.name
+
+    for seed in experiment.seeds:
+        for name, variant in experiment.variants.items():
+            needs = () if variant.alignment == "none" else (add(Job("align", variant.alignment, seed)),)
+            trained = add(Job("finetune", name, seed, needs=needs))
+            for link, snr_db in _visits(experiment, name).items():
+                add(Job("evaluate", name, seed, link, snr_db, needs=(trained,)))
+        for link, snr_db in _visits(experiment, MAJORITY).items():
+            add(Job("evaluate", MAJORITY, seed, link, snr_db))
+    return sorted(jobs.values(), key=lambda job: STAGES.index(job.stage))
+
+
+def _visits(experiment: Experiment, variant: str) -> dict[str, tuple[float, ...]]:
+    """link → SNRs [dB] at which a variant is evaluated; the majority control goes wherever anybody does."""
+    visits: dict[str, set[float]] = {}
+    for series in experiment.evaluate:
+        if variant in series.variants or variant == MAJORITY:
+            for link in series.links:
+                visits.setdefault(link, set()).update(series.snr_db)
+    return {link: tuple(sorted(snr_db)) for link, snr_db in visits.items()}

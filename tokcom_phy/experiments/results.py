@@ -1,0 +1,143 @@
+"""A run's points on disk, and the tables made from them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.intervals import over_questions_and_seeds, wilson
+from tokcom_phy.files import write_atomically
+
+COLUMNS = [
+    "experiment",
+    "variant",
+    "link",
+    "snr_db",
+    "seed",
+    "metric",
+    "question_type",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+]
+"""Columns of ``results.csv``."""
+
+ALL = "all"
+"""``question_type`` of figures over all questions."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one variant reached over one link at one SNR [dB] with one seed.
+
+    ``correct`` and ``first_token_correct`` hold one character a question, 1 or 0, in the order of ``questions.json``.
+    """
+
+    variant: str
+    link: str
+    snr_db: float
+    seed: int
+    correct: str
+    first_token_correct: str
+    answers: list[str]
+    token_nmse_db: dict[str, float]
+    effective_snr_db: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return point_name(self.variant, self.link, self.snr_db, self.seed)
+
+
+def point_name(variant: str, link: str, snr_db: float, seed: int) -> str:
+    """File name, without its ending, of a point."""
+    return f"{variant}__{Path(link).stem}__{snr_db:+g}dB__seed{seed}"
+
+
+def write_point(run_dir: Path, point: Point) -> None:
+    """Write one point's file in one step."""
+    with write_atomically(run_dir / "points" / f"{point.name}.json") as path:
+        path.write_text(json.dumps(asdict(point)) + "\n", encoding="utf-8")
+
+
+def read_points(run_dir: Path) -> list[Point]:
+    """All finished points of a run, sorted by name.
+
+    Raises
+    ------
+    UserError
+        If a point's file is damaged.
+    """
+    points = []
+    for path in sorted((run_dir / "points").glob("[!.]*.json")):
+        try:
+            points.append(Point(**json.loads(path.read_text(encoding="utf-8"))))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete it and run the same command again") from error
+    return points
+
+
+def as_bools(marks: str) -> np.ndarray:
+    """'0110' → bool [4]."""
+    return np.frombuffer(marks.encode(), dtype=np.uint8) == ord("1")
+
+
+def tabulate(experiment: str, points: list[Point], question_types: list[str]) -> pd.DataFrame:
+    """The rows of ``results.csv``: one a point, metric and question type.
+
+    Parameters
+    ----------
+    experiment : str
+    points : list of Point
+    question_types : list of str
+        Type of each question, in the order of the points' marks.
+
+    Returns
+    -------
+    DataFrame with `COLUMNS`; intervals are Wilson's over the questions, absent (NaN) where a metric is no proportion
+    """
+    types = np.array(question_types)
+    rows = [row for point in points for row in _rows(experiment, point, types)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
+    key = (experiment, point.variant, point.link, point.snr_db, point.seed)
+    correct = as_bools(point.correct)
+    for kind in (ALL, *sorted(set(types))):
+        marks = correct if kind == ALL else correct[types == kind]
+        yield (*key, "accuracy", kind, marks.mean(), *wilson(int(marks.sum()), len(marks)), len(marks))
+    first = as_bools(point.first_token_correct)
+    yield (*key, "first_token_accuracy", ALL, first.mean(), *wilson(int(first.sum()), len(first)), len(first))
+    for metric, values in (("token_nmse_db", point.token_nmse_db), ("effective_snr_db", point.effective_snr_db)):
+        for modality, value in values.items():
+            yield (*key, f"{metric}_{modality}", ALL, value, np.nan, np.nan, len(correct))
+
+
+def accuracy_curves(points: list[Point]) -> pd.DataFrame:
+    """Accuracy of each variant, link and SNR over all seeds, with its interval over questions and seeds.
+
+    Returns
+    -------
+    DataFrame with columns variant, link, snr_db, value, ci_low, ci_high, seeds, n
+    """
+    groups: dict[tuple[str, str, float], list[np.ndarray]] = {}
+    for point in points:
+        groups.setdefault((point.variant, point.link, point.snr_db), []).append(as_bools(point.correct))
+    rows = [
+        (*key, *over_questions_and_seeds(np.stack(marks)), len(marks), len(marks[0])) for key, marks in groups.items()
+    ]
+    columns = ["variant", "link", "snr_db", "value", "ci_low", "ci_high", "seeds", "n"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["link", "variant", "snr_db"], ignore_index=True)
+
+
+def write_tables(run_dir: Path, table: pd.DataFrame) -> None:
+    """Write ``results.csv`` and ``results.parquet``."""
+    with write_atomically(run_dir / "results.csv") as path:
+        table.to_csv(path, index=False)
+    with write_atomically(run_dir / "results.parquet") as path:
+        table.to_parquet(path, index=False)

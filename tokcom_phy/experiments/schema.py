@@ -1,0 +1,223 @@
+"""What an experiment is: the settings of its YAML file, checked before anything is computed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+
+from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.files import find
+from tokcom_phy.profiles import PROFILES
+from tokcom_phy.system import Question
+from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+MAJORITY = "majority"
+"""Name of the control that answers each question template with its most frequent answer."""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticCorpus(Strict):
+    """Size and seed of the synthetic corpus; `tokcom_phy.synthetic.corpus.synthesize` makes it."""
+
+    captions: PositiveInt
+    train_clips: PositiveInt
+    test_clips: PositiveInt
+    train_questions: PositiveInt
+    test_questions: PositiveInt
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Short name of this corpus, for its folder."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+class Data(Strict):
+    """Where the clips and annotations come from.
+
+    Attributes
+    ----------
+    root : folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made
+    synthetic : the synthetic corpus, used when there is no root
+    """
+
+    root: Path | None = None
+    synthetic: SyntheticCorpus | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if self.root is None and self.synthetic is None:
+            raise ValueError("no dataset: name the folder with VALOR/ and MUSIC-AVQA/ by --set data.root=DIR")
+        return self
+
+
+class Variant(Strict):
+    """One system under test.
+
+    Attributes
+    ----------
+    alignment : what stage 1 trains
+    modalities : which non-text modalities reach the model; all of the experiment's by default, none for a blind system
+    question : whether the question is sent reliably or over the air
+    """
+
+    alignment: Alignment = "contrastive"
+    modalities: tuple[str, ...] | None = None
+    question: Question = "reliable"
+
+
+class Series(Strict):
+    """Variants to be evaluated over links and SNRs [dB]."""
+
+    variants: Annotated[tuple[str, ...], Field(min_length=1)]
+    links: Annotated[tuple[str, ...], Field(min_length=1)]
+    snr_db: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+
+
+class Experiment(Strict):
+    """An experiment, resolved: its YAML file over its profile's defaults.
+
+    Attributes
+    ----------
+    name, title : what it is called, and the line that its figures carry
+    profile : 'tiny' or 'paper'
+    seeds : each trains and evaluates everything anew
+    foundation, encoders : hub names, folders, or models that the package ships
+    lengths : modality → s_m, tokens that are sent
+    receiver_width : hidden width of the receivers (8)
+    threads : CPU threads of a worker; results are bit-identical for equal threads
+    evaluation_batch : questions answered at once
+    """
+
+    name: str
+    title: str
+    profile: str
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    foundation: str
+    encoders: dict[str, str]
+    lengths: dict[str, PositiveInt]
+    receiver_width: PositiveInt
+    threads: PositiveInt | None = None
+    evaluation_batch: PositiveInt = 100
+    data: Data
+    stage1: AlignmentSettings
+    stage2: FinetuningSettings
+    variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    evaluate: Annotated[tuple[Series, ...], Field(min_length=1)]
+    figures: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Experiment":
+        if set(self.lengths) != set(self.encoders):
+            raise ValueError(
+                f"lengths name {sorted(self.lengths)}, encoders name {sorted(self.encoders)}: name the same"
+            )
+        if MAJORITY in self.variants:
+            raise ValueError(f"variant name '{MAJORITY}' is the majority control's: choose another")
+        for name, variant in self.variants.items():
+            for modality in variant.modalities or ():
+                if modality not in self.encoders:
+                    raise ValueError(
+                        f"variants.{name}: unknown modality '{modality}': {nearest(modality, self.encoders)}"
+                    )
+        for series in self.evaluate:
+            for name in series.variants:
+                if name not in self.variants:
+                    raise ValueError(f"evaluate: unknown variant '{name}': {nearest(name, self.variants)}")
+            for link in series.links:
+                find("links", link)
+        for stage in (self.stage1, self.stage2):
+            find("links", stage.link)
+        for figure in self.figures:
+            find("plots", figure)
+        return self
+
+    def modalities(self, variant: str) -> dict[str, int]:
+        """modality → token length of what a variant sees and hears, in declared order."""
+        chosen = self.variants[variant].modalities
+        return {m: length for m, length in self.lengths.items() if chosen is None or m in chosen}
+
+
+def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
+    """Read an experiment, lay it over its profile, apply ``a.b=c`` overrides and check the whole.
+
+    Raises
+    ------
+    UserError
+        For an unknown experiment, profile, key, link or variant (the nearest names are suggested) and every value that
+        does not fit.
+    """
+    path = find("experiments", name_or_path)
+    settings = _read(path)
+    profile = profile or settings.get("profile") or "tiny"
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
+    settings["profile"] = profile
+    try:
+        merged = OmegaConf.merge(PROFILES[profile], settings)
+        for override in overrides or []:
+            if "=" not in override:
+                raise UserError(f"--set {override}: write KEY=VALUE, for example --set stage2.steps=100")
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        resolved = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
+    return check(Experiment, resolved, path.name)
+
+
+def check(model: type[Settings], values: Any, where: str) -> Settings:
+    """Validate settings; the first fault becomes one line that names the key, the fault and the nearest key.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            raise UserError(f"{where}: unknown key '{key}': {_nearest_key(model, fault['loc'])}") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {fault['input']!r})"
+        raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
+
+
+def as_yaml(experiment: Experiment) -> str:
+    """The resolved settings as YAML, what a run directory keeps as ``config.yaml``."""
+    return yaml.safe_dump(json.loads(experiment.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
+    if base := settings.pop("extends", None):
+        parent = _read(find("experiments", base))
+        settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
+    return settings
+
+
+def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    fields: Any = model
+    for part in location[:-1]:
+        annotation = fields.model_fields[part].annotation if part in getattr(fields, "model_fields", {}) else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if inner:
+            fields = inner[0]
+    return nearest(str(location[-1]), fields.model_fields)

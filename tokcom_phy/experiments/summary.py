@@ -1,0 +1,37 @@
+"""What a run prints when it ends: the accuracies, and where the time went."""
+
+from rich.table import Table
+
+from tokcom_phy.experiments.results import Point, accuracy_curves
+
+
+def results_table(points: list[Point]) -> Table:
+    """Accuracy of every variant and link, a column an SNR; the last column holds the widest interval's half width."""
+    curves = accuracy_curves(points)
+    snrs = sorted(curves["snr_db"].unique())
+    table = Table(title="Answer accuracy [%] against SNR [dB]", title_justify="left", padding=(0, 1, 0, 0), box=None)
+    table.add_column("variant", no_wrap=True)
+    for snr in snrs:
+        table.add_column(f"{snr:g}", justify="right")
+    table.add_column("±", justify="right")
+    for link, on_link in curves.groupby("link"):
+        table.add_row(f"[bold]{link}[/]")
+        for variant, curve in on_link.groupby("variant"):
+            values = curve.set_index("snr_db")["value"]
+            half = ((curve["ci_high"] - curve["ci_low"]) / 2).max()
+            cells = [f"{100 * values[snr]:.1f}" if snr in values else "" for snr in snrs]
+            table.add_row(f" {variant}", *cells, f"{100 * half:.1f}")
+    return table
+
+
+def time_table(seconds: dict[str, float]) -> Table:
+    """Where the time of a run went, by step."""
+    total = sum(seconds.values())
+    table = Table(title="Where the time went", title_justify="left", box=None)
+    table.add_column("step")
+    table.add_column("s", justify="right")
+    table.add_column("%", justify="right")
+    for step, spent in seconds.items():
+        table.add_row(step, f"{spent:.1f}", f"{100 * spent / total:.0f}")
+    table.add_row("[bold]together[/]", f"{total:.1f}", "100")
+    return table

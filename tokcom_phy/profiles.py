@@ -1,0 +1,37 @@
+"""The two profiles: the paper's models and data, and small ones that run on a laptop through the same code.
+
+A profile is a set of defaults that an experiment's own settings override; `tokcom_phy.experiments.schema` says what each
+key means.
+"""
+
+from typing import Any
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "foundation": "tiny/foundation",
+        "encoders": {"audio": "tiny/audio", "video": "tiny/video"},
+        "lengths": {"audio": 16, "video": 16},
+        "receiver_width": 256,
+        "threads": 1,
+        "data": {
+            "synthetic": {
+                "captions": 1500,
+                "train_clips": 1500,
+                "test_clips": 200,
+                "train_questions": 6000,
+                "test_questions": 400,
+                "seed": 0,
+            }
+        },
+        "stage1": {"steps": 400, "batch": 128, "learning_rate": 1e-3},
+        "stage2": {"steps": 300, "batch": 16, "learning_rate": 1e-3},
+    },
+    "paper": {
+        "foundation": "Qwen/Qwen2.5-1.5B",
+        "encoders": {"audio": "MIT/ast-finetuned-audioset-10-10-0.4593", "video": "google/vivit-b-16x2"},
+        "lengths": {"audio": 64, "video": 64},
+        "receiver_width": 1024,
+        "stage1": {"steps": 500, "batch": 32, "learning_rate": 1e-4},
+        "stage2": {"steps": 2000, "batch": 8, "learning_rate": 1e-4, "final_learning_rate": 1e-4},
+    },
+}

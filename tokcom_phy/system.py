@@ -1,0 +1,250 @@
+"""The system that joins all parts: transmitters → link → receivers → foundation model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub import ModelHubMixin
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.foundation import Foundation
+from tokcom_phy.radio import Link
+from tokcom_phy.receiver import Receiver
+from tokcom_phy.transmitter import Transmitter
+
+TEXT = "text"
+Question = Literal["reliable", "on-air"]
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """What a system is made of, apart from its weights.
+
+    Attributes
+    ----------
+    encoder_widths : modality → d_m
+        Non-text modalities in the order in which they are concatenated, equation (12).
+    token_width : int
+        d_T.
+    receiver_width : int
+        Hidden width of the receivers G_m.
+    question : 'reliable' or 'on-air'
+        Whether the question reaches the model as it is, or goes over the link and through G_T.
+    """
+
+    encoder_widths: dict[str, int]
+    token_width: int
+    receiver_width: int = 1024
+    question: Question = "reliable"
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """Tokens of each modality before and after the link, [b, s_m, d_T], with their masks, bool [b, s_m]."""
+
+    sent: dict[str, Tensor]
+    received: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    effective_snr_db: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Radio:
+    """One use of a link: which link, at what SNR [dB], and which of its realisations.
+
+    ``indices`` name the realisation of each example under ``seed``; the same pair gives the same radio again.
+    """
+
+    link: Link
+    snr_db: float | Tensor
+    seed: int
+    indices: Sequence[int]
+
+
+class TokenCommSystem(nn.Module, ModelHubMixin):
+    """Devices, radio and base station of the paper as one module.
+
+    Parameters
+    ----------
+    config : SystemConfig
+    foundation : Foundation
+
+    Raises
+    ------
+    UserError
+        If the foundation model's width is odd, or is not the width in ``config``.
+    """
+
+    def __init__(self, config: SystemConfig, foundation: Foundation):
+        super().__init__()
+        if foundation.width % 2:
+            raise UserError(
+                f"foundation model '{foundation.name}' has odd width {foundation.width}: two values make one symbol, "
+                "use a model of even width"
+            )
+        if config.token_width != foundation.width:
+            raise UserError(
+                f"this system sends tokens of width {config.token_width}, foundation model '{foundation.name}' has "
+                f"width {foundation.width}: use the model that the system was trained with"
+            )
+        self.config = config
+        self.foundation = foundation
+        self.transmitters = nn.ModuleDict(
+            {modality: Transmitter(width, config.token_width) for modality, width in config.encoder_widths.items()}
+        )
+        self.receivers = nn.ModuleDict(
+            {
+                modality: Receiver(config.token_width, config.receiver_width)
+                for modality in (*config.encoder_widths, TEXT)
+            }
+        )
+
+    def transmit(
+        self,
+        features: Mapping[str, Tensor],
+        text: tuple[Tensor, Tensor] | None,
+        radio: Radio,
+    ) -> Transmission:
+        """Project features (4), send them and the text over the link (5)–(7).
+
+        Parameters
+        ----------
+        features : modality → float [b, s_m, d_m]
+            What `slide` kept of each encoder's output.
+        text : (ids int64 [b, s_T], mask bool [b, s_T]), optional
+            Text to send over the air; None sends none.
+        radio : Radio
+        """
+        sent = {modality: self.transmitters[modality](tokens) for modality, tokens in features.items()}
+        masks = {m: torch.ones(t.shape[:2], dtype=torch.bool, device=t.device) for m, t in sent.items()}
+        if text is not None:
+            ids, mask = text
+            sent[TEXT] = self.foundation.embed(ids).float()
+            masks[TEXT] = mask
+        if not sent:
+            return Transmission({}, {}, {}, {})
+        received, state = radio.link.transmit(sent, radio.snr_db, masks=masks, seed=radio.seed, indices=radio.indices)
+        return Transmission(sent, received, masks, state.effective_snr_db)
+
+    def receive(self, transmission: Transmission) -> dict[str, Tensor]:
+        """Refine received tokens with the receivers (8): modality → float [b, s_m, d_T]."""
+        return {modality: self.receivers[modality](tokens) for modality, tokens in transmission.received.items()}
+
+    def read(
+        self, features: Mapping[str, Tensor], question: tuple[Tensor, Tensor], radio: Radio
+    ) -> tuple[Tensor, Tensor, Transmission]:
+        """All that the foundation model reads, equation (12): non-text modalities in declared order, then the question.
+
+        Returns
+        -------
+        prefix : float [b, p, d_T]
+        mask : bool [b, p]
+        transmission : Transmission
+        """
+        on_air = self.config.question == "on-air"
+        transmission = self.transmit(features, question if on_air else None, radio)
+        tokens = self.receive(transmission)
+        ids, mask = question
+        if not on_air:
+            tokens[TEXT] = self.foundation.embed(ids).float()
+        order = [m for m in self.config.encoder_widths if m in tokens] + [TEXT]
+        masks = {**transmission.masks, TEXT: mask}
+        return (
+            torch.cat([tokens[m] for m in order], dim=1),
+            torch.cat([masks[m] for m in order], dim=1),
+            transmission,
+        )
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor],
+        question: tuple[Tensor, Tensor],
+        answer: tuple[Tensor, Tensor],
+        radio: Radio,
+    ) -> Tensor:
+        """The task loss (14) of answering over the radio, a float32 scalar."""
+        prefix, mask, _ = self.read(features, question, radio)
+        return self.foundation.answer_loss(prefix, mask, *answer)
+
+    def generate(
+        self, features: Mapping[str, Tensor], question: tuple[Tensor, Tensor], radio: Radio, max_new_tokens: int = 8
+    ) -> tuple[Tensor, Transmission]:
+        """Answer questions over the radio: ids int64 [b, ≤ max_new_tokens], and what went over the air."""
+        with torch.no_grad():
+            prefix, mask, transmission = self.read(features, question, radio)
+        return self.foundation.generate(prefix, mask, max_new_tokens), transmission
+
+    def transceivers(self) -> dict[str, Tensor]:
+        """The weights of all F_m and G_m."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("foundation.")}
+
+    def load_transceivers(self, path: Path) -> None:
+        """Load the weights of all F_m and G_m from a safetensors file.
+
+        Raises
+        ------
+        UserError
+            If the file belongs to a system of another size.
+        """
+        tensors = load_file(path)
+        own = self.transceivers()
+        for name in sorted(own.keys() | tensors.keys()):
+            ours = tuple(own[name].shape) if name in own else "absent"
+            theirs = tuple(tensors[name].shape) if name in tensors else "absent"
+            if ours != theirs:
+                raise UserError(
+                    f"{path} holds a system of another size: {name} is {theirs} there and {ours} here; use the profile "
+                    "and modalities that it was trained with"
+                )
+        self.load_state_dict(tensors, strict=False)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_directory = Path(save_directory)
+        settings = {"foundation": self.foundation.name, **asdict(self.config)}
+        (save_directory / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        save_file(self.transceivers(), save_directory / "transceivers.safetensors")
+        if isinstance(self.foundation.model, PeftModel):
+            self.foundation.model.save_pretrained(save_directory / "adapter")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        foundation: Foundation | None = None,
+        **unused: object,
+    ) -> "TokenCommSystem":
+        folder = Path(model_id)
+        if not (folder / "config.json").is_file():
+            from huggingface_hub import snapshot_download
+
+            folder = Path(
+                snapshot_download(
+                    model_id,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                )
+            )
+        settings = json.loads((folder / "config.json").read_text())
+        name = settings.pop("foundation")
+        system = cls(SystemConfig(**settings), foundation or Foundation.load(name))
+        system.load_transceivers(folder / "transceivers.safetensors")
+        if (folder / "adapter").is_dir():
+            system.foundation.model = PeftModel.from_pretrained(
+                system.foundation.model, folder / "adapter", is_trainable=True
+            )
+        return system

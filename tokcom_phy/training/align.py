@@ -1,0 +1,70 @@
+"""Stage 1, cross-modal alignment: captions teach the transceivers to speak the foundation model's language."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from tokcom_phy.data.formats import Caption
+from tokcom_phy.losses import contrastive_loss, pool, reconstruction_loss
+from tokcom_phy.system import TEXT, TokenCommSystem
+from tokcom_phy.training.batches import Batcher, Items
+from tokcom_phy.training.settings import Alignment, AlignmentSettings
+from tokcom_phy.training.trainer import Progress, TrainingRadio, train
+
+
+class AlignmentStep(nn.Module):
+    """The loss of one stage-1 step: text reconstruction (9), and contrast (11) of each other modality with the text.
+
+    Parameters
+    ----------
+    system : TokenCommSystem
+    radio : TrainingRadio
+    settings : AlignmentSettings
+    alignment : 'contrastive' or 'reconstruction'
+        Whether the contrastive losses are there, or the reconstruction loss is alone.
+    """
+
+    def __init__(
+        self, system: TokenCommSystem, radio: TrainingRadio, settings: AlignmentSettings, alignment: Alignment
+    ):
+        super().__init__()
+        self.system = system
+        self.radio = radio
+        self.settings = settings
+        self.alignment = alignment
+
+    def forward(self, features: Mapping[str, Tensor], text: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        if self.alignment == "reconstruction":
+            features = {}
+        transmission = self.system.transmit(features, text, self.radio.next(len(text[0])))
+        received = self.system.receive(transmission)
+        mask = transmission.masks[TEXT]
+        loss = reconstruction_loss(received[TEXT], transmission.sent[TEXT], mask)
+        text_feature = pool(received[TEXT], mask, self.settings.pooling)
+        if not self.settings.learn_text:
+            text_feature = text_feature.detach()
+        for modality in features:
+            feature = pool(received[modality], how=self.settings.pooling)
+            loss = loss + contrastive_loss(feature, text_feature, self.settings.temperature)
+        return {"loss": loss}
+
+
+def align(
+    system: TokenCommSystem,
+    captions: Sequence[Caption],
+    batcher: Batcher,
+    radio: TrainingRadio,
+    settings: AlignmentSettings,
+    alignment: Alignment,
+    seed: int,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Train F_m and G_m in place on captioned clips; the foundation model stays frozen.
+
+    Returns
+    -------
+    list of float
+        The loss of every step.
+    """
+    step = AlignmentStep(system, radio, settings, alignment)
+    return train(step, Items(captions), batcher.captions, settings, seed, progress)

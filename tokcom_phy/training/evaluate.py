@@ -1,0 +1,100 @@
+"""Evaluation: the model generates its answer over the radio, and it must be the ground truth."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tokcom_phy.data.formats import Question, normalise_answer
+from tokcom_phy.radio import Link
+from tokcom_phy.system import Radio, TokenCommSystem
+from tokcom_phy.training.batches import Batcher
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation found, question by question.
+
+    Attributes
+    ----------
+    correct : whether the generated answer equals the ground truth, after normalising case and blanks
+    first_token_correct : whether its first token does, as the paper's published code scores
+    answers : what the model said
+    token_nmse_db : modality → error power over signal power of the tokens after the link [dB]
+    effective_snr_db : modality → SNR after combining, averaged over the symbols [dB]
+    """
+
+    correct: list[bool]
+    first_token_correct: list[bool]
+    answers: list[str]
+    token_nmse_db: dict[str, float]
+    effective_snr_db: dict[str, float]
+
+
+@torch.no_grad()
+def evaluate(
+    system: TokenCommSystem,
+    questions: Sequence[Question],
+    batcher: Batcher,
+    link: Link,
+    snr_db: float,
+    seed: int,
+    batch: int = 100,
+) -> Evaluation:
+    """Ask all questions over one link at one SNR [dB].
+
+    Question i meets realisation i of the link under ``seed``, whatever the system: systems are compared on the same radio.
+    """
+    system.eval()
+    foundation = system.foundation
+    longest = max(foundation.tokenize_answers([q.answer])[0].shape[1] for q in questions)
+    correct: list[bool] = []
+    first: list[bool] = []
+    answers: list[str] = []
+    error: defaultdict[str, float] = defaultdict(float)
+    power: defaultdict[str, float] = defaultdict(float)
+    snr: defaultdict[str, list[float]] = defaultdict(list)
+    for start in range(0, len(questions), batch):
+        asked = questions[start : start + batch]
+        inputs = batcher.questions(asked)
+        radio = Radio(link, snr_db, seed, range(start, start + len(asked)))
+        ids, transmission = system.generate(inputs["features"], inputs["question"], radio, longest)
+        said = foundation.decode(ids)
+        answers += [text.strip() for text in said]
+        correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
+        first += (ids[:, 0] == inputs["answer"][0][:, 0]).tolist()
+        for modality, sent in transmission.sent.items():
+            valid = transmission.masks[modality].unsqueeze(-1)
+            error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
+            power[modality] += (sent * valid).double().square().sum().item()
+            snr[modality].append(10 ** (transmission.effective_snr_db[modality] / 10))
+    return Evaluation(
+        correct,
+        first,
+        answers,
+        {m: _db(error[m] / power[m]) for m in error},
+        {m: _db(sum(values) / len(values)) for m, values in snr.items()},
+    )
+
+
+def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Question]) -> list[bool]:
+    """The control that hears, sees and reads nothing: for each question template, the most frequent answer.
+
+    Returns
+    -------
+    list of bool
+        Whether that answer is right, question by question; a template that was not seen gets the overall majority.
+    """
+    per_template: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    overall: Counter[str] = Counter()
+    for question in fitted_on:
+        per_template[question.template][normalise_answer(question.answer)] += 1
+        overall[normalise_answer(question.answer)] += 1
+    best = {template: answers.most_common(1)[0][0] for template, answers in per_template.items()}
+    default = overall.most_common(1)[0][0]
+    return [best.get(q.template, default) == normalise_answer(q.answer) for q in asked]
+
+
+def _db(ratio: float) -> float:
+    return float(10 * torch.log10(torch.tensor(ratio, dtype=torch.float64)))
