@@ -83,7 +83,7 @@ def _one_line(error: Exception) -> str | None:
 
 
 def _quieten_libraries() -> None:
-    """Progress and warnings are the toolkit's own to give; set by environment, so that worker processes keep quiet too."""
+    """Leave progress and warnings to the toolkit itself; by environment, so that worker processes keep quiet too."""
     for name, value in {
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -32,7 +32,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Examine the interpreter, the libraries, the compute, the codecs and the shipped files; imports PyTorch and PyAV."""
+    """Examine the interpreter, the libraries, the compute, the codecs and the shipped files."""
     return [
         Finding("Python", sys.version.split()[0]),
         *_libraries(),

@@ -1,0 +1,125 @@
+"""The command line: what it offers, how light it starts, and how it answers mistakes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+import pytest
+
+from tokcom_phy.cli import execute
+from tokcom_phy.errors import UserError
+
+COMMANDS = ["run", "plot", "links", "budget", "data", "align", "finetune", "evaluate", "pretrain", "doctor"]
+TOKCOM = [sys.executable, "-c", "from tokcom_phy.cli import main; main()"]
+
+
+def error_line(capsys, *arguments):
+    """Run a command that is to fail by the user's mistake; return the one line it prints."""
+    assert execute(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    return captured.err
+
+
+def test_help_lists_every_command(capsys):
+    assert execute([]) == 0
+    help_text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f" {command} " in help_text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data synthesize", "data prepare", "data check", "links show"])
+def test_each_command_has_help(capsys, command):
+    assert execute([*command.split(), "--help"]) == 0
+    assert f"tokcom {command}" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert execute(["--version"]) == 0
+    assert metadata.version("tokcom-phy") in capsys.readouterr().out
+
+
+def test_help_imports_no_heavy_library():
+    code = "import sys; from tokcom_phy.cli import execute; execute(['--help']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "transformers", "sionna", "pandas", "datasets"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rum", "quickstart"], "Did you mean 'run'?"),
+        (["run", "quickstart", "--profil", "tiny"], "--profile"),
+        (["run"], "tokcom run --help"),
+        (["data"], "tokcom data --help"),
+        (["run", "quickstart", "--workers", "0"], "--workers"),
+        (["run", "quickstar"], "did you mean 'quickstart'"),
+        (["run", "missing.yaml"], "missing.yaml"),
+        (["run", "quickstart", "--profile", "tinny"], "did you mean 'tiny'?"),
+        (["run", "quickstart", "--set", "stage2.step=3"], "did you mean 'steps'"),
+        (["run", "quickstart", "--set", "stage2.steps"], "KEY=VALUE"),
+        (["run", "quickstart", "--set", "stage2.link=awgm"], "did you mean 'awgn'?"),
+        (["run", "quickstart", "--set", "stage2.snr_db=.nan"], "finite"),
+        (["links", "show", "rayleig"], "did you mean 'rayleigh'"),
+        (["budget", "quickstar"], "did you mean 'quickstart'"),
+        (["plot", "nowhere"], "nowhere"),
+        (["data", "check", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistake_ends_in_one_line(capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    assert expected in error_line(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_that_cannot_be_written_is_named(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert "file" in error_line(capsys, "links", "show", "awgn", "--plot", str(tmp_path / "file" / "awgn.png"))
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(UserError, match="did you mean 'quickstart'"):
+        execute(["run", "quickstar", "--debug"])
+
+
+def test_interrupted_command_says_that_it_continues(tmp_path):
+    arguments = ["data", "synthesize", str(tmp_path), "--captions", "200", "--workers", "1"]
+    process = subprocess.Popen([*TOKCOM, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "interrupted: the same command continues where this one stopped"
+    assert "Traceback" not in errors
+
+
+def test_links_are_listed(capsys):
+    assert execute(["links"]) == 0
+    listed = capsys.readouterr().out
+    for name in ("awgn", "rayleigh", "ofdm-tdl-c"):
+        assert name in listed
+
+
+def test_link_is_drawn(capsys, tmp_path):
+    assert execute(["links", "show", "rayleigh", "--plot", str(tmp_path / "rayleigh.png")]) == 0
+    assert (tmp_path / "rayleigh.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_doctor_finds_this_installation_sound():
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run([*TOKCOM, "doctor"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout
+    assert metadata.version("sionna") in done.stdout
+
+
+def test_doctor_fits_eighty_columns():
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run([*TOKCOM, "doctor"], capture_output=True, text=True, env=environment, check=False)
+    assert max(map(len, done.stdout.splitlines())) <= 80
