@@ -1,0 +1,75 @@
+"""Small media files that tests write: what a phone, a camera, an extraction script or a bad disk leaves behind."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+
+
+def tone(frequency: float, seconds: float, rate: int = 16_000) -> np.ndarray:
+    """A sine of amplitude 0.5, float32 [n]."""
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def grey_frames(count: int, height: int = 96, width: int = 96) -> np.ndarray:
+    """Frames whose brightness rises from 16 to 240, uint8 [count, height, width, 3]."""
+    levels = np.linspace(16, 240, count).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3)).copy()
+
+
+def write_video(
+    path: Path,
+    *,
+    frames: np.ndarray | None = None,
+    times: list[int] | None = None,
+    frame_rate: Fraction = Fraction(25, 4),
+    waveform: np.ndarray | None = None,
+    rate: int = 16_000,
+    layout: str = "mono",
+    codecs: tuple[str, str] = ("libx264", "aac"),
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write uint8 frames [n, height, width, 3] and a float32 waveform [samples] or [channels, samples]; either may be
+    left out. ``times`` [frame periods] makes the frame rate vary."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=options or {}) as container:
+        picture = sound = None
+        if frames is not None:
+            picture = cast(av.VideoStream, container.add_stream(codecs[0], rate=frame_rate))
+            picture.height, picture.width, picture.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        if waveform is not None:
+            sound = cast(av.AudioStream, container.add_stream(codecs[1], rate=rate, layout=layout))
+        if picture is not None and frames is not None:
+            for index, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts = times[index] if times else index
+                frame.time_base = 1 / frame_rate
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode(None))
+        if sound is not None and waveform is not None:
+            block = av.AudioFrame.from_ndarray(np.atleast_2d(waveform), format="fltp", layout=layout)
+            block.sample_rate, block.pts = rate, 0
+            container.mux(sound.encode(block))
+            container.mux(sound.encode(None))
+    return path
+
+
+def write_clip(path: Path, seconds: float = 5.12, frequency: float = 440) -> Path:
+    """An ordinary clip: a tone and frames that grow brighter."""
+    return write_video(path, frames=grey_frames(round(seconds * 6.25)), waveform=tone(frequency, seconds))
+
+
+def rotate(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Turn a video as phones do: by the display matrix ``a b c d`` (quarter turns) in the mp4's track header."""
+    data = bytearray(path.read_bytes())
+    upright = b"".join(value.to_bytes(4, "big") for value in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+    a, b, c, d = matrix
+    turned = b"".join(
+        (value * 0x10000).to_bytes(4, "big", signed=True) for value in (a, b, 0, c, d, 0, 0, 0)
+    ) + 0x40000000.to_bytes(4, "big")
+    start = data.index(upright, data.index(b"tkhd"))
+    data[start : start + len(upright)] = turned
+    path.write_bytes(data)
+    return path
