@@ -82,7 +82,7 @@ class Foundation(nn.Module):
     def tokenize_answers(self, answers: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Answers with their end token to ids and mask, int64 and bool [b, s], padded on the right."""
         end = self.tokenizer.eos_token
-        return self._tokenize([completion(answer) + end for answer in answers], padding_side="right")
+        return self._tokenize([completion(answer, end) for answer in answers], padding_side="right")
 
     def _tokenize(self, texts: Sequence[str], padding_side: str) -> tuple[Tensor, Tensor]:
         batch = self.tokenizer(
