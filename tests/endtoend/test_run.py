@@ -1,0 +1,99 @@
+import json
+import shutil
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+from tokcom_phy.experiments.results import COLUMNS
+
+
+def results_of(run_dir):
+    points = {path.name: path.read_bytes() for path in (run_dir / "points").glob("*.json")}
+    return points, (run_dir / "results.csv").read_bytes()
+
+
+def test_run_directory_holds_what_the_conventions_say(finished_run):
+    for name in ("config.yaml", "provenance.json", "questions.json", "results.csv", "results.parquet"):
+        assert (finished_run / name).is_file(), name
+    assert (finished_run / "figures" / "accuracy_vs_snr.png").stat().st_size > 10_000
+    assert (finished_run / "figures" / "accuracy_vs_snr.pdf").is_file()
+    for variant in ("aligned", "blind", "aligned-on-air"):
+        assert (finished_run / "checkpoints" / variant / "seed-0" / "transceivers.safetensors").is_file()
+        assert (finished_run / "checkpoints" / variant / "seed-0" / "adapter" / "adapter_config.json").is_file()
+    assert yaml.safe_load((finished_run / "config.yaml").read_text())["stage2"]["steps"] == 3
+    assert {"command", "versions", "seeds", "git_revision"} <= json.loads(
+        (finished_run / "provenance.json").read_text()
+    ).keys()
+
+
+def test_results_have_the_columns_controls_and_intervals(finished_run):
+    table = pd.read_csv(finished_run / "results.csv")
+    assert list(table.columns) == COLUMNS
+    pd.testing.assert_frame_equal(table, pd.read_parquet(finished_run / "results.parquet"), check_dtype=False)
+    accuracy = table[(table["metric"] == "accuracy") & (table["question_type"] == "all")]
+    keys = set(map(tuple, accuracy[["variant", "link", "snr_db"]].to_numpy().tolist()))
+    reliable = {(v, link, s) for v in ("aligned", "blind") for link in ("awgn", "ofdm-tdl-c") for s in (0.0, 20.0)}
+    on_air = {("aligned-on-air", "awgn", s) for s in (0.0, 20.0)}
+    assert reliable | on_air <= keys
+    assert {v for v, _, _ in keys} == {"aligned", "blind", "aligned-on-air", "majority"}
+    assert (accuracy["ci_low"] < accuracy["ci_high"]).all()
+    assert ((accuracy["ci_low"] <= accuracy["value"]) & (accuracy["value"] <= accuracy["ci_high"])).all()
+    assert (accuracy["n"] == 40).all()
+    types = set(table.loc[table["metric"] == "accuracy", "question_type"])
+    assert len(types - {"all"}) >= 5
+    nmse = table[
+        (table["metric"] == "token_nmse_db_audio") & (table["link"] == "awgn") & (table["variant"] == "aligned")
+    ]
+    assert nmse.set_index("snr_db")["value"].to_dict() == pytest.approx({0.0: 0.0, 20.0: -20.0}, abs=0.2)
+
+
+def test_a_second_run_repeats_nothing(finished_run, tokcom, experiment):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if "points" in path.parts}
+    again = tokcom("run", experiment, "--out", finished_run)
+    assert again.returncode == 0, again.stderr
+    after = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if "points" in path.parts}
+    assert before == after
+
+
+def test_another_configuration_is_refused_and_named(finished_run, tokcom, experiment):
+    before = results_of(finished_run)
+    refused = tokcom("run", experiment, "--out", finished_run, "--set", "stage2.steps=4")
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "stage2.steps is 3 there and 4 now" in refused.stderr
+    assert results_of(finished_run) == before
+
+
+def test_plot_draws_again_and_refuses_what_is_no_run(finished_run, tokcom, tmp_path):
+    figure = finished_run / "figures" / "accuracy_vs_snr.png"
+    figure.unlink()
+    assert tokcom("plot", finished_run).returncode == 0
+    assert figure.is_file()
+    refused = tokcom("plot", tmp_path)
+    assert refused.returncode == 2
+    assert "no config.yaml" in refused.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    refused = tokcom("run", experiment, "--out", tmp_path / "file" / "run")
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "cannot write" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_results(finished_run, tokcom, experiment, tmp_path):
+    """SIGKILL to the whole process group every few seconds, later each time, until a run comes through; one worker
+    instead of two, so that the results do not depend on that either."""
+    run_dir = tmp_path / "runs" / "micro"
+    patience = 4.0
+    while (done := tokcom("run", experiment, "--out", run_dir, "--workers", "1", kill_after=patience)).returncode != 0:
+        assert done.returncode == -9, done.stderr
+        patience *= 1.35
+        time.sleep(0.1)
+    assert results_of(run_dir) == results_of(finished_run)
+    shutil.rmtree(run_dir)
