@@ -8,14 +8,18 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from tokcom_phy.errors import UserError
 
+if TYPE_CHECKING:
+    from tokcom_phy.experiments.plan import Stage
+
 INTERRUPTED = 130
+SHIPPED_MODELS = Path(__file__).resolve().parent / "assets" / "tiny"
 
 app = typer.Typer(
     name="tokcom",
@@ -28,14 +32,21 @@ data_app = typer.Typer(help="Make, prepare or check a dataset folder.")
 links_app = typer.Typer(help="List the links there are, or show one.", invoke_without_command=True)
 pretrain_app = typer.Typer(help="Train the tiny models that are shipped, from the synthetic corpus.")
 
-Experiment = Annotated[str, typer.Argument(help="A built-in experiment by name, or your own YAML file by path.")]
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A built-in experiment by name, or your own YAML file by path.")
+]
+Link = Annotated[str, typer.Argument(metavar="LINK", help="A built-in link by name, or your own YAML file by path.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")]
 Profile = Annotated[str | None, typer.Option(help="Models and data: 'tiny' (shipped) or 'paper'.")]
+RunDirectory = Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory; by default runs/NAME.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one value of the experiment; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting of the experiment; repeatable.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that share the work; by default one per core.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left in the run directory.")]
 Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset folder.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; by default those of the shipped model.")]
+ModelFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="By default the package's own models.")]
 
 
 def main() -> None:
@@ -107,27 +118,45 @@ def options(
     """Options before any command; `execute` reads --debug, this declares it for the help."""
 
 
+def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
+    """Add a command that runs an experiment up to a stage."""
+
+    @app.command(name, help=summary)
+    def command(
+        experiment: Experiment,
+        profile: Profile = None,
+        out: RunDirectory = None,
+        overrides: Overrides = None,
+        workers: Workers = None,
+        fresh: Fresh = False,
+    ) -> None:
+        from tokcom_phy.experiments.runner import run
+
+        run(
+            experiment,
+            profile=profile,
+            out=out,
+            overrides=overrides,
+            workers=workers,
+            fresh=fresh,
+            until=until,
+        )
+
+
+_add_experiment_command(
+    "run", "evaluate", "Run an experiment from media files to figures; an interrupted one continues."
+)
+_add_experiment_command("align", "align", "Stage 1 of an experiment: cross-modal alignment.")
+_add_experiment_command("finetune", "finetune", "Stage 2 of an experiment: fine-tuning, after what it needs.")
+_add_experiment_command("evaluate", "evaluate", "Evaluate an experiment, after what it needs: tables and figures.")
+
+
 @app.command()
-def run(
-    experiment: Experiment,
-    profile: Profile = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/EXPERIMENT.")] = None,
-    overrides: Overrides = None,
-    workers: Workers = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the points this run directory already has.")] = False,
-) -> None:
-    """Run an experiment from media files to figures; an interrupted run continues."""
-    from tokcom_phy.experiments.runner import run
-
-    run(experiment, profile=profile, out=out, overrides=overrides or [], workers=workers, fresh=fresh)
-
-
-@app.command()
-def plot(run_dir: Annotated[Path, typer.Argument(help="The directory of a run.")]) -> None:
+def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")]) -> None:
     """Draw a run's figures again."""
-    from tokcom_phy.experiments.figures import plot
+    from tokcom_phy.experiments.figures import draw_figures
 
-    for path in plot(run_dir):
+    for path in draw_figures(run_dir):
         print(path)
 
 
@@ -142,7 +171,7 @@ def links(context: typer.Context) -> None:
 
 @links_app.command("show")
 def show_link(
-    name: Annotated[str, typer.Argument(help="A built-in link by name, or your own YAML file by path.")],
+    name: Link,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png or pdf file.")] = None,
 ) -> None:
     """Show the settings of one link, and draw its channel."""
@@ -192,6 +221,35 @@ def prepare(
 @data_app.command()
 def check(directory: Folder) -> None:
     """Tell all that is missing or odd in a dataset folder."""
+
+
+def _given(**options: int | None) -> dict[str, int]:
+    """The options that were given; the others keep the function's own defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@pretrain_app.command("foundation")
+def pretrain_foundation(steps: Steps = None, seed: Seed = 0, out: ModelFolder = None) -> None:
+    """The tokenizer and the small language model."""
+    from tokcom_phy.pretraining.foundation import pretrain_foundation
+
+    pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed)
+
+
+@pretrain_app.command("audio")
+def pretrain_audio(steps: Steps = None, seed: Seed = 0, out: ModelFolder = None) -> None:
+    """The small AST."""
+    from tokcom_phy.pretraining.audio import pretrain_audio
+
+    pretrain_audio(out or SHIPPED_MODELS / "audio", **_given(steps=steps), seed=seed)
+
+
+@pretrain_app.command("video")
+def pretrain_video(steps: Steps = None, seed: Seed = 0, out: ModelFolder = None) -> None:
+    """The small ViViT."""
+    from tokcom_phy.pretraining.video import pretrain_video
+
+    pretrain_video(out or SHIPPED_MODELS / "video", **_given(steps=steps), seed=seed)
 
 
 @app.command()
