@@ -1,18 +1,18 @@
 """Pretraining of the tiny audio encoder: every spectrogram patch learns who sounds at its time, and how."""
 
 import tempfile
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.fft import rfft
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
 from tokcom_phy.data.media import decode
 from tokcom_phy.pretraining import local
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.scene import INSTRUMENTS, Scene
-from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
+from tokcom_phy.synthetic.sound import waveform
 
 NUM_MELS = 64
 MAX_LENGTH = 512
@@ -20,6 +20,7 @@ PATCH = 16
 SLOTS = MAX_LENGTH // PATCH
 BANDS = NUM_MELS // PATCH
 SLOT_SECONDS = PATCH * 0.01
+EIGHTHS = 8
 
 CONFIG = ASTConfig(
     hidden_size=96,
@@ -33,10 +34,15 @@ CONFIG = ASTConfig(
     num_mel_bins=NUM_MELS,
 )
 
+_HOP = 160
+_EXTRACTOR = ASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH)
+_WINDOW = _EXTRACTOR.window.astype(np.float32)
+_MEL_FILTERS = _EXTRACTOR.mel_filters.astype(np.float32)
+
 _OF_A_SOUND = ("sounds", "loud", "long", "first", "last")
 QUESTIONS = local.Questions(
     yes_no=(*(f"{topic}: {name}" for topic in _OF_A_SOUND for name in INSTRUMENTS), "voice-over"),
-    choices={"when (eighth of the clip)": 8},
+    choices={"when (eighth of the clip)": EIGHTHS},
 )
 """Of each instrument in the patch's slot: does it sound? If so: loud, long, the first to start, the last to start?"""
 
@@ -57,11 +63,10 @@ def pretrain_audio(out: Path, *, steps: int = 3000, seed: int = 0, clips: int = 
     torch.set_num_threads(1)
     examples = local.render(audio_example, local.TRAIN, seed, clips)
     sample = examples.inputs[:500].astype(np.float32)
-    extractor = _extractor()
-    extractor.do_normalize, extractor.mean, extractor.std = True, round(float(sample.mean()), 4), round(float(sample.std()), 4)
+    mean, std = round(float(sample.mean()), 4), round(float(sample.std()), 4)
 
     def prepare(log_mel: torch.Tensor) -> torch.Tensor:
-        return (log_mel.float() - extractor.mean) / (2 * extractor.std)
+        return (log_mel.float() - mean) / (2 * std)
 
     torch.manual_seed(seed)
     encoder = ASTModel(CONFIG)
@@ -71,34 +76,32 @@ def pretrain_audio(out: Path, *, steps: int = 3000, seed: int = 0, clips: int = 
     figures = local.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = local.model_card(
         "tokcom-phy tiny AST",
-        "An Audio Spectrogram Transformer of 0.26 million parameters for synthetic clips: 64 mel bands, 512 frames of 10 ms, "
-        "patches of 16 × 16,\n130 tokens of width 96.",
+        "An Audio Spectrogram Transformer of 0.26 million parameters for synthetic clips: 64 mel bands, 512 frames of\n"
+        "10 ms, patches of 16 × 16, 130 tokens of width 96.",
         f"tokcom pretrain audio --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),
     )
+    extractor = ASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH, mean=mean, std=std)
     local.save(encoder, extractor, card, Path(out))
     return figures
 
 
-def audio_example(split: int, seed: int, index: int) -> local.Example:
+def audio_example(key: local.Key) -> local.Example:
     """One example whose sound went through AAC: log-mel float16 [512, 64], labels int8 [128, …]."""
-    scene = local.pretraining_scene(split, seed, index)
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/clip.mp4"
-        encode(path, None, waveform(scene))
-        sound = decode(path).waveform
-    return _log_mel(sound), *labels(scene)
+    scene = local.pretraining_scene(key)
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        encode(file.name, None, waveform(scene))
+        return log_mel(_sound(file.name)), *labels(scene)
 
 
-def held_out_example(split: int, seed: int, index: int) -> local.Example:
+def held_out_example(key: local.Key) -> local.Example:
     """The same from a whole mp4 file, as the corpus has it."""
-    scene = local.pretraining_scene(split, seed, index)
+    scene = local.pretraining_scene(key)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
-        sound = decode(path).waveform
-    return _log_mel(sound), *labels(scene)
+        return log_mel(_sound(path)), *labels(scene)
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -119,16 +122,34 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         answers = np.array([True, player.loud, player.long, player is sounding[0], player is sounding[-1]], np.int8)
         yes_no[heard, :, column] = np.maximum(yes_no[heard, :, column], answers)
     voice = np.full((SLOTS, 1), scene.voiceover, np.int8)
-    when = (np.arange(SLOTS, dtype=np.int8) * 8 // SLOTS)[:, None]
+    when = (np.arange(SLOTS) * EIGHTHS // SLOTS).astype(np.int8)[:, None]
     yes_no = np.concatenate([yes_no.reshape(SLOTS, -1), voice], axis=1)
     return np.tile(yes_no, (BANDS, 1)), np.tile(when, (BANDS, 1))
 
 
-def _log_mel(sound: np.ndarray) -> np.ndarray:
-    features = _extractor()(sound, sampling_rate=SAMPLE_RATE, return_tensors="np")
-    return features["input_values"][0].astype(np.float16)
+def log_mel(sound: np.ndarray) -> np.ndarray:
+    """What `ASTFeatureExtractor` computes frame by frame, before its normalisation, for all frames at once.
+
+    Parameters
+    ----------
+    sound : float32 [n]
+        One channel at 16 kHz.
+
+    Returns
+    -------
+    float16 [512, 64]
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(sound, len(_WINDOW))[::_HOP][:MAX_LENGTH]
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    windows[:, 1:] -= 0.97 * windows[:, :-1]
+    windows[:, 0] *= 1 - 0.97
+    power = np.abs(rfft(windows * _WINDOW, 512)) ** 2
+    features = np.zeros((MAX_LENGTH, NUM_MELS), np.float16)
+    features[: len(power)] = np.log(np.maximum(power @ _MEL_FILTERS, np.finfo(np.float32).eps))
+    return features
 
 
-@cache
-def _extractor() -> ASTFeatureExtractor:
-    return ASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH, do_normalize=False)
+def _sound(path: str | Path) -> np.ndarray:
+    sound = decode(path).waveform
+    assert sound is not None
+    return sound

@@ -1,26 +1,24 @@
 """What the pretraining of the audio and of the video encoder share: local targets, training, saving.
 
-Every patch token of an encoder learns to tell what happens at *its* time and in *its* part of the clip; the tokens that
-stand for the whole clip (CLS, distillation) learn nothing. So a transmitter that keeps few tokens knows little of the clip,
-and one that keeps many knows much.
+Every patch token of an encoder learns to tell what happens at *its* time and in *its* part of the clip; the tokens
+that stand for the whole clip (CLS, distillation) learn nothing. So a transmitter that keeps few tokens knows little of
+the clip, and one that keeps many knows much.
 """
 
-import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.synthetic import parallel
 from tokcom_phy.synthetic.scene import Scene, sample_scene
 
 NOT_ASKED = -1
@@ -32,7 +30,7 @@ TRAIN, HELD_OUT = 101, 102
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked of every patch token: yes-or-no questions by name, and choices by name with their number of answers."""
+    """What is asked of every patch token: yes-or-no questions, and choices with their number of answers, by name."""
 
     yes_no: tuple[str, ...]
     choices: dict[str, int]
@@ -56,24 +54,21 @@ class Examples:
 
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What `Examples` holds, of one clip."""
+
+Key = tuple[int, int, int]
+"""Of a pretraining scene: `TRAIN` or `HELD_OUT`, seed, index."""
 
 
-def pretraining_scene(split: int, seed: int, index: int) -> Scene:
-    """Scene ``index`` of `TRAIN` or `HELD_OUT`."""
-    return sample_scene(np.random.default_rng([split, seed, index]))
+def pretraining_scene(key: Key) -> Scene:
+    """The scene of a key, always the same."""
+    return sample_scene(np.random.default_rng(key))
 
 
-def render(make: Callable[[int, int, int], Example], split: int, seed: int, clips: int) -> Examples:
-    """Render examples in parallel; ``make(split, seed, index)`` renders one, and must be importable by a process."""
-    with (
-        ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _one_thread) as pool,
-        progress() as bar,
-    ):
-        task = bar.add_task("rendering clips", total=clips)
-        parts: list[Example] = []
-        for example in pool.map(make, [split] * clips, [seed] * clips, range(clips), chunksize=16):
-            parts.append(example)
-            bar.advance(task)
+def render(make: Callable[[Key], Example], split: int, seed: int, clips: int) -> Examples:
+    """Render examples in parallel; ``make``, at the top level of its module, renders one."""
+    jobs = [(split, seed, index) for index in range(clips)]
+    parts = parallel.each(make, jobs, workers=None, description="rendering clips")
     inputs, yes_no, choices = (np.stack(arrays) for arrays in zip(*parts, strict=True))
     return Examples(inputs, yes_no, choices)
 
@@ -116,7 +111,7 @@ def train(
     order = _endless_order(rng, len(examples.inputs))
     losses: list[float] = []
     encoder.train()
-    with progress() as bar:
+    with parallel.progress() as bar:
         task = bar.add_task("training", total=steps)
         for _ in range(steps):
             chosen = np.sort([next(order) for _ in range(batch_size)])
@@ -141,9 +136,7 @@ def patch_tokens(encoder: PreTrainedModel, inputs: torch.Tensor) -> torch.Tensor
     return tokens[:, summaries:]
 
 
-def local_loss(
-    logits: torch.Tensor, yes_no: torch.Tensor, choices: torch.Tensor, questions: Questions
-) -> torch.Tensor:
+def local_loss(logits: torch.Tensor, yes_no: torch.Tensor, choices: torch.Tensor, questions: Questions) -> torch.Tensor:
     """Cross-entropy of all questions that are asked, per patch token, a scalar [nat]."""
     binary, *rest = logits.split([len(questions.yes_no), *questions.choices.values()], dim=-1)
     asked = yes_no != NOT_ASKED
@@ -164,8 +157,8 @@ def accuracies(
 ) -> dict[str, float]:
     """Share of right answers by question, over all patch tokens of which it is asked.
 
-    Yes-or-no questions named ``"topic: …"`` are pooled by topic; ``"topic, all right"`` counts tokens where every one of
-    the topic's questions is answered rightly.
+    Yes-or-no questions named ``"topic: …"`` are pooled by topic; ``"topic, all right"`` counts tokens that
+    answer every one of the topic's questions rightly.
     """
     right: dict[str, list[np.ndarray]] = {}
     for first in range(0, len(examples.inputs), 50):
@@ -214,22 +207,14 @@ def model_card(title: str, what: str, command: str, held_out: dict[str, float], 
     return (
         f"---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n\n# {title}\n\n{what}\n\n"
         f"Made by\n\n    {command}\n\n"
-        f"on one CPU core, deterministically on one machine. Patch tokens carry local targets only, CLS-like tokens none.\n\n"
-        f"Held out: {clips} clips that were written as mp4 files (H.264, AAC), decoded, and read by a linear head on the\n"
-        f"saved float16 weights; share of right answers over all patch tokens that are asked.\n\n"
+        f"on one CPU core, deterministically on one machine. Patch tokens carry local targets only, the tokens that\n"
+        f"stand for the whole clip none.\n\n"
+        f"Held out: {clips} clips, written as mp4 files (H.264, AAC), decoded, and read by a linear head on the saved\n"
+        f"float16 weights; share of right answers over all patch tokens that are asked.\n\n"
         f"| question | accuracy |\n| --- | --- |\n{rows}\n"
     )
 
 
-def progress() -> Progress:
-    """A progress bar with the time that is left."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _endless_order(rng: np.random.Generator, count: int):  # noqa: ANN202
+def _endless_order(rng: np.random.Generator, count: int) -> Iterator[int]:
     while True:
         yield from rng.permutation(count)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -34,7 +34,7 @@ QUESTIONS = local.Questions(
     yes_no=("moves", "outdoor"),
     choices={"who (instrument or nobody)": len(INSTRUMENTS) + 1, "where (column)": COLUMNS, "when (eighth)": MOMENTS},
 )
-"""Of the patch's column and the patch's moment: does anybody move there? Who stands there? And where and when is that?"""
+"""Of the patch's column at the patch's moment: does anybody move there, who stands there, where and when is that?"""
 
 
 def pretrain_video(out: Path, *, steps: int = 1500, seed: int = 0, clips: int = 5000) -> dict[str, float]:
@@ -70,28 +70,25 @@ def pretrain_video(out: Path, *, steps: int = 1500, seed: int = 0, clips: int = 
     return figures
 
 
-def video_example(split: int, seed: int, index: int) -> local.Example:
+def video_example(key: local.Key) -> local.Example:
     """One example whose picture went through the video codec: pixels uint8 [16, 3, 48, 48], labels int8 [72, …]."""
-    scene = local.pretraining_scene(split, seed, index)
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/clip.mp4"
-        encode(path, frames(scene), None)
-        video = decode(path, audio=False, num_frames=SAMPLED_FRAMES).frames
-    return _pixels(video), *labels(scene)
+    scene = local.pretraining_scene(key)
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        encode(file.name, frames(scene), None)
+        return _pixels(file.name), *labels(scene)
 
 
-def held_out_example(split: int, seed: int, index: int) -> local.Example:
+def held_out_example(key: local.Key) -> local.Example:
     """The same from a whole mp4 file, as the corpus has it."""
-    scene = local.pretraining_scene(split, seed, index)
+    scene = local.pretraining_scene(key)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
-        video = decode(path, audio=False, num_frames=SAMPLED_FRAMES).frames
-    return _pixels(video), *labels(scene)
+        return _pixels(path), *labels(scene)
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Local labels of a scene's tubelets, in the order moment, row, column: int8 [72, 2] yes or no, int8 [72, 3] choices.
+    """Local labels of a scene's tubelets (moment, row, column): int8 [72, 2] yes or no, int8 [72, 3] choices.
 
     Somebody moves in a tubelet if it moves in one of the tubelet's frames.
     """
@@ -108,8 +105,10 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.repeat(a[:, None], ROWS, axis=1).reshape(-1, a.shape[-1]) for a in (yes_no, choices))  # type: ignore[return-value]
 
 
-def _pixels(video: np.ndarray) -> np.ndarray:
-    """The processor's output, kept as the bytes that it was computed from."""
+def _pixels(path: str | Path) -> np.ndarray:
+    """What the processor makes of a file's frames, kept as the bytes that it is computed from."""
+    video = decode(path, audio=False, num_frames=SAMPLED_FRAMES).frames
+    assert video is not None
     values = _processor()(list(video), return_tensors="np")["pixel_values"][0]
     return np.round((values + 1) * 127.5).astype(np.uint8)
 

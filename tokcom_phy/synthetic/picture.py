@@ -23,7 +23,7 @@ FRAME_RATE = NUM_FRAMES / CLIP_SECONDS
 _COLUMN = FRAME_SIZE // len(POSITIONS)
 _SPRITE = (32, 82)
 _MARGIN = 4
-_DETAIL = 6
+_DETAIL = 4
 _TILTS = (-6, -3, 0, 3, 6)
 _HOP_PIXELS = 9
 _INK = (50, 35, 30)
@@ -40,7 +40,7 @@ def frames(scene: Scene) -> np.ndarray:
     uint8 [32, 96, 96, 3]
         RGB frames at 6.25 frames per second; frame ``i`` shows the moment ``i / 6.25`` s.
     """
-    rng = np.random.default_rng([scene.seed, 1])
+    rng = np.random.default_rng([scene.seed, 2])
     shade = ImageEnhance.Brightness(_background(scene.place, int(rng.integers(4))))
     background = shade.enhance(rng.uniform(0.88, 1.08))
     actors = [(p, rng.uniform(-1, 1), rng.uniform(0, 1), rng.uniform(1.2, 1.8)) for p in scene.players]
@@ -54,7 +54,7 @@ def frames(scene: Scene) -> np.ndarray:
 
 
 def _paste(canvas: Image.Image, player: Player, time: float, offset: float, phase: float, tempo: float) -> None:
-    """Put one player where it is at ``time`` [s]; ``offset`` [pixels] and ``phase`` are its own, ``tempo`` in hops/s."""
+    """Put one player where it is at ``time`` [s], ``offset`` [pixels] from its column, at ``tempo`` [hops/s]."""
     playing = player.start <= time < player.end
     x = POSITIONS.index(player.position) * _COLUMN + round(offset) - _MARGIN
     y = FRAME_SIZE - _SPRITE[1] - 1

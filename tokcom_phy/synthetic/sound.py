@@ -85,7 +85,7 @@ def waveform(scene: Scene) -> np.ndarray:
     float32 [81920]
         One channel at 16 kHz, within ±1.
     """
-    rng = np.random.default_rng([scene.seed, 0])
+    rng = np.random.default_rng([scene.seed, 1])
     mix = AMBIENCE_RMS * _noise(rng, NUM_SAMPLES, 50, 7000)
     for player in scene.sounding:
         first = round(player.start * SAMPLE_RATE)
@@ -112,11 +112,12 @@ def _play(player: Player, length: int, rng: np.random.Generator) -> np.ndarray:
     amplitudes = np.asarray(timbre.partials)
     if not player.loud:
         amplitudes = amplitudes * ratios**-_SOFT_TILT
-    phase = (np.outer(ratios, cycles) % 1.0).astype(np.float32)
-    partials = np.sin(np.float32(2 * np.pi) * phase)
+    phase = np.outer(ratios, cycles)
+    phase -= np.floor(phase)
+    partials = np.sin(np.float32(2 * np.pi) * phase.astype(np.float32))
     if timbre.decay:
         partials *= np.exp(np.outer(-np.sqrt(ratios) / timbre.decay, in_note).astype(np.float32))
-    sound = amplitudes.astype(np.float32) @ partials
+    sound = np.einsum("k,kn->n", amplitudes.astype(np.float32), partials)
 
     share, low, high = timbre.noise
     if share:
@@ -148,8 +149,8 @@ def _babble(rng: np.random.Generator) -> np.ndarray:
     resonance = 1 / (1 + ((harmonics * register)[None, :, None] - formants[:, None, :]) ** 2 / 120.0**2)
     amplitudes = resonance @ np.array([1.0, 0.6, 0.3])
     grid = np.outer(harmonics, np.arange(256) / 256)
-    tables = amplitudes @ np.sin(2 * np.pi * grid)
-    voice = tables[syllable, (256 * cycles).astype(np.intp) % 256] * np.sin(np.pi * progress) ** 0.7
+    tables = np.einsum("sk,kn->sn", amplitudes, np.sin(2 * np.pi * grid))
+    voice = tables[syllable, (256 * cycles).astype(np.intp) & 255] * np.sqrt(np.sin(np.pi * progress))
     voice *= VOICE_RMS / np.sqrt(np.mean(voice**2))
     return _fade(voice.astype(np.float32))
 

@@ -1,0 +1,64 @@
+"""Work on many clips in several processes, in order, with a progress bar that shows the time left."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tokcom_phy.errors import UserError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_CHUNK = 16
+
+
+def progress() -> Progress:
+    """A progress bar with the time that is left."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def each(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], *, workers: int | None, description: str
+) -> Iterator[_Result]:
+    """Yield ``function(item)`` for every item, in their order, whatever the number of processes.
+
+    Parameters
+    ----------
+    function : callable
+        At a module's top level, so that a fresh process can import it.
+    workers : int, optional
+        Number of processes; one per core by default. A single one works in this process.
+
+    Raises
+    ------
+    UserError
+        If ``workers`` is not positive, or a process was killed.
+    """
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise UserError(f"workers is {workers}: give at least 1")
+    with progress() as bar:
+        task = bar.add_task(description, total=len(items))
+        for result in _results(function, items, min(workers, -(-len(items) // _CHUNK))):
+            yield result
+            bar.advance(task)
+
+
+def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int) -> Iterator[_Result]:
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(function, items, chunksize=_CHUNK)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed, perhaps for want of memory: run it again with fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
