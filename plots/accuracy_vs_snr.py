@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.figures import Run
@@ -33,7 +34,7 @@ def draw(run: "Run") -> Figure:
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(3.1 * columns, 3.0 * rows + 0.5), sharey=True, squeeze=False, layout="constrained"
     )
-    handles: dict[str, object] = {}
+    handles: dict[str, Line2D] = {}
     for axis, (link, on_air) in zip(axes.flat, panels, strict=False):
         here = curves[curves["link"] == link]
         for name, (colour, marker, line) in STYLE.items():
@@ -52,7 +53,7 @@ def draw(run: "Run") -> Figure:
         axis.set_ylabel("answer accuracy [%]")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles), frameon=False)
     questions = int(curves["n"].max())
     seeds = len(run.config["seeds"])
     figure.suptitle(

@@ -1,7 +1,7 @@
 """The two profiles: the paper's models and data, and small ones that run on a laptop through the same code.
 
-A profile is a set of defaults that an experiment's own settings override; `tokcom_phy.experiments.schema` says what each
-key means.
+A profile is a set of defaults that an experiment's own settings override; `tokcom_phy.experiments.schema` says what
+each key means.
 """
 
 from typing import Any

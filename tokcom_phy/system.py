@@ -19,7 +19,7 @@ from tokcom_phy.receiver import Receiver
 from tokcom_phy.transmitter import Transmitter
 
 TEXT = "text"
-Question = Literal["reliable", "on-air"]
+Delivery = Literal["reliable", "on-air"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SystemConfig:
     encoder_widths: dict[str, int]
     token_width: int
     receiver_width: int = 1024
-    question: Question = "reliable"
+    question: Delivery = "reliable"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_unknown_experiment_and_profile_suggest_the_nearest():
 
 
 def test_paper_profile_asks_for_its_datasets():
-    with pytest.raises(UserError, match="data.root"):
+    with pytest.raises(UserError, match=r"data\.root"):
         load_experiment("quickstart", profile="paper")
     assert load_experiment("quickstart", profile="paper", overrides=["data.root=/data"]).stage1.batch == 32
 

@@ -5,22 +5,24 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from transformers import set_seed
 
 from tokcom_phy.data.formats import Question, load_captions, load_questions
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
-from tokcom_phy.experiments.plan import Job, alignment_folder, checkpoint_folder
-from tokcom_phy.experiments.results import Point, point_name, write_point
+from tokcom_phy.experiments.plan import Job
+from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, point_name, write_point
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 from tokcom_phy.foundation import Foundation
 from tokcom_phy.radio import Link, load_link
-from tokcom_phy.system import SystemConfig, TokenCommSystem
+from tokcom_phy.system import Delivery, SystemConfig, TokenCommSystem
 from tokcom_phy.training.align import align
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.settings import Alignment
 from tokcom_phy.training.trainer import TrainingRadio
 
 EVALUATION_SEED = 2**20
@@ -86,7 +88,7 @@ class Worker:
             self.batcher(system, self.experiment.lengths),
             TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
             settings,
-            job.subject,
+            cast(Alignment, job.subject),
             job.seed,
             lambda done, _: progress(done),
         )
@@ -140,7 +142,7 @@ class Worker:
                 write_point(self.run_dir, _point(job, snr_db, found))
             progress(done)
 
-    def build(self, lengths: dict[str, int], question: str, seed: int) -> TokenCommSystem:
+    def build(self, lengths: dict[str, int], question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""
         set_seed(seed)
         foundation = Foundation.load(self.experiment.foundation)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokcom_phy.experiments.results import point_name
+from tokcom_phy.experiments.results import alignment_folder, checkpoint_folder, point_name
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 
 Stage = Literal["align", "finetune", "evaluate"]
@@ -52,16 +52,6 @@ class Job:
             (run_dir / "points" / f"{point_name(self.subject, self.link, snr, self.seed)}.json").is_file()
             for snr in self.snr_db
         )
-
-
-def alignment_folder(run_dir: Path, alignment: str, seed: int) -> Path:
-    """Where stage 1 leaves its transceivers."""
-    return run_dir / "checkpoints" / f"stage1-{alignment}" / f"seed-{seed}"
-
-
-def checkpoint_folder(run_dir: Path, variant: str, seed: int) -> Path:
-    """Where stage 2 leaves a variant's system."""
-    return run_dir / "checkpoints" / variant / f"seed-{seed}"
 
 
 def plan(experiment: Experiment) -> list[Job]:

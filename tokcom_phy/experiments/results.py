@@ -10,6 +10,7 @@ import pandas as pd
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.intervals import over_questions_and_seeds, wilson
+from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.files import write_atomically
 
 COLUMNS = [
@@ -64,6 +65,16 @@ def write_point(run_dir: Path, point: Point) -> None:
         path.write_text(json.dumps(asdict(point)) + "\n", encoding="utf-8")
 
 
+def alignment_folder(run_dir: Path, alignment: str, seed: int) -> Path:
+    """Where stage 1 leaves its transceivers."""
+    return run_dir / "checkpoints" / f"stage1-{alignment}" / f"seed-{seed}"
+
+
+def checkpoint_folder(run_dir: Path, variant: str, seed: int) -> Path:
+    """Where stage 2 leaves a variant's system."""
+    return run_dir / "checkpoints" / variant / f"seed-{seed}"
+
+
 def read_points(run_dir: Path) -> list[Point]:
     """All finished points of a run, sorted by name.
 
@@ -102,6 +113,25 @@ def tabulate(experiment: str, points: list[Point], question_types: list[str]) ->
     """
     types = np.array(question_types)
     rows = [row for point in points for row in _rows(experiment, point, types)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tabulate_losses(experiment: Experiment, run_dir: Path) -> pd.DataFrame:
+    """Rows of ``results.csv`` with the training loss at the end of stage 2: its mean over the last tenth of the steps.
+
+    ``snr_db`` is the training SNR, absent (NaN) where it was drawn from a range; ``n`` is how many steps are averaged.
+    """
+    settings = experiment.stage2
+    snr_db = settings.snr_db if isinstance(settings.snr_db, float) else np.nan
+    rows = []
+    for variant in experiment.variants:
+        for seed in experiment.seeds:
+            path = checkpoint_folder(run_dir, variant, seed) / "losses.json"
+            if path.is_file():
+                losses = json.loads(path.read_text())
+                last = losses[-max(len(losses) // 10, 1) :]
+                loss = ("loss", ALL, float(np.mean(last)), np.nan, np.nan, len(last))
+                rows.append((experiment.name, variant, settings.link, snr_db, seed, *loss))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

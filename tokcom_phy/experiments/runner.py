@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -24,7 +25,7 @@ from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.figures import draw_figures
 from tokcom_phy.experiments.plan import STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Outcome, run_jobs
-from tokcom_phy.experiments.results import read_points, tabulate, write_tables
+from tokcom_phy.experiments.results import read_points, tabulate, tabulate_losses, write_tables
 from tokcom_phy.experiments.schema import Experiment, as_yaml, load_experiment
 from tokcom_phy.experiments.summary import results_table, time_table
 from tokcom_phy.files import write_atomically
@@ -85,7 +86,8 @@ def run(
     if until == "evaluate":
         with clock.step("tables and figures"):
             points = read_points(run_dir)
-            write_tables(run_dir, tabulate(settings.name, points, asked))
+            losses = tabulate_losses(settings, run_dir)
+            write_tables(run_dir, pd.concat([tabulate(settings.name, points, asked), losses], ignore_index=True))
             figures = draw_figures(run_dir)
         console.print(results_table(points))
         for figure in figures:
@@ -183,19 +185,14 @@ def _write_questions(run_dir: Path, root: Path, store: Path) -> list[str]:
     """Write down which questions are asked, in which order; returns their types."""
     have = set(FeatureStore.open(store).video_ids)
     questions = [q for q in load_questions(root, "test") if q.video_id in have]
+    types = [" ".join(q.type) for q in questions]
     asked = [
-        {
-            "video_id": q.video_id,
-            "question_id": q.question_id,
-            "type": " ".join(q.type),
-            "question": q.text,
-            "answer": q.answer,
-        }
-        for q in questions
+        {"video_id": q.video_id, "question_id": q.question_id, "type": kind, "question": q.text, "answer": q.answer}
+        for q, kind in zip(questions, types, strict=True)
     ]
     with write_atomically(run_dir / "questions.json") as path:
         path.write_text(json.dumps(asked, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [q["type"] for q in asked]
+    return types
 
 
 def _run_jobs(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import find
 from tokcom_phy.profiles import PROFILES
-from tokcom_phy.system import Question
+from tokcom_phy.system import Delivery
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -73,7 +73,7 @@ class Variant(Strict):
 
     alignment: Alignment = "contrastive"
     modalities: tuple[str, ...] | None = None
-    question: Question = "reliable"
+    question: Delivery = "reliable"
 
 
 class Series(Strict):

@@ -113,7 +113,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def _separated_onsets(rng: np.random.Generator, count: int) -> np.ndarray:
-    """``count`` onsets [s] in random order, pairwise at least `ONSET_GAP_SECONDS` apart, early enough for a long sound."""
+    """``count`` onsets [s] in random order, `ONSET_GAP_SECONDS` apart or more, early enough for a long sound."""
     latest = CLIP_SECONDS - LONG_SECONDS[0] - 0.02
     slack = latest - (count - 1) * ONSET_GAP_SECONDS
     onsets = np.sort(rng.uniform(0.0, slack, count)) + ONSET_GAP_SECONDS * np.arange(count)

@@ -44,7 +44,7 @@ def evaluate(
 ) -> Evaluation:
     """Ask all questions over one link at one SNR [dB].
 
-    Question i meets realisation i of the link under ``seed``, whatever the system: systems are compared on the same radio.
+    Question i meets realisation i of the link under ``seed``, whatever the system: all are compared on the same radio.
     """
     system.eval()
     foundation = system.foundation
