@@ -123,13 +123,14 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         """
         sent = {modality: self.transmitters[modality](tokens) for modality, tokens in features.items()}
         masks = {m: torch.ones(t.shape[:2], dtype=torch.bool, device=t.device) for m, t in sent.items()}
+        padded = {}
         if text is not None:
-            ids, mask = text
+            ids, masks[TEXT] = text
             sent[TEXT] = self.foundation.embed(ids).float()
-            masks[TEXT] = mask
+            padded[TEXT] = masks[TEXT]
         if not sent:
             return Transmission({}, {}, {}, {})
-        received, state = radio.link.transmit(sent, radio.snr_db, masks=masks, seed=radio.seed, indices=radio.indices)
+        received, state = radio.link.transmit(sent, radio.snr_db, padded, seed=radio.seed, indices=radio.indices)
         return Transmission(sent, received, masks, state.effective_snr_db)
 
     def receive(self, transmission: Transmission) -> dict[str, Tensor]:
@@ -206,7 +207,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_directory = Path(save_directory)
-        settings = {"foundation": self.foundation.name, **asdict(self.config)}
+        settings = {"foundation_model": self.foundation.name, **asdict(self.config)}
         (save_directory / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         save_file(self.transceivers(), save_directory / "transceivers.safetensors")
         if isinstance(self.foundation.model, PeftModel):
@@ -222,8 +223,8 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        config: object = None,
         foundation: Foundation | None = None,
-        **unused: object,
     ) -> "TokenCommSystem":
         folder = Path(model_id)
         if not (folder / "config.json").is_file():
@@ -240,7 +241,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
                 )
             )
         settings = json.loads((folder / "config.json").read_text())
-        name = settings.pop("foundation")
+        name = settings.pop("foundation_model")
         system = cls(SystemConfig(**settings), foundation or Foundation.load(name))
         system.load_transceivers(folder / "transceivers.safetensors")
         if (folder / "adapter").is_dir():
