@@ -1,0 +1,115 @@
+"""Linear combining at the base station: from channel, estimate and noise to A = G·H, w = G·n and the effective noise.
+
+The matrices are small (users × users) and very many (one per resource element), so they are kept with the resource
+elements last and eliminated element-wise: an order of magnitude faster than a batched Cholesky on a CPU.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Combining = Literal["lmmse", "zf", "mrc"]
+
+
+def combine(
+    h: Tensor,
+    h_hat: Tensor,
+    noise: Tensor,
+    no: Tensor,
+    active: Tensor,
+    combining: Combining,
+    unbiased: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Combine the receive antennas, user by user and resource element by resource element.
+
+    The conventions are those of `sionna.phy.mimo`: `lmmse_equalizer`, `zf_equalizer` and `mf_equalizer` with the noise
+    covariance S = no·I.
+
+    Parameters
+    ----------
+    h : complex64 [b, num_rx_ant, num_users, n]
+        The channel, received amplitude included.
+    h_hat : complex64, the same shape
+        Its estimate, on which the combiner is built; the same object as ``h`` for perfect knowledge.
+    noise : complex64 [b, num_rx_ant, n]
+    no : float32, broadcastable to [b, n]
+        Noise variance that the combiner reckons with: N0 plus the error variances of all estimates.
+    active : bool, broadcastable to [b, num_users, n]
+        Who sends on which resource element: a silent user is a zero column of the channel.
+    combining : 'lmmse', 'zf' or 'mrc'
+    unbiased : bool
+        Whether LMMSE output is divided by its own gain, diag(G·Ĥ), as in Sionna.
+
+    Returns
+    -------
+    gain : complex64 [b, num_users, num_users, n]
+        A = G·H.
+    noise : complex64 [b, num_users, n]
+        w = G·n.
+    effective_noise_var : float32 [b, num_users, n]
+        Noise and interference over signal, as ``h_hat`` has it.
+    """
+    active = active[:, None]
+    known = h is h_hat
+    h_hat = h_hat * active
+    gram, cross, matched = _products(h_hat, None if known else h * active, noise)
+    power = _diagonal(gram).real
+    no = no[..., None, :]
+    identity = torch.eye(h_hat.shape[2], device=h_hat.device)[:, :, None]
+    if combining == "mrc":
+        scale = 1 / power.where(power > 0, 1.0)
+        leakage = (identity - gram * scale[:, :, None]).abs().square().sum(2)
+        return cross * scale[:, :, None], matched * scale, leakage + no * scale
+    if combining == "zf":
+        silent = (power == 0).to(power.dtype)
+        inverse = _inverse(gram + identity * silent[:, :, None])
+        return _multiply(inverse, cross), _multiply(inverse, matched), no * _diagonal(inverse).real
+    inverse = _inverse(gram / no[:, :, None] + identity)
+    own_gain = (inverse * gram.transpose(1, 2)).sum(2).real / no
+    own_gain = own_gain.where(power > 0, 1.0)
+    weights = inverse / (own_gain * no if unbiased else no)[:, :, None]
+    return _multiply(weights, cross), _multiply(weights, matched), _diagonal(inverse).real / own_gain
+
+
+def _products(h_hat: Tensor, h: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ĥᴴ·Ĥ, Ĥᴴ·H and Ĥᴴ·n for every resource element, summed antenna by antenna."""
+    batch, num_rx_ant, num_users, n = h_hat.shape
+    conjugate = h_hat.conj().resolve_conj()
+    gram = h_hat.new_zeros(batch, num_users, num_users, n)
+    cross = gram if h is None else torch.zeros_like(gram)
+    matched = h_hat.new_zeros(batch, num_users, n)
+    for m in range(num_rx_ant):
+        gram.addcmul_(conjugate[:, m, :, None], h_hat[:, m, None])
+        if h is not None:
+            cross.addcmul_(conjugate[:, m, :, None], h[:, m, None])
+        matched.addcmul_(conjugate[:, m], noise[:, m, None])
+    return gram, cross, matched
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Invert Hermitian positive definite matrices [b, u, u, n] by Gauss–Jordan elimination, which needs no pivoting."""
+    inverse = matrix.clone()
+    for k in range(matrix.shape[1]):
+        pivot = 1 / inverse[:, k, k]
+        row = inverse[:, k] * pivot[:, None]
+        column = inverse[:, :, k].clone()
+        inverse.addcmul_(column[:, :, None], row[:, None], value=-1)
+        inverse[:, k] = row
+        inverse[:, :, k] = -column * pivot[:, None]
+        inverse[:, k, k] = pivot
+    return inverse
+
+
+def _multiply(matrix: Tensor, other: Tensor) -> Tensor:
+    """Matrix [b, u, u, n] times matrix [b, u, v, n] or vector [b, u, n], element by element."""
+    columns = matrix if other.dim() == 3 else matrix[:, :, :, None]
+    product = columns[:, :, 0] * other[:, None, 0]
+    for j in range(1, matrix.shape[1]):
+        product = product.addcmul_(columns[:, :, j], other[:, None, j])
+    return product
+
+
+def _diagonal(matrix: Tensor) -> Tensor:
+    """Diagonal [b, u, n] of matrices [b, u, u, n]."""
+    return matrix.diagonal(dim1=1, dim2=2).mT

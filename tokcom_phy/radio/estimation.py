@@ -1,0 +1,133 @@
+"""Channel estimation from pilots: least squares on orthogonal combs, interpolated over the slot.
+
+Both least squares and nearest or linear interpolation are linear and do not depend on the noise, so Sionna's own
+interpolators are asked once for their weights; LMMSE interpolation is Sionna's estimator itself.
+"""
+
+import torch
+from sionna.phy.ofdm import LinearInterpolator, LMMSEChannelEstimator, NearestNeighborInterpolator, ResourceGrid
+from torch import Tensor
+
+from tokcom_phy.radio.channels import Channel
+from tokcom_phy.radio.schema import OfdmConfig
+from tokcom_phy.radio.seeding import sionna_seed
+
+
+class PilotEstimator:
+    """Least-squares estimation and interpolation in one slot, for users that share its resource elements.
+
+    Parameters
+    ----------
+    config : OfdmConfig
+    num_users : int
+        Users on orthogonal pilot combs.
+    num_subcarriers : int
+        Subcarriers that these users share.
+    channel : Channel
+        Its covariances make the LMMSE filters.
+
+    Attributes
+    ----------
+    grid : sionna.phy.ofdm.ResourceGrid
+        With Kronecker pilots of mean power one per user, hence of power ``num_users`` on the user's own comb.
+    pilots : complex64 [num_users, num_pilot_symbols, num_subcarriers]
+        Zero off the user's comb.
+    """
+
+    def __init__(self, config: OfdmConfig, num_users: int, num_subcarriers: int, channel: Channel):
+        self.config = config
+        self.num_users = num_users
+        self.grid = self._grid(config.num_ofdm_symbols, num_subcarriers, sorted(config.pilot_symbols), channel.device)
+        self.pilots = self.grid.pilot_pattern.pilots[:, 0].unflatten(-1, (-1, num_subcarriers))
+        if config.csi == "ls" and config.interpolation == "lmmse":
+            over_frequency, over_time = channel.covariances()
+            over_frequency = over_frequency[:num_subcarriers, :num_subcarriers]
+            self._lmmse = LMMSEChannelEstimator(
+                self.grid, over_time, over_frequency, order="f-t", device=channel.device
+            )
+        elif config.csi == "ls":
+            one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
+            one_comb = self._grid(config.num_ofdm_symbols, num_users, sorted(config.pilot_symbols), channel.device)
+            self._over_frequency = self._weights(one_symbol)[:, :, 0]
+            self._over_time = self._weights(one_comb)[0, :, :, 0]
+
+    def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
+        with sionna_seed(device, "pilots"):
+            return ResourceGrid(
+                num_ofdm_symbols,
+                num_subcarriers,
+                self.config.subcarrier_spacing,
+                num_tx=self.num_users,
+                pilot_pattern="kronecker",
+                pilot_ofdm_symbol_indices=pilot_symbols,
+                device=device,
+            )
+
+    def _weights(self, grid: ResourceGrid) -> Tensor:
+        """Weights of every pilot, by Sionna's interpolator: [num_users, pilots of a user, symbols, subcarriers]."""
+        interpolators = {"nearest": NearestNeighborInterpolator, "linear": LinearInterpolator}
+        interpolate = interpolators[self.config.interpolation](grid.pilot_pattern, device=grid.device)
+        pilots = grid.pilot_pattern.pilots[:, 0]
+        weights = []
+        for user in range(self.num_users):
+            own = pilots[user].nonzero()[:, 0]
+            unit = torch.eye(pilots.shape[1], dtype=pilots.dtype, device=pilots.device)[own]
+            unit = unit[:, None, None, None, None].expand(-1, 1, 1, self.num_users, 1, -1)
+            h_hat, _ = interpolate(unit, unit.real)
+            weights.append(h_hat[:, 0, 0, user, 0])
+        return torch.stack(weights)
+
+    def estimate(
+        self, h: Tensor, noise: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Estimate the channel of each user on some OFDM symbols of each slot.
+
+        Parameters
+        ----------
+        h : complex64 [b, num_rx_ant, users, slots, _, num_subcarriers]
+            The channel where the pilots are, received amplitude included.
+        noise : complex64 [b, num_rx_ant, slots, _, num_subcarriers]
+            Of unit variance.
+        amplitude : float32 [b, users]
+            What ``h`` is scaled by: the square root of the SNR.
+        users : list of int
+            Which combs the users have.
+        symbols : list of int
+            OFDM symbols of the slot to estimate the channel on.
+
+        Returns
+        -------
+        h_hat : complex64 [b, num_rx_ant, users, slots, symbols, num_subcarriers]
+        err_var : float32, broadcastable to [b, users, slots, symbols, num_subcarriers]
+        """
+        if self.config.interpolation == "lmmse":
+            return self._estimate_lmmse(h, noise, amplitude, users, symbols)
+        over_time = self._over_time[:, symbols]
+        estimates = []
+        for position, user in enumerate(users):
+            comb = slice(user, None, self.num_users)
+            at_pilots = h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb]
+            over_frequency = at_pilots @ self._over_frequency[user]
+            estimates.append(torch.einsum("pt,...pf->...tf", over_time, over_frequency))
+        # Interpolation weights sum to one, so the error variance at the pilots is that of every resource element.
+        err_var = torch.full((1, 1, 1, 1, 1), 1 / self.num_users, device=h.device)
+        return torch.stack(estimates, dim=2), err_var
+
+    def _estimate_lmmse(
+        self, h: Tensor, noise: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        batch, num_rx_ant, _, slots, _, num_subcarriers = h.shape
+        received = (h * self.pilots[users][:, None]).sum(2) + noise
+        y = received.new_zeros(batch * slots, 1, num_rx_ant, self.config.num_ofdm_symbols, num_subcarriers)
+        y[:, 0, :, sorted(self.config.pilot_symbols)] = received.transpose(1, 2).flatten(0, 1)
+        h_hat, err_var = [], []
+        for position, user in enumerate(users):
+            # The filters expect a channel of unit power.
+            scale = amplitude[:, position].repeat_interleave(slots)
+            estimate, variance = self._lmmse(y / scale[:, None, None, None, None], 1 / scale.square())
+            h_hat.append(estimate[:, 0, :, user, 0, symbols] * scale[:, None, None, None])
+            err_var.append(variance[:, 0, 0, user, 0, symbols] * scale.square()[:, None, None])
+        return (
+            torch.stack(h_hat, 2).unflatten(0, (batch, slots)).movedim(1, 3),
+            torch.stack(err_var, 1).unflatten(0, (batch, slots)).movedim(1, 2),
+        )

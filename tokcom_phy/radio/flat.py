@@ -1,0 +1,86 @@
+"""Frequency-flat links: one complex gain per user, antenna and stretch of symbols."""
+
+import torch
+from sionna.phy.channel import GenerateFlatFadingChannel
+from sionna.phy.utils import rand
+from torch import Tensor
+
+from tokcom_phy.radio.link import Link, Request, combined_state, merge
+from tokcom_phy.radio.schema import FlatConfig
+from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
+from tokcom_phy.radio.state import LinkState, check_users
+
+_FADES = 16
+
+
+class FlatLink(Link):
+    """A link of the flat family; see `FlatConfig`."""
+
+    config: FlatConfig
+
+    def __init__(self, name: str, config: FlatConfig, device: str | None = None):
+        super().__init__(name, config, device)
+        self._fading = GenerateFlatFadingChannel(1, config.num_rx_ant, device=self.device)
+
+    def _check_users(self, users: list[str]) -> None:
+        if self.config.access == "mu-mimo":
+            check_users(users, self.config.users)
+
+    def _draw(self, request: Request) -> LinkState:
+        users = list(request.num_symbols)
+        if self.config.access == "mu-mimo":
+            return self._draw_together(request, users)
+        return merge(self._draw_together(request, [user]) for user in users)
+
+    def _draw_together(self, request: Request, users: list[str]) -> LinkState:
+        """Draw users that share every channel use."""
+        config = self.config
+        if config.fading == "none":
+            return self._draw_unfaded(request, users[0])
+        n = max(request.num_symbols[user] for user in users)
+        h = torch.stack([self._channel(request, user, n) for user in users], dim=2)
+        keys = request.noise_keys(() if config.access == "mu-mimo" else users)
+        noise = complex_noise((n, config.num_rx_ant), self.device, keys).mT
+        if config.combining == "none":
+            (user,) = users
+            amplitude = request.no[user].sqrt()[:, None]
+            var = request.no[user][:, None].expand(-1, n)
+            return LinkState(
+                {user: {user: h[:, 0, 0]}}, {user: noise[:, 0] * amplitude}, {user: var}, request.masks([user])
+            )
+        h = h * torch.stack([request.no[user] for user in users], dim=1).rsqrt()[:, None, :, None]
+        return combined_state(
+            request, users, h, h, noise, torch.zeros(1, 1, 1, device=self.device), config.combining, config.unbiased
+        )
+
+    def _draw_unfaded(self, request: Request, user: str) -> LinkState:
+        n, no = request.num_symbols[user], request.no[user]
+        var = no[:, None].expand(-1, n)
+        if self.config.noiseless:
+            return LinkState({user: {user: None}}, {}, {user: torch.zeros_like(var)}, request.masks([user]))
+        noise = complex_noise((n,), self.device, request.noise_keys([user]), no.tolist())
+        return LinkState({user: {user: None}}, {user: noise}, {user: var}, request.masks([user]))
+
+    def _channel(self, request: Request, user: str, n: int) -> Tensor:
+        """Unit-power channel of one user, complex64 [b, num_rx_ant, n]."""
+        config = self.config
+        num_fades = -(-n // config.coherence)
+        num_draws = -(-num_fades // _FADES)
+        h = torch.empty(
+            len(request.indices), num_draws * _FADES, config.num_rx_ant, dtype=torch.complex64, device=self.device
+        )
+        for block, positions in blocks(request.indices):
+            rows = [request.indices[position] % BLOCK for position in positions]
+            with sionna_seed(self.device, request.seed, block, "fading", user):
+                drawn = [self._fades() for _ in range(num_draws)]
+            h[positions] = torch.cat(drawn, dim=1)[rows]
+        return h[:, :num_fades].repeat_interleave(config.coherence, dim=1)[:, :n].mT
+
+    def _fades(self) -> Tensor:
+        """`_FADES` fades of each example of a block, complex64 [BLOCK, _FADES, num_rx_ant]."""
+        scattered = self._fading(BLOCK * _FADES).reshape(BLOCK, _FADES, -1)
+        if self.config.fading == "rayleigh":
+            return scattered
+        k = 10 ** (self.config.k_factor_db / 10)
+        phase = 2 * torch.pi * rand((BLOCK, _FADES, 1), device=self.device)
+        return (k / (k + 1)) ** 0.5 * torch.exp(1j * phase) + (1 / (k + 1)) ** 0.5 * scattered

@@ -1,0 +1,312 @@
+"""A link: what the radio is, from which realisations are drawn."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from sionna.phy import config as sionna_config
+from torch import Tensor
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.power import noise_power, normalize_power
+from tokcom_phy.radio.combining import Combining, combine
+from tokcom_phy.radio.seeding import Key
+from tokcom_phy.radio.state import ANONYMOUS, LinkState
+from tokcom_phy.tokens import from_symbols, symbol_mask, to_symbols
+
+Value = TypeVar("Value", float | Tensor, Tensor)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be drawn: checked, with one entry per user and example.
+
+    Attributes
+    ----------
+    seed : int
+    indices : list of int [b]
+        Names of the realisations under ``seed``.
+    num_symbols : user → symbols per example
+    no : user → float32 [b]
+        Noise power over the power received from this user.
+    mask : user → bool [b, num_symbols], may be empty
+    """
+
+    seed: int
+    indices: list[int]
+    num_symbols: dict[str, int]
+    no: dict[str, Tensor]
+    mask: dict[str, Tensor]
+
+    def noise_keys(self, users: Sequence[str] = ()) -> list[Key]:
+        """Where the noise of each example comes from: a receiver of its own for ``users``, or one for all."""
+        return [(self.seed, index, "noise", *users) for index in self.indices]
+
+    def masks(self, users: Sequence[str]) -> dict[str, Tensor]:
+        """The masks of some of the users."""
+        return {user: self.mask[user] for user in users if user in self.mask}
+
+    def take(self, positions: list[int]) -> "Request":
+        """The request for some of the examples."""
+        return Request(
+            self.seed,
+            [self.indices[position] for position in positions],
+            self.num_symbols,
+            {user: no[positions] for user, no in self.no.items()},
+            {user: mask[positions] for user, mask in self.mask.items()},
+        )
+
+
+class Link(ABC):
+    """A radio link between single-antenna users and a base station.
+
+    SNR is the average received Es/N0 per user and receive antenna (`tokcom_phy.power.noise_power`). Where users have
+    different SNRs, the noise at the base station is common and their received powers differ: near and far users.
+
+    Attributes
+    ----------
+    name : str
+    config : pydantic model of the link's family
+    description : str
+        What the link is, in one line.
+    device : str
+        Where it draws; the one Sionna prefers unless told otherwise.
+    """
+
+    def __init__(self, name: str, config: Any, device: str | None = None):
+        self.name = name
+        self.config = config
+        self.description: str = config.description
+        self.device = device or sionna_config.device
+
+    @abstractmethod
+    def _draw(self, request: Request) -> LinkState:
+        """Draw the realisations that are asked for."""
+
+    @abstractmethod
+    def _check_users(self, users: list[str]) -> None:
+        """Raise a `UserError` if somebody sends whom this link does not know."""
+
+    @torch.no_grad()
+    def draw(
+        self,
+        batch: int,
+        num_symbols: int | Mapping[str, int],
+        snr_db: float | Tensor | Mapping[str, float | Tensor],
+        seed: int,
+        indices: Sequence[int] | Tensor | None = None,
+        mask: Tensor | Mapping[str, Tensor] | None = None,
+    ) -> LinkState:
+        """Draw one realisation of the radio for each example of a batch.
+
+        Parameters
+        ----------
+        batch : int
+        num_symbols : int, or user → int
+            Complex symbols per example: of one anonymous user, or of each user that sends. Users of the link that are
+            not named are idle: they send nothing and do not interfere.
+        snr_db : float, float [batch], or user → either [dB]
+        seed : int
+            Not negative.
+        indices : sequence of int [batch], optional
+            Example i is realisation (seed, indices[i]), the same whatever is drawn beside it; by default 0…batch − 1.
+        mask : bool [batch, num_symbols], or user → such, optional
+            True for valid symbols. The combiner knows who is silent on a resource element.
+
+        Returns
+        -------
+        LinkState
+
+        Raises
+        ------
+        UserError
+            If an SNR is not finite, a payload is empty, a user is unknown, or a mask holds an example without symbols.
+        """
+        lengths = dict(num_symbols) if isinstance(num_symbols, Mapping) else {ANONYMOUS: num_symbols}
+        users = list(lengths)
+        self._check_users(users)
+        masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
+        masks = {user: masks[user].to(self.device) for user in users if user in masks}
+        _check_payload(batch, lengths, masks)
+        no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in _per_user(snr_db, users).items()}
+        names = list(range(batch)) if indices is None else [int(index) for index in indices]
+        if len(names) != batch or min(seed, *names) < 0:
+            raise UserError(
+                f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
+                "index or seed negative"
+            )
+        return self._draw(Request(int(seed), names, lengths, no, masks))
+
+    def transmit(
+        self,
+        tokens: Mapping[str, Tensor],
+        snr_db: float | Tensor | Mapping[str, float | Tensor],
+        masks: Mapping[str, Tensor] | None = None,
+        *,
+        seed: int,
+        indices: Sequence[int] | Tensor | None = None,
+    ) -> tuple[dict[str, Tensor], LinkState]:
+        """Send tokens of every user: normalise the power, map (5), draw, apply (6), restore the scale, unmap (7).
+
+        Parameters
+        ----------
+        tokens : user → float [b, s, d], d even
+        snr_db, seed, indices
+            As for `draw`.
+        masks : user → bool [b, s], optional
+            True for valid tokens. Padding, on whichever side, is not transmitted and comes out as zero: the valid
+            tokens of an example go on the air one after the other.
+
+        Returns
+        -------
+        received : user → [b, s, d], shape and dtype of ``tokens``
+        state : LinkState
+            The realisation they went through.
+
+        Raises
+        ------
+        UserError
+            As `draw` does, and if a width is odd.
+        """
+        masks = {user: mask for user, mask in (masks or {}).items() if user in tokens}
+        order = {user: (~mask).byte().argsort(dim=1, stable=True) for user, mask in masks.items()}
+        valid = {user: symbol_mask(mask.gather(1, order[user]), tokens[user].shape[2]) for user, mask in masks.items()}
+        sent, scale = {}, {}
+        for user, block in tokens.items():
+            packed = _reorder(block, order[user]) if user in order else block
+            sent[user], scale[user] = normalize_power(to_symbols(packed), valid.get(user))
+        batch = len(next(iter(sent.values()))) if sent else 0
+        num_symbols = {user: x.shape[1] for user, x in sent.items()}
+        state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
+        received = {}
+        for user, y in state.apply(sent).items():
+            block = from_symbols(y * scale[user], tokens[user].shape[2]).to(tokens[user].dtype)
+            received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
+        return received, state
+
+    def __call__(
+        self,
+        tokens: Mapping[str, Tensor],
+        snr_db: float | Tensor | Mapping[str, float | Tensor],
+        masks: Mapping[str, Tensor] | None = None,
+        *,
+        seed: int,
+        indices: Sequence[int] | Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Send tokens and return what is received; see `transmit`."""
+        return self.transmit(tokens, snr_db, masks, seed=seed, indices=indices)[0]
+
+
+def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
+    """Tokens [b, s, d] in the order of positions [b, s]."""
+    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
+
+
+def _per_user(value: Value | Mapping[str, Value], users: list[str]) -> dict[str, Value]:
+    """Give every user its own out of a mapping, or all the same."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(users, value)
+    for user in users:
+        if user not in value:
+            raise UserError(f"nothing given for '{user}', only for {', '.join(value)}: name every user that sends")
+    return {user: value[user] for user in users}
+
+
+def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[str, Tensor]) -> None:
+    if batch < 1 or not num_symbols:
+        raise UserError("empty payload: give at least one example and one user that sends")
+    for user, n in num_symbols.items():
+        if n < 1:
+            raise UserError(f"empty payload: '{user}' has {n} symbols to send, give at least one")
+        if user in masks:
+            if tuple(masks[user].shape) != (batch, n):
+                raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
+            if not masks[user].any(1).all():
+                raise UserError(f"mask of '{user}' is all padding in some example: leave out what has nothing to send")
+
+
+def combined_state(
+    request: Request,
+    users: list[str],
+    h: Tensor,
+    h_hat: Tensor,
+    noise: Tensor,
+    err_var: Tensor,
+    combining: Combining,
+    unbiased: bool,
+) -> LinkState:
+    """The realisation of users that share all resource elements, once their antennas are combined.
+
+    Parameters
+    ----------
+    request : Request
+    users : list of str
+    h, h_hat : complex64 [b, num_rx_ant, users, n]
+        Channel in units of the noise amplitude, and its estimate; n is the longest payload.
+    noise : complex64 [b, num_rx_ant, n]
+        Of unit variance.
+    err_var : float32, broadcastable to [b, users, n]
+        Error variance of ``h_hat``; the combiner takes it for noise.
+    combining, unbiased
+        As for `combine`.
+    """
+    n = h.shape[3]
+    active = torch.zeros(h.shape[0], len(users), n, dtype=torch.bool, device=h.device)
+    for position, user in enumerate(users):
+        length = request.num_symbols[user]
+        active[:, position, :length] = request.mask.get(user, True)
+    no = 1 + (err_var * active).sum(1)
+    gain, noise, var = combine(h, h_hat, noise, no, active, combining, unbiased)
+    lengths = [request.num_symbols[user] for user in users]
+    return LinkState(
+        {
+            user: {other: gain[:, k, j, : min(lengths[k], lengths[j])] for j, other in enumerate(users)}
+            for k, user in enumerate(users)
+        },
+        {user: noise[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: var[:, k, : lengths[k]] for k, user in enumerate(users)},
+        request.masks(users),
+    )
+
+
+def merge(states: Iterable[LinkState]) -> LinkState:
+    """One realisation out of those of users that do not disturb each other."""
+    whole = LinkState({}, {}, {}, {})
+    for state in states:
+        whole = LinkState(
+            {**whole.gain, **state.gain},
+            {**whole.noise, **state.noise},
+            {**whole.effective_noise_var, **state.effective_noise_var},
+            {**whole.mask, **state.mask},
+        )
+    return whole
+
+
+def concatenate(states: Sequence[LinkState], order: Sequence[int]) -> LinkState:
+    """One realisation for a batch out of those of its parts.
+
+    Parameters
+    ----------
+    states : sequence of LinkState
+        Of the same users.
+    order : sequence of int [b]
+        Position in the batch of each example of the concatenated parts.
+    """
+    back = None if list(order) == sorted(order) else torch.tensor(order).argsort()
+
+    def joined(parts: list[Tensor]) -> Tensor:
+        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+        return whole if back is None else whole[back.to(whole.device)]
+
+    first = states[0]
+    return LinkState(
+        {
+            user: {other: joined([s.gain[user][other] for s in states]) for other in first.gain[user]}
+            for user in first.gain
+        },
+        {user: joined([s.noise[user] for s in states]) for user in first.noise},
+        {user: joined([s.effective_noise_var[user] for s in states]) for user in first.gain},
+        {user: joined([s.mask[user] for s in states]) for user in first.mask},
+    )

@@ -1,0 +1,198 @@
+"""What a link file may say: one pydantic model per family, every unknown key an error."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.files import find
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Users = Annotated[list[str], Field(min_length=1)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+
+
+class FlatConfig(_Config):
+    """A frequency-flat link: one complex gain per user and antenna, constant over a stretch of symbols.
+
+    Attributes
+    ----------
+    fading : 'none' (gain one), 'rayleigh' or 'rician'
+    k_factor_db : Power of the line of sight over the scattered power of Rician fading [dB].
+    coherence : Symbols of a fade; the next stretch fades independently.
+    noiseless : No noise at all, at any SNR.
+    access : 'orthogonal', each user on channel uses of its own, or 'mu-mimo', all at once.
+    users : Who shares the link under mu-mimo; under orthogonal access anybody may send.
+    num_rx_ant : Receive antennas.
+    combining : 'lmmse', 'zf', 'mrc', or 'none' to hand on h·x + n of a single antenna as it is, equation (6) literally.
+    unbiased : Divide LMMSE output by its own gain; without, the output has the least mean squared error.
+    symbol_rate : Channel uses per second [Hz], for the budget.
+    """
+
+    family: Literal["flat"]
+    fading: Literal["none", "rayleigh", "rician"] = "rayleigh"
+    k_factor_db: float = Field(default=6.0, allow_inf_nan=False)
+    coherence: Count = 64
+    noiseless: bool = False
+    access: Literal["orthogonal", "mu-mimo"] = "orthogonal"
+    users: Users = ["audio", "video", "text"]
+    num_rx_ant: Count = 1
+    combining: Literal["none", "lmmse", "zf", "mrc"] = "lmmse"
+    unbiased: bool = False
+    symbol_rate: Positive = 1e6
+
+    @model_validator(mode="after")
+    def _fits(self) -> "FlatConfig":
+        _check_distinct(self.users)
+        if self.combining == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
+            raise ValueError("combining 'none' is for one antenna and orthogonal access: choose lmmse, zf or mrc")
+        if self.access == "mu-mimo":
+            _check_antennas(self.users, self.num_rx_ant)
+        return self
+
+
+class OfdmConfig(_Config):
+    """An OFDM uplink with pilots: single-antenna users, one base station.
+
+    Attributes
+    ----------
+    channel : Channel model of 3GPP TR 38.901.
+    delay_spread : RMS delay spread of TDL and CDL models [s].
+    carrier_frequency : [Hz]
+    speed : Speed of every user [m/s].
+    num_subcarriers : Subcarriers, all used.
+    subcarrier_spacing : [Hz]
+    num_ofdm_symbols : OFDM symbols of a slot.
+    cyclic_prefix_length : In samples at the rate num_subcarriers · subcarrier_spacing.
+    pilot_symbols : OFDM symbols of a slot that carry pilots, on orthogonal combs (Kronecker pattern).
+    users : One single-antenna device per modality.
+    num_rx_ant : Antennas of the base station.
+    access : 'mu-mimo' (all users on all resource elements), 'ofdma' (a band each) or 'tdma' (slots in turn).
+    csi : 'perfect' or 'ls' (least squares at the pilots, interpolated).
+    interpolation : 'nearest', 'linear' or 'lmmse'.
+    combining : 'lmmse', 'zf' or 'mrc'.
+    unbiased : Divide LMMSE output by its own gain, as Sionna does.
+    """
+
+    family: Literal["ofdm"]
+    channel: Literal[
+        "TDL-A", "TDL-B", "TDL-C", "TDL-D", "TDL-E", "CDL-A", "CDL-B", "CDL-C", "CDL-D", "CDL-E", "UMi", "UMa", "RMa"
+    ]
+    delay_spread: Positive = 100e-9
+    carrier_frequency: Positive = 3.5e9
+    speed: float = Field(default=0.8333, ge=0, allow_inf_nan=False)
+    num_subcarriers: Count = 132
+    subcarrier_spacing: Positive = 30e3
+    num_ofdm_symbols: Count = 14
+    cyclic_prefix_length: int = Field(default=9, ge=0)
+    pilot_symbols: Annotated[list[int], Field(min_length=1)] = [2, 11]
+    users: Users = ["audio", "video", "text"]
+    num_rx_ant: Count = 8
+    access: Literal["mu-mimo", "ofdma", "tdma"] = "mu-mimo"
+    csi: Literal["perfect", "ls"] = "ls"
+    interpolation: Literal["nearest", "linear", "lmmse"] = "linear"
+    combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
+    unbiased: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> "OfdmConfig":
+        _check_distinct(self.users)
+        if self.access == "mu-mimo":
+            _check_antennas(self.users, self.num_rx_ant)
+        if self.access != "tdma" and self.num_subcarriers % len(self.users):
+            raise ValueError(
+                f"num_subcarriers {self.num_subcarriers} cannot be shared by {len(self.users)} users: "
+                f"choose a multiple of {len(self.users)}"
+            )
+        if len(set(self.pilot_symbols)) < len(self.pilot_symbols) or not all(
+            0 <= symbol < self.num_ofdm_symbols for symbol in self.pilot_symbols
+        ):
+            raise ValueError(
+                f"pilot_symbols {self.pilot_symbols}: choose distinct OFDM symbols from 0 to "
+                f"{self.num_ofdm_symbols - 1}"
+            )
+        if len(self.pilot_symbols) == self.num_ofdm_symbols:
+            raise ValueError("pilot_symbols fill the whole slot: leave OFDM symbols for data")
+        if self.cyclic_prefix_length > self.num_subcarriers:
+            raise ValueError("cyclic_prefix_length is longer than the OFDM symbol: choose at most num_subcarriers")
+        return self
+
+
+LinkConfig = Annotated[FlatConfig | OfdmConfig, Field(discriminator="family")]
+_ADAPTER: TypeAdapter[LinkConfig] = TypeAdapter(LinkConfig)
+
+
+def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[str, LinkConfig]:
+    """Read and check a link file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A built-in link by name, a YAML file by path.
+    overrides : key → value
+        Keys of the file's family that replace what the file says.
+
+    Returns
+    -------
+    name : str
+    config : LinkConfig
+
+    Raises
+    ------
+    UserError
+        If there is no such link, the file is not YAML, or a key or value is wrong.
+    """
+    path = find("links", name_or_path)
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not a readable YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path} holds no keys: write 'family: flat' or 'family: ofdm' and what differs from its defaults"
+        )
+    content = {"description": _header(text)} | content | overrides
+    try:
+        return path.stem, _ADAPTER.validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"link '{path.stem}': {_explain(error, content.get('family'))}") from error
+
+
+def _header(text: str) -> str:
+    """What the first comment line says before it names a command."""
+    first = text.lstrip().splitlines()[0]
+    return first.lstrip("# ").split("; see it with")[0] if first.startswith("#") else ""
+
+
+def _explain(error: ValidationError, family: object) -> str:
+    """One line out of pydantic's report: the first mistake, and the mend."""
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"] if part != family)
+    if mistake["type"] == "extra_forbidden":
+        config = FlatConfig if family == "flat" else OfdmConfig
+        return f"unknown key '{key}', {nearest(key, config.model_fields)}"
+    if mistake["type"].startswith("union_tag"):
+        return f"unknown family '{family}', {nearest(str(family), ['flat', 'ofdm'])}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    return message if not key else f"{key}: {message[0].lower()}{message[1:]}, not {mistake['input']!r}"
+
+
+def _check_distinct(users: list[str]) -> None:
+    if len(set(users)) < len(users):
+        raise ValueError(f"users {users}: name each user once")
+
+
+def _check_antennas(users: list[str], num_rx_ant: int) -> None:
+    if len(users) > num_rx_ant:
+        raise ValueError(
+            f"{len(users)} users at once need at least {len(users)} receive antennas, num_rx_ant is {num_rx_ant}"
+        )

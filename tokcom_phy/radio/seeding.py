@@ -1,0 +1,82 @@
+"""Random numbers of a link: the same seed and index give the same realisation, whatever is drawn beside it.
+
+Noise has a generator per example. Sionna draws channels from process-global generators and in batches, so a channel is
+drawn in blocks of `BLOCK` consecutive indices, each block from its own seed; the global state is put back afterwards.
+"""
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sionna.phy import config as sionna_config
+from torch import Tensor
+
+BLOCK = 8
+_CHUNK = 4096
+
+Key = tuple[int | str, ...]
+
+
+def entropy(*key: int | str) -> int:
+    """Hash a key, such as ``(seed, index, "noise", "audio")``, to 64 bits."""
+    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def sionna_seed(device: str, *key: int | str) -> Iterator[None]:
+    """Let Sionna draw from the seed of ``key``, then give it back the state that it had."""
+    generator = sionna_config.torch_rng(device)
+    state = generator.get_state()
+    generator.manual_seed(entropy(*key))
+    try:
+        yield
+    finally:
+        generator.set_state(state)
+
+
+def blocks(indices: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each block that some indices fall into, with the positions of those indices."""
+    positions: dict[int, list[int]] = {}
+    for position, index in enumerate(indices):
+        positions.setdefault(index // BLOCK, []).append(position)
+    yield from sorted(positions.items())
+
+
+def generator_for(device: str, *key: int | str) -> torch.Generator:
+    """A torch generator of its own for ``key``."""
+    return torch.Generator(device).manual_seed(entropy(*key))
+
+
+def complex_noise(
+    shape: tuple[int, ...], device: str, keys: Iterable[Key], variances: Iterable[float] | None = None
+) -> Tensor:
+    """Circular Gaussian noise with a generator per example.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the noise of one example. Noise of a smaller first axis is an exact prefix of noise of a larger one.
+    device : str
+    keys : keys of `entropy`, one per example
+    variances : float, one per example, optional
+        E|n|², 1 by default.
+
+    Returns
+    -------
+    complex64 [examples, *shape]
+    """
+    keys = list(keys)
+    num_reals = 2 * math.prod(shape)
+    out = torch.empty(len(keys), num_reals, device=device)
+    whole = num_reals - num_reals % _CHUNK
+    for row, key, variance in zip(out, keys, variances or [1.0] * len(keys), strict=True):
+        generator, std = generator_for(device, *key), math.sqrt(variance / 2)
+        for chunk in row[:whole].split(_CHUNK):
+            chunk.normal_(std=std, generator=generator)
+        if whole < num_reals:
+            row[whole:] = row.new_empty(_CHUNK).normal_(std=std, generator=generator)[: num_reals - whole]
+    return torch.view_as_complex(out.view(len(keys), *shape, 2))

@@ -1,0 +1,128 @@
+"""One realisation of a link, linear in the payload: received = A · sent + w."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from tokcom_phy.errors import UserError, nearest
+
+Payload = TypeVar("Payload", Tensor, Mapping[str, Tensor])
+
+ANONYMOUS = "payload"
+"""The user of a payload that is a tensor, not a dictionary."""
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """A drawn radio: channel, pilots, estimation and combining are fixed, the payload is not.
+
+    Neither the channel nor a pilot-based estimate of it depends on the payload, so a realisation is
+
+        received_k[n] = Σ_j gain[k][j][n] · sent_j[n] + noise[k][n],        A = G·H,  w = G·n
+
+    over the users j that share a resource element with user k. Drawn without gradients; applied with exact ones.
+
+    Attributes
+    ----------
+    gain : receiving user k → sending user j → complex64 [b, n], or None where it is exactly one
+        A. Of users with different payloads, as long as the shorter one.
+    noise : user → complex64 [b, n]
+        w; an empty dictionary for a link without noise.
+    effective_noise_var : user → float32 [b, n]
+        Noise (and interference) variance over signal power after combining, as the receiver knows it from its own
+        estimates; for LMMSE 1/[G·H]_kk − 1.
+    mask : user → bool [b, n], may be empty
+        What the combiner was told about padding at the draw.
+    """
+
+    gain: Mapping[str, Mapping[str, Tensor | None]]
+    noise: Mapping[str, Tensor]
+    effective_noise_var: Mapping[str, Tensor]
+    mask: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def apply(self, symbols: Payload, mask: Payload | None = None) -> Payload:
+        """Send symbols over this realisation.
+
+        Parameters
+        ----------
+        symbols : complex64 [b, n], or user → complex64 [b, n_user]
+            A tensor where the draw was for an anonymous user, else a dictionary with the same users.
+        mask : bool, the same structure as ``symbols``, optional
+            True for valid symbols; by default the mask of the draw. Padding is not transmitted, does not interfere and
+            is received as exactly zero.
+
+        Returns
+        -------
+        complex64, the structure and shapes of ``symbols``
+
+        Raises
+        ------
+        UserError
+            If users or shapes are not those of the draw.
+        """
+        if isinstance(symbols, Tensor):
+            masks = None if mask is None else {ANONYMOUS: mask}
+            return self._apply({ANONYMOUS: symbols}, masks)[ANONYMOUS]
+        return self._apply(symbols, mask)
+
+    def _apply(self, symbols: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        self._check(symbols)
+        mask = self.mask if mask is None else mask
+        sent = {user: x * mask[user] if user in mask else x for user, x in symbols.items()}
+        received = {}
+        for user, gains in self.gain.items():
+            parts = [_scaled(sent[sender], gain) for sender, gain in gains.items()]
+            if user in self.noise:
+                parts.append(self.noise[user].to(parts[0].device))
+            y = reduce(_add, parts)
+            received[user] = y * mask[user] if user in mask else y
+        return received
+
+    def _check(self, symbols: Mapping[str, Tensor]) -> None:
+        if set(symbols) != set(self.gain):
+            raise UserError(f"this realisation was drawn for {', '.join(self.gain)}, not for {', '.join(symbols)}")
+        for user, x in symbols.items():
+            shape = tuple(self.effective_noise_var[user].shape)
+            if tuple(x.shape) != shape:
+                raise UserError(f"'{user}' sends symbols of shape {tuple(x.shape)}, the link was drawn for {shape}")
+
+    @property
+    def effective_snr_db(self) -> dict[str, float]:
+        """Effective SNR per user [dB]: that of the AWGN channel with the same mean mutual information.
+
+        2^{mean log2(1 + 1/effective_noise_var)} − 1 over all valid symbols of the batch (mutual-information effective
+        SNR mapping with Gaussian symbols); exactly the SNR on an AWGN link, infinite on an ideal one.
+        """
+        return {user: self._effective_snr_db(user) for user in self.gain}
+
+    def _effective_snr_db(self, user: str) -> float:
+        variance = self.effective_noise_var[user].double()
+        if user in self.mask:
+            variance = variance[self.mask[user]]
+        information = torch.log1p(1 / variance).mean()
+        return float(10 * torch.log10(torch.expm1(information)))
+
+
+def _scaled(symbols: Tensor, gain: Tensor | None) -> Tensor:
+    """Symbols [b, n] times their gain [b, m], m ≤ n: behind it they reach nobody."""
+    return symbols if gain is None else gain.to(symbols.device) * symbols[:, : gain.shape[1]]
+
+
+def _add(longer: Tensor, shorter: Tensor) -> Tensor:
+    """Sum of symbols [b, n] and [b, m], the shorter one continued by silence."""
+    if shorter.shape[1] > longer.shape[1]:
+        longer, shorter = shorter, longer
+    if shorter.shape[1] == longer.shape[1]:
+        return longer + shorter
+    return longer + torch.nn.functional.pad(shorter, (0, longer.shape[1] - shorter.shape[1]))
+
+
+def check_users(users: Iterable[str], known: list[str]) -> None:
+    """Raise a `UserError` if ``users`` holds one that is not ``known``."""
+    for user in users:
+        if user not in known:
+            raise UserError(f"this link has no user '{user}': {nearest(user, known)}")
