@@ -43,7 +43,7 @@ def tokcom() -> Tokcom:
     """Run ``tokcom`` in a process group of its own; with ``kill_after`` [s] the whole group gets SIGKILL."""
 
     def call(*arguments: str | Path, kill_after: float | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tokcom_phy.cli", *map(str, arguments)]
+        command = [str(Path(sys.executable).with_name("tokcom")), *map(str, arguments)]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
