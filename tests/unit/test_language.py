@@ -109,7 +109,8 @@ def test_caption_tells_the_facts(scenes):
         for player in scene.players:
             assert player.instrument.replace("_", " ") in text
             assert f"the {player.position}" in text
-        assert "_" not in text and text[0].isupper() and text.endswith(".")
+        assert "_" not in text
+        assert re.fullmatch(r"[A-Z].*\.", text)
         assert ("voice-over is heard" in text or "Somebody speaks" in text) == scene.voiceover
         long, loud = (sum(getattr(p, name) for p in scene.sounding) for name in ("long", "loud"))
         assert len(re.findall("for a long time|at length", text)) == long

@@ -1,15 +1,16 @@
 """Pretrain the tiny foundation model: a small Qwen2 that answers questions about a clip from what is said of it.
 
-Scenes are drawn, put into words and questions on the fly; nothing is read from disk. What the model is to answer from, the
-*context*, is one of
+Scenes are drawn, put into words and questions on the fly; nothing is read from disk. What the model is to answer from,
+the *context*, is one of
 
 - the caption as text;
 - the caption's clauses, one token each: the mean input embedding of the clause's words;
-- a *timeline*: 4–32 audio tokens, then 4–32 visual tokens, each the mean input embedding of the words for what is heard at
-  one moment, or seen in one column at one moment; with noise and random scales, and now and then without one modality;
+- a *timeline*: 4–32 audio tokens, then 4–32 visual tokens, each the mean input embedding of the words for what is
+  heard at one moment, or seen in one column at one moment; now and then without one modality;
 - nothing, so that the model also knows what to answer blind.
 
-So it learns to read other tokens than those of words, which is what a receiver will give it.
+Tokens that stand for more than words carry noise and random scales. So the model learns to read imperfect tokens of
+other things than words, which is what a receiver will give it.
 """
 
 import os
@@ -19,6 +20,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -35,7 +37,9 @@ from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 BATCH = 32
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 100
-QUESTIONS_PER_SCENE = 8
+ROW_LENGTH = 160
+"""Longest input: as many questions are asked of a scene as fit behind its context."""
+
 OTHER_TEXT_WEIGHT = 0.1
 """Weight of the loss on captions and questions; the answers' is 1."""
 
@@ -69,8 +73,8 @@ class Sample:
 class Batch:
     """Samples laid out in rows of equal length.
 
-    Each question with its answer sees its row's context and itself only, and is positioned as if it followed the context
-    at once: just what the model meets when it is used.
+    Each question with its answer sees its row's context and itself only, and is positioned as if it followed the
+    context at once: just what the model meets when it is used.
     """
 
     bag_ids: Tensor
@@ -114,8 +118,7 @@ class Corpus:
         scene = sample_scene(rng)
         asked = questions(scene)
         weights = np.array([self.rarity.get((q.template, q.answer), 0.0) for q in asked])
-        count = min(QUESTIONS_PER_SCENE, int(np.count_nonzero(weights)))
-        chosen = rng.choice(len(asked), count, replace=False, p=weights / weights.sum())
+        order = rng.choice(len(asked), int(np.count_nonzero(weights)), replace=False, p=weights / weights.sum())
         kind = str(rng.choice(list(CONTEXTS), p=list(CONTEXTS.values())))
         context = self.context(
             scene,
@@ -126,7 +129,14 @@ class Corpus:
             with_time=bool(rng.random() < 0.5),
             with_length=bool(rng.random() < 0.5),
         )
-        return Sample(context, kind not in ("text", "blind"), [self.pair(asked[i]) for i in chosen])
+        pairs = []
+        room = ROW_LENGTH - len(context)
+        for question, answer in (self.pair(asked[i]) for i in order):
+            room -= len(question) + len(answer)
+            if room < 0:
+                break
+            pairs.append((question, answer))
+        return Sample(context, kind not in ("text", "blind"), pairs)
 
     def pair(self, question: Question) -> tuple[list[int], list[int]]:
         """Token identifiers of a question and of its answer with the end token."""
@@ -258,7 +268,7 @@ def collate(samples: list[Sample]) -> Batch:
 
 def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
     """Input embeddings [b, length, d] of all positions, before any noise."""
-    table = model.get_input_embeddings().weight
+    table = cast(Tensor, model.get_input_embeddings().weight)
     rows = torch.nn.functional.embedding_bag(
         batch.bag_ids, table, batch.bag_offsets, mode="sum", per_sample_weights=batch.bag_weights
     )
@@ -278,7 +288,7 @@ def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator) -> Tensor
 
 
 def losses(model: Qwen2ForCausalLM, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross-entropy of the answers' tokens and of all other text, and for each answer token whether it is the likeliest."""
+    """Mean cross-entropy of the answers' tokens and of all other text; which answer tokens are the likeliest."""
     hidden = model.model(
         inputs_embeds=embeddings, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
@@ -325,7 +335,7 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
 
 
 def pretrain_foundation(
-    out: Path, *, steps: int = 4000, seed: int = 0, save_every: int = 500
+    out: Path, *, steps: int = 3200, seed: int = 0, save_every: int = 500, count: int = 960
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
 
@@ -339,6 +349,8 @@ def pretrain_foundation(
         Decides everything.
     save_every : int
         Steps between intermediate results in ``out``.
+    count : int
+        Held-out questions per kind of context.
 
     Returns
     -------
@@ -367,14 +379,13 @@ def pretrain_foundation(
             schedule.step()
             progress.update(task, advance=1)
             if step % 50 == 0:
-                progress.console.print(
-                    f"step {step}: answer loss {answer_loss:.3f}, other {other_loss:.3f}, answer tokens {hits.float().mean():.3f}"
-                )
+                right = hits.float().mean()
+                progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {right:.3f}")
             if (step + 1) % save_every == 0 and step + 1 < steps:
                 save(out, model, tokenizer, f"An intermediate checkpoint after {step + 1} of {steps} steps.\n")
-                quick = test(model, tokenizer, seed=seed, count=240, contexts=("text", "timeline 16"))
+                quick = evaluate(model, tokenizer, seed=seed, count=240, contexts=("text", "timeline 16"))
                 progress.console.print(f"step {step}: {quick}")
-    metrics = test(model, tokenizer, seed=seed)
+    metrics = evaluate(model, tokenizer, seed=seed, count=count)
     save(out, model, tokenizer, _card(metrics, steps, seed, model.num_parameters()))
     return metrics
 
@@ -390,15 +401,24 @@ TESTED_CONTEXTS = ("text", "clauses", *(f"timeline {n}" for n in LENGTHS), "audi
 
 
 @torch.no_grad()
-def test(
+def evaluate(
     model: Qwen2ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     *,
     seed: int,
-    count: int = 960,
+    count: int,
     contexts: tuple[str, ...] = TESTED_CONTEXTS,
 ) -> dict[str, dict[str, float]]:
     """Greedy answers to balanced questions about scenes not trained on, from unblurred contexts.
+
+    Parameters
+    ----------
+    seed : int
+        Draws scenes and questions, from another stream than training's.
+    count : int
+        Questions per kind of context.
+    contexts : tuple of str
+        Some of `TESTED_CONTEXTS`.
 
     Returns
     -------
@@ -433,7 +453,7 @@ def test(
 
 def _generate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: list[list[Bag]]) -> list[str]:
     """Continue each row greedily up to the end token, which is part of what comes back."""
-    table = model.get_input_embeddings().weight
+    table = cast(Tensor, model.get_input_embeddings().weight)
     length = max(map(len, rows))
     embeddings = torch.zeros(len(rows), length, table.shape[1])
     mask = torch.zeros(len(rows), length, dtype=torch.long)
@@ -442,9 +462,11 @@ def _generate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, rows:
             ids, weights = zip(*bag, strict=True)
             embeddings[row, position] = torch.tensor(weights) @ table[list(ids)]
         mask[row, length - len(bags) :] = 1
-    out = model.generate(inputs_embeds=embeddings, attention_mask=mask, max_new_tokens=8, do_sample=False)
+    generated = model.generate(  # type: ignore[misc]
+        inputs_embeds=embeddings, attention_mask=mask, max_new_tokens=8, do_sample=False
+    )
     end = tokenizer.eos_token
-    return [text.partition(end)[0] + end for text in tokenizer.batch_decode(out)]
+    return [text.partition(end)[0] + end for text in tokenizer.batch_decode(cast(Tensor, generated))]
 
 
 def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str) -> None:
@@ -467,7 +489,7 @@ def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast,
 def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, parameters: int) -> str:
     """The model card: how the model was made and what it answers held out."""
     groups = list(next(iter(metrics.values())))
-    head = "| question | " + " | ".join(metrics) + " |\n|---" * 1
+    head = "| question | " + " | ".join(metrics) + " |\n|---"
     lines = [head + "|---" * len(metrics) + "|"]
     for group in groups:
         lines.append(f"| {group} | " + " | ".join(f"{by[group]:.3f}" for by in metrics.values()) + " |")
@@ -478,17 +500,18 @@ A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretraine
 
     tokcom pretrain foundation --steps {steps} --seed {seed}
 
-on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were captions
-as text, captions with one mean embedding per clause, timelines of 4–32 audio and 4–32 visual tokens with noise, or nothing
-(`tokcom_phy/pretraining/foundation.py`). Weights are saved in float16; load them with `dtype=torch.float32` on a CPU.
+on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were
+captions as text, captions with one mean embedding per clause, timelines of 4–32 audio and 4–32 visual tokens with
+noise, or nothing (`tokcom_phy/pretraining/foundation.py`). Weights are saved in float16; load them with
+`dtype=torch.float32` on a CPU.
 
 Input: audio tokens, visual tokens, then the question as text. Output: a blank, the answer, `<|endoftext|>`.
 
 ## Held out
 
-Share of answers generated exactly (greedy), over questions balanced by template and answer, about scenes not trained on.
-`timeline n` has n audio and n visual tokens in the order in which the tiny encoders' tokens are picked; `audio` and `video`
-are 16 tokens of one modality alone.
+Share of answers generated exactly (greedy), over questions balanced by template and answer, about scenes not trained
+on. `timeline n` has n audio and n visual tokens in the order in which the tiny encoders' tokens are picked; `audio` and
+`video` are 16 tokens of one modality alone.
 
 {table}
 """

@@ -1,8 +1,8 @@
-"""What is said of a synthetic clip: its caption, the questions that can be asked of it, and what there is to hear and see
-at each moment.
+"""What is said of a synthetic clip: its caption, the questions that can be asked of it, and what there is to hear and
+see at each moment.
 
-Captions are English sentences in VALOR's manner. Questions keep MUSIC-AVQA's nine types, its slot notation and its answers'
-spelling. Everything said here is true of the `Scene`, and a question is only asked where it has one answer.
+Captions are English sentences in VALOR's manner. Questions keep MUSIC-AVQA's nine types, its slot notation and its
+answers' spelling. Everything said here is true of the `Scene`, and a question is only asked where it has one answer.
 """
 
 import re
@@ -29,8 +29,8 @@ _ABSENT_ASKED = 3
 class Question:
     """One question about a clip, in MUSIC-AVQA's terms.
 
-    ``type`` is the dataset's pair, such as ``("Audio-Visual", "Temporal")``; ``values`` fill the ``<Slots>`` of ``template``
-    in order.
+    ``type`` is the dataset's pair, such as ``("Audio-Visual", "Temporal")``; ``values`` fill the ``<Slots>`` of
+    ``template`` in order.
     """
 
     type: tuple[str, str]
@@ -51,8 +51,8 @@ class Question:
 def caption(scene: Scene) -> str:
     """Describe a clip in English sentences; ``scene.seed`` chooses among wordings.
 
-    The caption tells the place, who stands where, the order of sounding, who is loud or soft and brief or long, who sound
-    together, who stays silent, and whether somebody speaks.
+    The caption tells the place, who stands where, the order of sounding, who is loud or soft and brief or long, who
+    sound together, who stays silent, and whether somebody speaks.
     """
     return " ".join(clauses(scene))
 
@@ -192,8 +192,8 @@ def seen(scene: Scene, moment: float, column: int) -> str:
 def questions(scene: Scene) -> list[Question]:
     """Everything that can be asked of a clip, over MUSIC-AVQA's nine types.
 
-    Counting and naming avoid what two players of one instrument would make ambiguous; comparisons are made only between a
-    loud and a soft, or a long and a brief sound.
+    Counting and naming avoid what two players of one instrument would make ambiguous; comparisons are made only between
+    a loud and a soft, or a long and a brief sound.
     """
     return [
         *_audio_counting(scene),
@@ -354,8 +354,8 @@ def _yes_no(truth: bool) -> str:
 def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
     """Choose questions so that templates are about equally frequent, and answers too within each template.
 
-    Templates take turns, and so do the answers of each; within them, the clip is drawn at random. An exhausted answer or
-    template passes its turn, so fewer than ``count`` come back when the clips hold no more.
+    Templates take turns, and so do the answers of each; within them, the clip is drawn at random. An exhausted answer
+    or template passes its turn, so fewer than ``count`` come back when the clips hold no more.
 
     Returns
     -------
@@ -370,11 +370,11 @@ def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Gener
     for template in sorted(pools):
         answers = [pools[template][answer] for answer in sorted(pools[template])]
         for pool in answers:
-            rng.shuffle(pool)  # type: ignore[arg-type]
-        rng.shuffle(answers)  # type: ignore[arg-type]
+            rng.shuffle(pool)
+        rng.shuffle(answers)
         queues.append(_in_turns(answers))
     chosen = [item for item, _ in zip(_in_turns(queues), range(count), strict=False)]
-    rng.shuffle(chosen)  # type: ignore[arg-type]
+    rng.shuffle(chosen)
     return chosen
 
 
