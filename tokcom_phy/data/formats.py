@@ -135,6 +135,19 @@ def dataset_folders(root: str | Path) -> list[Path]:
     return [root / name for name in ("VALOR", "MUSIC-AVQA") if (root / name).is_dir()] or [root]
 
 
+def annotated_clips(root: str | Path) -> list[str]:
+    """Identifiers of all clips that the annotations in a dataset's folder speak of, sorted; empty without annotations.
+
+    Raises
+    ------
+    UserError
+        If an annotation file cannot be used, see `load_captions` and `load_questions`.
+    """
+    captioned = {item.video_id for split in caption_splits(root) for item in load_captions(root, split)}
+    asked = {item.video_id for split in question_splits(root) for item in load_questions(root, split)}
+    return sorted(captioned | asked)
+
+
 def check_identifier(video_id: str, where: str) -> str:
     """Return ``video_id`` if it is a plain file name, so that a path made of it stays in the dataset's folder.
 

@@ -1,0 +1,279 @@
+"""Feature store: what the encoders (2) make of each clip, on disk once, memory-mapped for training.
+
+A store is a folder with one Arrow file: a row a clip, with its ``video_id``, the ``source`` it was made from and one
+half-precision array a modality, of the token positions that were asked for.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.files import write_atomically
+from tokcom_phy.tokens import slide_indices
+
+FILE_NAME = "features.arrow"
+VERSION = 1
+ROWS_PER_BATCH = 256
+
+_METADATA_KEY = b"tokcom_phy"
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What is stored of one modality.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the encoder, see `tokcom_phy.encoders.Encoder.fingerprint`.
+    num_tokens : int
+        ŝ_m, tokens that the encoder gives.
+    width : int
+        d_m.
+    positions : tuple of int
+        Which of the ŝ_m tokens are stored, rising.
+    """
+
+    fingerprint: str
+    num_tokens: int
+    width: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store says of itself: its modalities, and the clips that were skipped, each with the reason."""
+
+    modalities: dict[str, Modality]
+    skipped: dict[str, str] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip: the state of the media files it was made from, and float16 [positions · width] a modality."""
+
+    source: str
+    features: dict[str, NDArray[np.float16]]
+
+
+def union_of_positions(num_tokens: int, lengths: Iterable[int]) -> tuple[int, ...]:
+    """All positions that Slide (3) keeps for any of ``lengths``, rising.
+
+    Raises
+    ------
+    UserError
+        If a length is not in 1…``num_tokens``.
+    """
+    return tuple(sorted({index for length in lengths for index in slide_indices(num_tokens, length).tolist()}))
+
+
+class FeatureStore:
+    """Features of clips, memory-mapped; made by `tokcom_phy.data.prepare.prepare`.
+
+    Attributes
+    ----------
+    dataset : datasets.Dataset
+        The rows, as they are stored.
+    modalities : dict of str to Modality
+    skipped : dict of str to str
+        Clips that are not here, and why.
+    video_ids : list of str
+        Clips that are here, sorted.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset, contents: Contents) -> None:
+        self.path = path
+        self.dataset = dataset
+        self.modalities = contents.modalities
+        self.skipped = contents.skipped
+        pieces = [piece.to_pylist() for piece in dataset.data.column("video_id").chunks]
+        self._where = {video_id: (p, row) for p, piece in enumerate(pieces) for row, video_id in enumerate(piece)}
+        self.video_ids = list(self._where)
+        self._features = {
+            name: [
+                _values(piece).reshape(-1, len(spec.positions), spec.width)
+                for piece in dataset.data.column(name).chunks
+            ]
+            for name, spec in self.modalities.items()
+        }
+        self._columns: dict[tuple[str, int], NDArray[np.intp]] = {}
+
+    @classmethod
+    def open(cls, path: str | Path) -> "FeatureStore":
+        """Open a store, without reading its features.
+
+        Raises
+        ------
+        UserError
+            If there is no store of this version in the folder ``path``.
+        """
+        file = Path(path) / FILE_NAME
+        contents = read_contents(file)
+        if contents is None:
+            raise UserError(f"no feature store in {path}: make it with tokcom data prepare")
+        return cls(Path(path), Dataset.from_file(str(file)), contents)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureStore.open, (self.path,)
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self._where
+
+    def width(self, modality: str) -> int:
+        """d_m, values a token of a modality has."""
+        return self._modality(modality).width
+
+    def tokens(self, modality: str, video_ids: Sequence[str], length: int) -> Tensor:
+        """Tokens of a batch of clips after Slide, equation (3).
+
+        Parameters
+        ----------
+        modality : str
+        video_ids : list of b str
+        length : int
+            s_m; its positions must be stored.
+
+        Returns
+        -------
+        float32 [b, length, width]
+
+        Raises
+        ------
+        UserError
+            If the modality, a clip or the length is not stored.
+        """
+        columns = self._positions(modality, length)
+        out = np.empty((len(video_ids), length, self.modalities[modality].width), np.float16)
+        features = self._features[modality]
+        for target, video_id in zip(out, video_ids, strict=True):
+            if video_id not in self._where:
+                reason = self.skipped.get(video_id, "it was not there when the store was made")
+                raise UserError(f"no features of clip '{video_id}' in {self.path}: {reason}")
+            piece, row = self._where[video_id]
+            features[piece][row].take(columns, axis=0, out=target, mode="clip")
+        return torch.from_numpy(out).float()
+
+    def _modality(self, modality: str) -> Modality:
+        if modality not in self.modalities:
+            raise UserError(f"no '{modality}' features in {self.path}: {nearest(modality, self.modalities)}")
+        return self.modalities[modality]
+
+    def _positions(self, modality: str, length: int) -> NDArray[np.intp]:
+        """Where in a stored row the positions of Slide are."""
+        if (modality, length) not in self._columns:
+            spec = self._modality(modality)
+            where = {position: column for column, position in enumerate(spec.positions)}
+            wanted = slide_indices(spec.num_tokens, length).tolist()
+            if not all(position in where for position in wanted):
+                raise UserError(
+                    f"{length} {modality} tokens are not stored in {self.path}: prepare it again with this length"
+                )
+            self._columns[modality, length] = np.array([where[position] for position in wanted], np.intp)
+        return self._columns[modality, length]
+
+
+def read_contents(file: Path) -> Contents | None:
+    """What an Arrow file says it holds; None if it is missing, broken off at its start, or of another version."""
+    try:
+        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+            metadata = stream.schema.metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    found = json.loads(metadata.get(_METADATA_KEY, b"{}"))
+    if found.get("version") != VERSION:
+        return None
+    modalities = {
+        name: Modality(**{**spec, "positions": tuple(spec["positions"])}) for name, spec in found["modalities"].items()
+    }
+    return Contents(modalities, found["skipped"])
+
+
+def read_rows(file: Path, modalities: Mapping[str, Modality]) -> dict[str, Row]:
+    """The rows of an Arrow file, by ``video_id``, memory-mapped; as far as it goes, if its end was never written.
+
+    Empty if the file does not hold exactly these features.
+    """
+    contents = read_contents(file)
+    if contents is None or any(contents.modalities.get(name) != spec for name, spec in modalities.items()):
+        return {}
+    rows = {}
+    for batch in _batches(file):
+        columns = {name: _values(batch.column(name)).reshape(len(batch), -1) for name in modalities}
+        labels = zip(batch.column("video_id").to_pylist(), batch.column("source").to_pylist(), strict=True)
+        for index, (video_id, source) in enumerate(labels):
+            rows[video_id] = Row(source, {name: column[index] for name, column in columns.items()})
+    return rows
+
+
+class RowWriter:
+    """Writes rows to an Arrow file; what has been written survives a kill."""
+
+    def __init__(self, file: Path, contents: Contents) -> None:
+        self._schema = pa.schema(
+            [("video_id", pa.string()), ("source", pa.string())]
+            + [(name, _type(spec)) for name, spec in contents.modalities.items()],
+            metadata={_METADATA_KEY: json.dumps(asdict(contents))},
+        )
+        self._sink = pa.OSFile(str(file), "wb")
+        self._stream = pa.ipc.new_stream(self._sink, self._schema)
+
+    def write(self, rows: Mapping[str, Row]) -> None:
+        """Append rows, by ``video_id``, as one batch."""
+        columns = [pa.array(list(rows), pa.string()), pa.array([row.source for row in rows.values()], pa.string())]
+        for name in self._schema.names[2:]:
+            values = np.concatenate([row.features[name] for row in rows.values()])
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(values), type=self._schema.field(name).type))
+        self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._sink.close()
+
+
+def write_store(path: Path, contents: Contents, rows: Mapping[str, Row]) -> None:
+    """Write a whole store in one step, clips in the order of their names.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
+    names = sorted(rows)
+    with write_atomically(path / FILE_NAME) as temporary, RowWriter(temporary, contents) as writer:
+        for start in range(0, len(names), ROWS_PER_BATCH):
+            writer.write({name: rows[name] for name in names[start : start + ROWS_PER_BATCH]})
+
+
+def _type(spec: Modality) -> pa.DataType:
+    return pa.list_(pa.float16(), len(spec.positions) * spec.width)
+
+
+def _values(array: pa.FixedSizeListArray) -> NDArray[np.float16]:
+    """The values of a column, a view of the file."""
+    return array.flatten().to_numpy(zero_copy_only=True)
+
+
+def _batches(file: Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+        while True:
+            try:
+                yield stream.read_next_batch()
+            except (StopIteration, OSError, pa.ArrowInvalid):
+                return

@@ -1,0 +1,147 @@
+"""Modality encoders, equation (2): a frozen AST for sound, a frozen ViViT for pictures."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, VivitModel
+
+from tokcom_phy.data.media import SAMPLING_RATE
+from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.pretrained import locate
+
+
+class Encoder(ABC):
+    """A frozen encoder E_m of one modality with its own preprocessing, equation (2).
+
+    Attributes
+    ----------
+    modality : str
+        ``"audio"`` or ``"video"``.
+    name : str
+        The hub name or folder it was loaded from.
+    num_tokens : int
+        ŝ_m, tokens that a clip becomes.
+    width : int
+        d_m, values a token has.
+    """
+
+    modality: str
+
+    def __init__(self, name: str, model: Any, processor: Any) -> None:
+        self.name = name
+        self._model = model.eval().requires_grad_(False)
+        self._processor = processor
+        self.num_tokens: int = model.embeddings.position_embeddings.shape[1]
+        self.width: int = model.config.hidden_size
+
+    @abstractmethod
+    def preprocess(self, media: NDArray[Any]) -> Tensor:
+        """Turn the media of one clip into the model's input, float32."""
+
+    @torch.inference_mode()
+    def encode(self, media: Sequence[NDArray[Any]]) -> Tensor:
+        """Turn a batch of media into tokens, equation (2).
+
+        Parameters
+        ----------
+        media : list of b arrays
+            Sound: float32 [n] in [−1, 1], mono, 16 kHz. Pictures: uint8 [num_frames, height, width, 3], RGB.
+
+        Returns
+        -------
+        float32 [b, num_tokens, width], on the CPU
+        """
+        inputs = torch.stack([self.preprocess(item) for item in media]).to(self._model.device)
+        return self._model(inputs).last_hidden_state.cpu()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of configuration, processor and weights: equal for encoders that give equal tokens."""
+        digest = hashlib.blake2b(digest_size=16)
+        config = self._model.config.to_diff_dict()
+        for key in ("_name_or_path", "transformers_version", "dtype", "architectures"):
+            config.pop(key, None)
+        digest.update(repr(sorted(config.items())).encode())
+        digest.update(self._processor.to_json_string().encode())
+        for key, value in sorted(self._model.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class AudioEncoder(Encoder):
+    """AST: a log-mel spectrogram in patches."""
+
+    modality = "audio"
+
+    def preprocess(self, media: NDArray[Any]) -> Tensor:
+        return self._processor(media, sampling_rate=SAMPLING_RATE, return_tensors="pt")["input_values"][0]
+
+
+class VideoEncoder(Encoder):
+    """ViViT: frames in tubelets.
+
+    Attributes
+    ----------
+    num_frames : int
+        Frames that a clip must have.
+    """
+
+    modality = "video"
+
+    def __init__(self, name: str, model: Any, processor: Any) -> None:
+        super().__init__(name, model, processor)
+        self.num_frames: int = model.config.num_frames
+
+    def preprocess(self, media: NDArray[Any]) -> Tensor:
+        return self._processor(list(media), return_tensors="pt")["pixel_values"][0]
+
+
+_KINDS: dict[str, tuple[type[Encoder], Any, Any, str, dict[str, Any]]] = {
+    "audio": (AudioEncoder, ASTModel, ASTFeatureExtractor, "audio-spectrogram-transformer", {}),
+    "video": (VideoEncoder, VivitModel, VivitImageProcessor, "vivit", {"add_pooling_layer": False}),
+}
+
+
+def load_encoder(modality: str, name_or_folder: str | Path, device: str = "cpu") -> Encoder:
+    """Load a frozen encoder in float32.
+
+    Parameters
+    ----------
+    modality : str
+        ``"audio"``: an AST; ``"video"``: a ViViT.
+    name_or_folder : str or path
+        A shipped model (``tiny/audio``), a folder, or a hub name, see `tokcom_phy.pretrained.locate`.
+    device : str
+        Where it runs.
+
+    Raises
+    ------
+    UserError
+        If the modality is unknown, the model is not found, is of another architecture or lacks weights.
+    """
+    if modality not in _KINDS:
+        raise UserError(f"unknown modality '{modality}': {nearest(modality, _KINDS)}")
+    encoder, model_class, processor_class, model_type, options = _KINDS[modality]
+    folder = locate(name_or_folder, ["config.json", "preprocessor_config.json"])
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if found != model_type:
+            raise UserError(f"the {modality} encoder in {folder} is a '{found}', expected '{model_type}'")
+        model, report = model_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
+        processor = processor_class.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"cannot load the {modality} encoder in {folder} ({reason}): get its files again") from error
+    if report["missing_keys"]:
+        raise UserError(f"the {modality} encoder in {folder} lacks weights {sorted(report['missing_keys'])[:3]}")
+    return encoder(str(name_or_folder), model.to(device), processor)

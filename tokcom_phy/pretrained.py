@@ -1,0 +1,77 @@
+"""Where a pretrained model lies: shipped with the package, in a folder, in the local cache, or on the hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+
+from tokcom_phy.errors import UserError, nearest
+
+_SHIPPED = Path(__file__).resolve().parent / "assets"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
+    """Find the folder of a pretrained model.
+
+    A shipped model (``tiny/audio``) is found by name, a local one by its folder, any other by its hub name: in the
+    local cache, else downloaded. Nothing is downloaded unless it is named and not in the cache.
+
+    Parameters
+    ----------
+    name_or_folder : str or path
+    files : list of str
+        Files that the folder must hold beside the weights, e.g. ``["config.json", "preprocessor_config.json"]``.
+
+    Returns
+    -------
+    Path
+        An existing folder with ``files`` and weights.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, or it lacks a file; the message tells the layout expected.
+    """
+    name = str(name_or_folder)
+    layout = f"a folder with {', '.join(files)} and model.safetensors"
+    folder = Path(name).expanduser()
+    if name.startswith("tiny/") and not folder.is_dir():
+        folder = _SHIPPED / name
+        if not folder.is_dir():
+            shipped = [f"tiny/{path.name}" for path in (_SHIPPED / "tiny").glob("*") if path.is_dir()]
+            raise UserError(f"no shipped model '{name}': {nearest(name, shipped) if shipped else f'give {layout}'}")
+    if folder.is_dir():
+        missing = _missing(folder, files)
+        if missing:
+            raise UserError(f"{folder} has no {', no '.join(missing)}: a model is {layout}")
+        return folder
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise UserError(f"no folder {folder}: give {layout}, or a hub name")
+    return _from_hub(name, files, layout)
+
+
+def _missing(folder: Path, files: Sequence[str]) -> list[str]:
+    missing = [file for file in files if not (folder / file).is_file()]
+    if not any((folder / file).is_file() for file in _WEIGHTS):
+        missing.append("model.safetensors")
+    return missing
+
+
+def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
+    try:
+        cached = try_to_load_from_cache(name, files[0])
+        if isinstance(cached, str) and not _missing(Path(cached).parent, files):
+            return Path(cached).parent
+        there = {sibling.rfilename for sibling in HfApi().model_info(name, timeout=10).siblings or ()}
+        weights = "model*.safetensors*" if any(file in there for file in _WEIGHTS[:2]) else "pytorch_model*.bin*"
+        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
+    except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"model '{name}' is not in the local cache and cannot be had from the hub ({reason}): give {layout}"
+        ) from error
+    missing = _missing(folder, files)
+    if missing:
+        raise UserError(f"model '{name}' has no {', no '.join(missing)} on the hub: a model is {layout}")
+    return folder
