@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.pretrained import locate
 from tokcom_phy.prompt import completion, prompt
 
 LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
@@ -37,21 +38,20 @@ class Foundation(nn.Module):
 
     @classmethod
     def load(cls, name: str | Path, dtype: torch.dtype = torch.float32) -> "Foundation":
-        """Load a model and its tokenizer by hub name or from a local folder.
+        """Load a model and its tokenizer: a shipped one (``tiny/foundation``), from a folder, or by hub name.
 
         Raises
         ------
         UserError
-            If it is neither in that folder, nor in the local cache, nor on a hub that can be reached.
+            If there is no such model, or it is no causal language model.
         """
+        folder = locate(name, ["config.json", "tokenizer_config.json"])
         try:
-            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
-            tokenizer = AutoTokenizer.from_pretrained(name)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"cannot load the foundation model '{name}': give a hub name that can be reached, or a folder with "
-                f"config.json, model.safetensors and tokenizer.json ({str(error).splitlines()[0]})"
-            ) from error
+            reason = str(error).splitlines()[0]
+            raise UserError(f"cannot load the foundation model '{name}' from {folder}: {reason}") from error
         return cls(model, tokenizer, str(name))
 
     @property

@@ -83,6 +83,6 @@ def test_text_loss_reaches_the_tokens(foundation):
 
 
 def test_a_missing_model_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match=r"cannot load the foundation model.*config\.json") as caught:
+    with pytest.raises(UserError, match=r"config\.json") as caught:
         Foundation.load(tmp_path / "nothing")
     assert "\n" not in str(caught.value)
