@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.plan import Stage
@@ -211,11 +211,22 @@ def synthesize(
 @data_app.command()
 def prepare(
     directory: Folder,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the feature store goes.")],
-    profile: Profile = None,
+    profile: Annotated[str, typer.Option(help="Whose encoders and token lengths: 'tiny' or 'paper'.")] = "tiny",
+    lengths: Annotated[
+        list[int] | None, typer.Option("--length", min=1, help="Tokens per modality to keep; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store; by default DIR/features.")] = None,
     workers: Workers = None,
 ) -> None:
     """Decode and encode every clip once, into a feature store."""
+    from tokcom_phy.data.prepare import prepare
+    from tokcom_phy.profiles import PROFILES
+
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
+    encoders = PROFILES[profile]["encoders"]
+    wanted = dict.fromkeys(encoders, lengths) if lengths else PROFILES[profile]["lengths"]
+    print(prepare(directory, encoders, wanted, out, workers or os.cpu_count() or 1))
 
 
 @data_app.command()
