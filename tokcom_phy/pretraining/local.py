@@ -59,14 +59,17 @@ Example = tuple[np.ndarray, np.ndarray, np.ndarray]
 Key = tuple[int, int, int]
 """Of a pretraining scene: `TRAIN` or `HELD_OUT`, seed, index."""
 
+Maker = Callable[[Key], Example]
+"""Renders one example; at the top level of its module, so that a fresh process can import it."""
+
 
 def pretraining_scene(key: Key) -> Scene:
     """The scene of a key, always the same."""
     return sample_scene(np.random.default_rng(key))
 
 
-def render(make: Callable[[Key], Example], split: int, seed: int, clips: int) -> Examples:
-    """Render examples in parallel; ``make``, at the top level of its module, renders one."""
+def render(make: Maker, split: int, seed: int, clips: int) -> Examples:
+    """Render the examples of keys ``(split, seed, 0…clips − 1)`` in parallel."""
     jobs = [(split, seed, index) for index in range(clips)]
     parts = parallel.each(make, jobs, workers=None, description="rendering clips")
     inputs, yes_no, choices = (np.stack(arrays) for arrays in zip(*parts, strict=True))
@@ -196,6 +199,7 @@ def save(encoder: PreTrainedModel, processor: object, card: str, out: Path) -> N
             processor.save_pretrained(temporary)  # type: ignore[attr-defined]
             (Path(temporary) / "README.md").write_text(card, encoding="utf-8")
             for path in sorted(Path(temporary).iterdir(), key=lambda p: p.suffix == ".safetensors"):
+                path.chmod(0o644)
                 os.replace(path, out / path.name)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose a folder you may write to") from error

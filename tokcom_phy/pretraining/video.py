@@ -37,13 +37,13 @@ QUESTIONS = local.Questions(
 """Of the patch's column at the patch's moment: does anybody move there, who stands there, where and when is that?"""
 
 
-def pretrain_video(out: Path, *, steps: int = 1500, seed: int = 0, clips: int = 5000) -> dict[str, float]:
+def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3000) -> dict[str, float]:
     """Train the tiny ViViT on synthetic clips that went through the video codec, and save it.
 
     Returns
     -------
     dict of str to float
-        Accuracies on 500 held-out clips read from mp4 files.
+        Accuracies on held-out clips read from mp4 files: 500, or as many as ``clips`` if that is fewer.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def pretrain_video(out: Path, *, steps: int = 1500, seed: int = 0, clips: int = 
     examples = local.render(video_example, local.TRAIN, seed, clips)
     torch.manual_seed(seed)
     encoder = VivitModel(CONFIG, add_pooling_layer=False)
-    head, _ = local.train(encoder, examples, QUESTIONS, _prepare, steps=steps, seed=seed)
+    head, _ = local.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
     encoder.half().float()
-    held_out = local.render(held_out_example, local.HELD_OUT, seed, 500)
-    figures = local.accuracies(encoder, head, held_out, QUESTIONS, _prepare)
+    held_out = local.render(held_out_example, local.HELD_OUT, seed, min(clips, 500))
+    figures = local.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = local.model_card(
         "tokcom-phy tiny ViViT",
         "A Video Vision Transformer of 0.39 million parameters for synthetic clips: 16 frames of 48 × 48, "
@@ -75,7 +75,7 @@ def video_example(key: local.Key) -> local.Example:
     scene = local.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, frames(scene), None)
-        return _pixels(file.name), *labels(scene)
+        return pixels(_decoded(file.name)), *labels(scene)
 
 
 def held_out_example(key: local.Key) -> local.Example:
@@ -84,7 +84,7 @@ def held_out_example(key: local.Key) -> local.Example:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
-        return _pixels(path), *labels(scene)
+        return pixels(_decoded(path)), *labels(scene)
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -105,16 +105,21 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.repeat(a[:, None], ROWS, axis=1).reshape(-1, a.shape[-1]) for a in (yes_no, choices))  # type: ignore[return-value]
 
 
-def _pixels(path: str | Path) -> np.ndarray:
-    """What the processor makes of a file's frames, kept as the bytes that it is computed from."""
-    video = decode(path, audio=False, num_frames=SAMPLED_FRAMES).frames
-    assert video is not None
+def pixels(video: np.ndarray) -> np.ndarray:
+    """What the processor makes of frames, kept as the bytes from which `prepare` computes it: uint8 [16, 3, 48, 48]."""
     values = _processor()(list(video), return_tensors="np")["pixel_values"][0]
     return np.round((values + 1) * 127.5).astype(np.uint8)
 
 
-def _prepare(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.float() / 127.5 - 1
+def prepare(values: torch.Tensor) -> torch.Tensor:
+    """Bytes to the model's input, float32 in [−1, 1]."""
+    return values.float() / 127.5 - 1
+
+
+def _decoded(path: str | Path) -> np.ndarray:
+    video = decode(path, audio=False, num_frames=SAMPLED_FRAMES).frames
+    assert video is not None
+    return video
 
 
 @cache
