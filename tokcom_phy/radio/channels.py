@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
-from sionna.phy.channel import cir_to_ofdm_channel, subcarrier_frequencies
-from sionna.phy.channel.tr38901 import TDL
+from sionna.phy.channel import ChannelModel, cir_to_ofdm_channel, gen_single_sector_topology, subcarrier_frequencies
+from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
 from sionna.phy.ofdm import tdl_freq_cov_mat, tdl_time_cov_mat
 from torch import Tensor
 
@@ -66,19 +67,20 @@ def _covariance(samples: Tensor) -> Tensor:
     return samples.mT @ samples.conj() / len(samples)
 
 
-class TdlChannel(Channel):
-    """Tapped delay lines TDL-A…E: antennas and users fade independently, each user has its own realisation."""
+class LinkLevelChannel(Channel):
+    """TDL and CDL models: a realisation of its own for each user, all with the same delays.
 
-    def __init__(self, config: OfdmConfig, device: str):
+    Parameters
+    ----------
+    config : OfdmConfig
+    device : str
+    models : list of sionna.phy.channel.ChannelModel
+        One for each user.
+    """
+
+    def __init__(self, config: OfdmConfig, device: str, models: list[ChannelModel]):
         super().__init__(config, device)
-        self._model = TDL(
-            config.channel[-1],
-            config.delay_spread,
-            config.carrier_frequency,
-            min_speed=config.speed,
-            num_rx_ant=config.num_rx_ant,
-            device=device,
-        )
+        self.models = models
 
     def response(
         self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
@@ -86,15 +88,29 @@ class TdlChannel(Channel):
         responses = []
         for user in users:
             with sionna_seed(self.device, seed, block, "channel", user):
-                a, tau = self._model(BLOCK, max(symbols) + 1, 1 / self.symbol_duration)
-            # All realisations have the same delays: one set of steering phases serves them all.
+                a, tau = self.models[user](BLOCK, max(symbols) + 1, 1 / self.symbol_duration)
+            # One set of phases over the subcarriers serves all realisations.
             h = cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols], tau[:1])
             responses.append(h[:, 0, :, 0])
         return torch.cat(responses, dim=2)
 
+
+class TdlChannel(LinkLevelChannel):
+    """Tapped delay lines TDL-A…E: antennas and users fade independently."""
+
+    def __init__(self, config: OfdmConfig, device: str):
+        model = TDL(
+            config.channel[-1],
+            config.delay_spread,
+            config.carrier_frequency,
+            min_speed=config.speed,
+            num_rx_ant=config.num_rx_ant,
+            device=device,
+        )
+        super().__init__(config, device, [model] * len(config.users))
+
     def covariances(self) -> tuple[Tensor, Tensor]:
-        c = self.config
-        model = c.channel[-1]
+        c, model = self.config, self.config.channel[-1]
         over_frequency = tdl_freq_cov_mat(
             model, c.subcarrier_spacing, c.num_subcarriers, c.delay_spread, device=self.device
         )
@@ -104,6 +120,93 @@ class TdlChannel(Channel):
         return over_frequency, over_time
 
 
+class CdlChannel(LinkLevelChannel):
+    """Clustered delay lines CDL-A…E: a uniform linear array sees each user's clusters around a direction of its own.
+
+    The directions spread the users evenly over a sector of 120°.
+    """
+
+    def __init__(self, config: OfdmConfig, device: str):
+        num_users = len(config.users)
+        directions = [torch.pi * 2 / 3 * ((user + 0.5) / num_users - 0.5) for user in range(num_users)]
+        models = [
+            CDL(
+                config.channel[-1],
+                config.delay_spread,
+                config.carrier_frequency,
+                ut_array=_array(config, 1, "omni", device),
+                bs_array=_array(config, config.num_rx_ant, "omni", device),
+                direction="uplink",
+                bs_orientation=[direction, 0.0, 0.0],
+                min_speed=config.speed,
+                max_speed=config.speed,
+                device=device,
+            )
+            for direction in directions
+        ]
+        super().__init__(config, device, models)
+
+
+class SectorChannel(Channel):
+    """UMi, UMa and RMa: users dropped at random in a sector of 120°, with power control.
+
+    Path loss and shadowing are left out, and what is left of a user's mean power over paths and antennas is normalised
+    to one in every realisation: the SNR says how strong a user is, the drop says where its paths come from.
+    """
+
+    _SCENARIOS: ClassVar = {"UMi": UMi, "UMa": UMa, "RMa": RMa}
+
+    def __init__(self, config: OfdmConfig, device: str):
+        super().__init__(config, device)
+        scenario = self._SCENARIOS[config.channel]
+        penetration = {} if scenario is RMa else {"o2i_model": "low"}
+        self.model = scenario(
+            carrier_frequency=config.carrier_frequency,
+            ut_array=_array(config, 1, "omni", device),
+            bs_array=_array(config, config.num_rx_ant, "38.901", device),
+            direction="uplink",
+            enable_pathloss=False,
+            enable_shadow_fading=False,
+            device=device,
+            **penetration,
+        )
+
+    def response(
+        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
+    ) -> Tensor:
+        with sionna_seed(self.device, seed, block, "channel"):
+            topology = gen_single_sector_topology(
+                BLOCK,
+                len(self.config.users),
+                self.config.channel.lower(),
+                min_ut_velocity=self.config.speed,
+                max_ut_velocity=self.config.speed,
+                device=self.device,
+            )
+            # A topology that Sionna has seen before would keep its old large-scale parameters.
+            self.model.reset_topology()
+            self.model.set_topology(*topology)
+            a, tau = self.model(max(symbols) + 1, 1 / self.symbol_duration)
+        a, tau = a[:, :, :, users], tau[:, :, users]
+        power = a[..., 0].abs().square().sum(-1, keepdim=True).mean(2, keepdim=True)
+        h = cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols] / power.sqrt()[..., None], tau)
+        return h[:, 0, :, :, 0]
+
+
+def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> PanelArray:
+    """Vertically polarised antennas in a horizontal row, half a wavelength apart."""
+    return PanelArray(
+        num_rows_per_panel=1,
+        num_cols_per_panel=num_antennas,
+        polarization="single",
+        polarization_type="V",
+        antenna_pattern=pattern,
+        carrier_frequency=config.carrier_frequency,
+        device=device,
+    )
+
+
 def load_channel(config: OfdmConfig, device: str) -> Channel:
     """The channel that a link's configuration names."""
-    return TdlChannel(config, device)
+    family = config.channel.split("-")[0]
+    return {"TDL": TdlChannel, "CDL": CdlChannel}.get(family, SectorChannel)(config, device)

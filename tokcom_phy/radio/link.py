@@ -296,17 +296,17 @@ def concatenate(states: Sequence[LinkState], order: Sequence[int]) -> LinkState:
     """
     back = None if list(order) == sorted(order) else torch.tensor(order).argsort()
 
-    def joined(parts: list[Tensor]) -> Tensor:
-        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+    def joined(parts: Iterable[Tensor | None]) -> Tensor:
+        whole = torch.cat([part for part in parts if part is not None])
         return whole if back is None else whole[back.to(whole.device)]
 
     first = states[0]
     return LinkState(
         {
-            user: {other: joined([s.gain[user][other] for s in states]) for other in first.gain[user]}
+            user: {other: joined(s.gain[user][other] for s in states) for other in first.gain[user]}
             for user in first.gain
         },
-        {user: joined([s.noise[user] for s in states]) for user in first.noise},
-        {user: joined([s.effective_noise_var[user] for s in states]) for user in first.gain},
-        {user: joined([s.mask[user] for s in states]) for user in first.mask},
+        {user: joined(s.noise[user] for s in states) for user in first.noise},
+        {user: joined(s.effective_noise_var[user] for s in states) for user in first.gain},
+        {user: joined(s.mask[user] for s in states) for user in first.mask},
     )
