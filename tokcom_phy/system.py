@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelHubMixin, snapshot_download
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -227,9 +227,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         foundation: Foundation | None = None,
     ) -> "TokenCommSystem":
         folder = Path(model_id)
-        if not (folder / "config.json").is_file():
-            from huggingface_hub import snapshot_download
-
+        if not folder.is_dir():
             folder = Path(
                 snapshot_download(
                     model_id,
@@ -239,6 +237,11 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
                     local_files_only=local_files_only,
                     token=token,
                 )
+            )
+        if not (folder / "transceivers.safetensors").is_file():
+            raise UserError(
+                f"{folder} holds no system: expected config.json, transceivers.safetensors and adapter/, as "
+                "save_pretrained writes them"
             )
         settings = json.loads((folder / "config.json").read_text())
         name = settings.pop("foundation_model")

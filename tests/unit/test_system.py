@@ -118,3 +118,8 @@ def test_a_foundation_of_another_or_odd_width_is_refused(foundation):
     foundation.model.set_input_embeddings(torch.nn.Embedding(10, 33))
     with pytest.raises(UserError, match="odd width 33"):
         TokenCommSystem(SystemConfig({"audio": 6}, 33), foundation)
+
+
+def test_a_folder_without_a_system_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no system"):
+        TokenCommSystem.from_pretrained(str(tmp_path))

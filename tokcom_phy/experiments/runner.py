@@ -72,8 +72,8 @@ def run(
     run_dir = out or Path("runs") / settings.name
     workers = workers or min(os.cpu_count() or 1, 4)
     console = Console()
-    clock = Clock(run_dir)
     _open_run(run_dir, settings, fresh)
+    clock = Clock(run_dir)
     console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {workers} workers · {run_dir}")
 
     root = settings.data.root or _synthesize(settings, run_dir, workers, clock)
@@ -103,15 +103,11 @@ def run(
 
 
 class Clock:
-    """Adds up where the time of a run goes, over all its sessions, in ``logs/seconds.json``."""
+    """Adds up where the time of a run goes, however often it was interrupted, in ``logs/seconds.json``."""
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / "logs" / "seconds.json"
-        self.seconds: dict[str, float] = {}
-
-    def load(self) -> None:
-        if self.path.is_file():
-            self.seconds = json.loads(self.path.read_text())
+        self.seconds: dict[str, float] = json.loads(self.path.read_text()) if self.path.is_file() else {}
 
     def add(self, step: str, seconds: float) -> None:
         self.seconds[step] = self.seconds.get(step, 0.0) + seconds

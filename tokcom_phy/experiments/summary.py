@@ -9,7 +9,7 @@ def results_table(points: list[Point]) -> Table:
     """Accuracy of every variant and link, a column an SNR; the last column holds the widest interval's half width."""
     curves = accuracy_curves(points)
     snrs = sorted(curves["snr_db"].unique())
-    table = Table(title="Answer accuracy [%] against SNR [dB]", title_justify="left", padding=(0, 1, 0, 0), box=None)
+    table = Table(title=r"Answer accuracy \[%] against SNR \[dB]", title_justify="left", padding=(0, 1, 0, 0), box=None)
     table.add_column("variant", no_wrap=True)
     for snr in snrs:
         table.add_column(f"{snr:g}", justify="right")
