@@ -31,6 +31,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "encoders": {"audio": "MIT/ast-finetuned-audioset-10-10-0.4593", "video": "google/vivit-b-16x2"},
         "lengths": {"audio": 64, "video": 64},
         "receiver_width": 1024,
+        "data": {},
         "stage1": {"steps": 500, "batch": 32, "learning_rate": 1e-4},
         "stage2": {"steps": 2000, "batch": 8, "learning_rate": 1e-4, "final_learning_rate": 1e-4},
     },
