@@ -18,6 +18,19 @@ from tokcom_phy.synthetic.scene import INSTRUMENTS, POSITIONS, Player, Scene
 NUMBERS = ("zero", "one", "two", "three")
 ORDINALS = ("first", "second", "third")
 
+QUESTION_TYPES = (
+    ("Audio", "Counting"),
+    ("Audio", "Comparative"),
+    ("Visual", "Counting"),
+    ("Visual", "Location"),
+    ("Audio-Visual", "Existential"),
+    ("Audio-Visual", "Counting"),
+    ("Audio-Visual", "Location"),
+    ("Audio-Visual", "Comparative"),
+    ("Audio-Visual", "Temporal"),
+)
+"""MUSIC-AVQA's nine types of question: what they need, what they ask."""
+
 OVERLAP_SECONDS = 0.25
 """Two players sound "at the same time" when they share at least this much time [s]."""
 
@@ -88,9 +101,8 @@ def _sounds(scene: Scene, player: Player, rng: np.random.Generator) -> str:
     name = _name(scene, player)
     verb = _choose(rng, "plays", "sounds")
     length = _choose(rng, "for a long time", "at length") if player.long else _choose(rng, "briefly", "for a moment")
-    if rng.random() < 0.5:
-        return f"the {'loud' if player.loud else 'soft'} {name} {verb} {length}"
-    return f"the {name} {verb} {'loudly' if player.loud else 'softly'} and {length}"
+    loudness = "loud" if player.loud else "soft"
+    return _choose(rng, f"the {loudness} {name} {verb} {length}", f"the {name} is {loudness} and {verb} {length}")
 
 
 def _silent(scene: Scene, rng: np.random.Generator) -> list[str]:
@@ -150,27 +162,30 @@ def _choose(rng: np.random.Generator, *wordings: str) -> str:
 # Moments
 
 
-def heard(scene: Scene, moment: float, *, with_length: bool = True) -> list[tuple[str, float]]:
+def heard(scene: Scene, moment: float) -> list[tuple[str, float]]:
     """What sounds at one moment, as phrases with their gains: 1 for a loud sound, 0.5 for a soft one or a voice.
+
+    A phrase says of a sound what the tiny audio encoder's tokens learn of it: whether it is the first or the last one to
+    begin, soft or loud, brief or long.
 
     Parameters
     ----------
     moment : float
         Time since the clip's beginning [s].
-    with_length : bool
-        Whether a phrase says if its sound is a brief or a long one.
 
     Returns
     -------
     list of (str, float)
-        Such as ``[("loud long cello", 1.0), ("voice", 0.5)]``; ``[("silence", 1.0)]`` when there is nothing to hear.
+        Such as ``[("first loud long cello", 1.0), ("voice", 0.5)]``; ``[("silence", 1.0)]`` when there is nothing to hear.
     """
     phrases = []
-    for player in scene.sounding:
+    sounding = scene.sounding
+    for player in sounding:
         if player.start <= moment < player.end:
-            length = ("long " if player.long else "brief ") if with_length else ""
+            order = "first " * (player is sounding[0]) + "last " * (player is sounding[-1])
             loudness, gain = ("loud", 1.0) if player.loud else ("soft", 0.5)
-            phrases.append((f"{loudness} {length}{_spoken(player.instrument)}", gain))
+            length = "long" if player.long else "brief"
+            phrases.append((f"{order}{loudness} {length} {_spoken(player.instrument)}", gain))
     if scene.voiceover:
         phrases.append(("voice", 0.5))
     return phrases or [("silence", 1.0)]
@@ -206,6 +221,27 @@ def questions(scene: Scene) -> list[Question]:
         *_audio_visual_comparative(scene),
         *_audio_visual_temporal(scene),
     ]
+
+
+def stepping_stones(scene: Scene) -> list[Question]:
+    """Simpler questions than `questions` asks: the single facts that those combine. For pretraining alone."""
+    stones = []
+
+    def ask(template: str, value: str, answer: str) -> None:
+        stones.append(Question(("Practice", "Fact"), template, (value,), answer))
+
+    sounding = scene.sounding
+    for player in _unique(scene, scene.players):
+        ask("Where is the <Object>?", player.instrument, player.position)
+        ask("What is the instrument on the <LR>?", player.position, player.instrument)
+        if not player.sounds:
+            continue
+        ordinal = ORDINALS[sounding.index(player)]
+        for kind, value in (("<Object>", player.instrument), ("instrument on the <LR>", player.position)):
+            ask(f"How loud is the {kind}?", value, "loud" if player.loud else "soft")
+            ask(f"How long does the {kind} play?", value, "long" if player.long else "brief")
+            ask(f"When does the {kind} come in?", value, ordinal)
+    return stones
 
 
 def _audio_counting(scene: Scene) -> Iterator[Question]:
