@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from scipy.fft import rfft
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
+from transformers.audio_utils import mel_filter_bank, window_function
 
 from tokcom_phy.data.media import decode
 from tokcom_phy.pretraining import local
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.scene import INSTRUMENTS, Scene
-from tokcom_phy.synthetic.sound import waveform
+from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 
 NUM_MELS = 64
 MAX_LENGTH = 512
@@ -35,9 +36,17 @@ CONFIG = ASTConfig(
 )
 
 _HOP = 160
-_EXTRACTOR = ASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH)
-_WINDOW = _EXTRACTOR.window.astype(np.float32)
-_MEL_FILTERS = _EXTRACTOR.mel_filters.astype(np.float32)
+_FFT = 512
+_WINDOW = window_function(400, "hann", periodic=False).astype(np.float32)
+_MEL_FILTERS = mel_filter_bank(
+    num_frequency_bins=1 + _FFT // 2,
+    num_mel_filters=NUM_MELS,
+    min_frequency=20,
+    max_frequency=SAMPLE_RATE // 2,
+    sampling_rate=SAMPLE_RATE,
+    mel_scale="kaldi",
+    triangularize_in_mel_space=True,
+).astype(np.float32)
 
 _OF_A_SOUND = ("sounds", "loud", "long", "first", "last")
 QUESTIONS = local.Questions(
@@ -143,7 +152,7 @@ def log_mel(sound: np.ndarray) -> np.ndarray:
     windows = windows - windows.mean(axis=1, keepdims=True)
     windows[:, 1:] -= 0.97 * windows[:, :-1]
     windows[:, 0] *= 1 - 0.97
-    power = np.abs(rfft(windows * _WINDOW, 512)) ** 2
+    power = np.abs(rfft(windows * _WINDOW, _FFT)) ** 2
     features = np.zeros((MAX_LENGTH, NUM_MELS), np.float16)
     features[: len(power)] = np.log(np.maximum(power @ _MEL_FILTERS, np.finfo(np.float32).eps))
     return features
