@@ -181,7 +181,7 @@ def _write_questions(run_dir: Path, root: Path, store: Path) -> list[str]:
     """Write down which questions are asked, in which order; returns their types."""
     have = set(FeatureStore.open(store).video_ids)
     questions = [q for q in load_questions(root, "test") if q.video_id in have]
-    types = [" ".join(q.type) for q in questions]
+    types = ["/".join(q.type) for q in questions]
     asked = [
         {"video_id": q.video_id, "question_id": q.question_id, "type": kind, "question": q.text, "answer": q.answer}
         for q, kind in zip(questions, types, strict=True)
