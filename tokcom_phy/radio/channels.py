@@ -30,10 +30,28 @@ class Channel(ABC):
         self.symbol_duration = (1 + config.cyclic_prefix_length / config.num_subcarriers) / config.subcarrier_spacing
 
     @abstractmethod
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        """Propagation paths of one block of realisations; asking for more users or symbols changes none of the others.
+
+        Parameters
+        ----------
+        seed, block : int
+        users : positions in ``config.users``
+        num_symbols : int
+            OFDM symbols, at whose starts the paths are sampled.
+
+        Returns
+        -------
+        a : complex64 [BLOCK, 1, num_rx_ant, users, 1, paths, num_symbols]
+            Path coefficients, in Sionna's order of axes.
+        tau : float32 [BLOCK or 1, 1, users, paths]
+            Delays [s]; one entry where all realisations have the same.
+        """
+
     def response(
         self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
     ) -> Tensor:
-        """Frequency responses of one block of realisations, the same for any choice of users, symbols and subcarriers.
+        """Frequency responses of one block of realisations.
 
         Parameters
         ----------
@@ -46,6 +64,13 @@ class Channel(ABC):
         -------
         complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers]
         """
+        a, tau = self.paths(seed, block, users, max(symbols) + 1)
+        a, frequencies = a[..., symbols], self.frequencies[subcarriers]
+        responses = [
+            cir_to_ofdm_channel(frequencies, a[:, :, :, [user]], tau[:, :, [user]])[:, 0, :, :, 0]
+            for user in range(len(users))
+        ]
+        return torch.cat(responses, dim=2)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         """Covariance over the subcarriers and over the OFDM symbols of a slot, for LMMSE interpolation.
@@ -82,17 +107,12 @@ class LinkLevelChannel(Channel):
         super().__init__(config, device)
         self.models = models
 
-    def response(
-        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
-    ) -> Tensor:
-        responses = []
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        drawn = []
         for user in users:
             with sionna_seed(self.device, seed, block, "channel", user):
-                a, tau = self.models[user](BLOCK, max(symbols) + 1, 1 / self.symbol_duration)
-            # One set of phases over the subcarriers serves all realisations.
-            h = cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols], tau[:1])
-            responses.append(h[:, 0, :, 0])
-        return torch.cat(responses, dim=2)
+                drawn.append(self.models[user](BLOCK, num_symbols, 1 / self.symbol_duration))
+        return torch.cat([a for a, _ in drawn], dim=3), torch.cat([tau[:1] for _, tau in drawn], dim=2)
 
 
 class TdlChannel(LinkLevelChannel):
@@ -171,9 +191,7 @@ class SectorChannel(Channel):
             **penetration,
         )
 
-    def response(
-        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
-    ) -> Tensor:
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
         with sionna_seed(self.device, seed, block, "channel"):
             topology = gen_single_sector_topology(
                 BLOCK,
@@ -186,11 +204,10 @@ class SectorChannel(Channel):
             # A topology that Sionna has seen before would keep its old large-scale parameters.
             self.model.reset_topology()
             self.model.set_topology(*topology)
-            a, tau = self.model(max(symbols) + 1, 1 / self.symbol_duration)
+            a, tau = self.model(num_symbols, 1 / self.symbol_duration)
         a, tau = a[:, :, :, users], tau[:, :, users]
         power = a[..., 0].abs().square().sum(-1, keepdim=True).mean(2, keepdim=True)
-        h = cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols] / power.sqrt()[..., None], tau)
-        return h[:, 0, :, :, 0]
+        return a / power.sqrt()[..., None], tau
 
 
 def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> PanelArray:

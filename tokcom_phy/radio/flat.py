@@ -22,7 +22,7 @@ class FlatLink(Link):
         super().__init__(name, config, device)
         self._fading = GenerateFlatFadingChannel(1, config.num_rx_ant, device=self.device)
 
-    def _check_users(self, users: list[str]) -> None:
+    def check_users(self, users: list[str]) -> None:
         if self.config.access == "mu-mimo":
             check_users(users, self.config.users)
 

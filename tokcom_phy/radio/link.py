@@ -86,7 +86,7 @@ class Link(ABC):
         """Draw the realisations that are asked for."""
 
     @abstractmethod
-    def _check_users(self, users: list[str]) -> None:
+    def check_users(self, users: list[str]) -> None:
         """Raise a `UserError` if somebody sends whom this link does not know."""
 
     @torch.no_grad()
@@ -126,7 +126,7 @@ class Link(ABC):
         """
         lengths = dict(num_symbols) if isinstance(num_symbols, Mapping) else {ANONYMOUS: num_symbols}
         users = list(lengths)
-        self._check_users(users)
+        self.check_users(users)
         masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
         _check_payload(batch, lengths, masks)

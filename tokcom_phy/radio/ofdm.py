@@ -43,7 +43,7 @@ class OfdmLink(Link):
         self.estimator = PilotEstimator(config, num_users, num_subcarriers, self.channel)
         self.data_symbols = [t for t in range(config.num_ofdm_symbols) if t not in config.pilot_symbols]
 
-    def _check_users(self, users: list[str]) -> None:
+    def check_users(self, users: list[str]) -> None:
         if users != [ANONYMOUS]:
             check_users(users, self.config.users)
 
