@@ -178,8 +178,21 @@ def show_link(
 
 
 @app.command()
-def budget(experiment: Experiment, profile: Profile = None, overrides: Overrides = None) -> None:
-    """Channel uses, bandwidth, latency and energy, per variant and link."""
+def budget(
+    experiment: Experiment,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    media: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Dataset folder: compare with sending its files.")
+    ] = None,
+    question_tokens: Annotated[int, typer.Option(min=1, help="Length of a question that is sent over the air.")] = 16,
+) -> None:
+    """Channel uses, bandwidth, latency and energy of one question, per variant and link."""
+    from tokcom_phy.experiments.budget import budget_tables
+    from tokcom_phy.experiments.schema import load_experiment
+
+    settings = load_experiment(experiment, profile, overrides)
+    Console().print(budget_tables(settings, media or settings.data.root, question_tokens))
 
 
 @data_app.command()
@@ -231,7 +244,13 @@ def prepare(
 
 @data_app.command()
 def check(directory: Folder) -> None:
-    """Tell all that is missing or odd in a dataset folder."""
+    """Tell all that is missing or odd in a dataset folder; exit code 1 if anything is."""
+    from tokcom_phy.data.check import check
+
+    report = check(directory)
+    Console().print(report.table())
+    if not report.sound:
+        raise typer.Exit(1)
 
 
 def _given(**options: int | None) -> dict[str, int]:
