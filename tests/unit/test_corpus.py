@@ -1,6 +1,9 @@
 """The synthetic corpus on disk: formats, determinism, resumption, mistakes."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import av
@@ -53,7 +56,8 @@ def test_the_loaders_read_every_split(corpus: Path) -> None:
     questions = {split: load_questions(corpus, split) for split in ("train", "val", "test")}
     assert [len(part) for part in captions.values()] == [10, 1, 1]
     assert len(questions["test"]) == 10
-    identifiers = [{item.video_id for item in part} for part in (*captions.values(), *questions.values())]
+    identifiers = [{item.video_id for item in part} for part in captions.values()]
+    identifiers += [{item.video_id for item in part} for part in questions.values()]
     assert len(set.union(*identifiers)) == sum(map(len, identifiers))
     assert not any("<" in question.text for question in questions["train"])
 
@@ -85,6 +89,24 @@ def test_an_interrupted_corpus_is_completed(corpus: Path, tmp_path: Path) -> Non
     assert contents(root) == contents(corpus)
 
 
+def test_a_killed_run_leaves_no_process_and_is_completed(corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tokcom_phy.synthetic.corpus import synthesize\n"
+        f"if __name__ == '__main__': synthesize({str(root)!r}, **{SIZES}, seed=3, workers=2)\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    while not list(root.rglob("[!.]*.mp4")) and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.stdout.read()  # ends when the last worker, which holds the other end, has ended
+    assert 0 < len(list(root.rglob("[!.]*.mp4"))) < 21
+    synthesize(root, **SIZES, seed=3, workers=1)
+    assert contents(root) == contents(corpus)
+
+
 def test_another_request_on_the_same_folder_is_refused(corpus: Path) -> None:
     with pytest.raises(UserError, match="captions 10 instead of 11"):
         synthesize(corpus, **(SIZES | {"captions": 11}), seed=3, workers=1)
@@ -107,6 +129,7 @@ def test_counts_must_be_positive(tmp_path: Path, name: str) -> None:
 def test_workers_must_be_positive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="workers is 0"):
         synthesize(tmp_path / "data", **SIZES, seed=0, workers=0)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_clip_survives_the_codecs(tmp_path: Path) -> None:

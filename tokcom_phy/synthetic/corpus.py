@@ -90,7 +90,7 @@ def synthesize(
     UserError
         If a count is not positive, the folder cannot be written to, or it holds another dataset.
     """
-    root = Path(root)
+    root, workers = Path(root), parallel.num_workers(workers)
     request = {
         "captions": captions,
         "train_clips": train_clips,
@@ -215,7 +215,7 @@ def _claim(root: Path, request: dict[str, int]) -> None:
         )
 
 
-def _write_missing(jobs: list[_Job], workers: int | None) -> None:
+def _write_missing(jobs: list[_Job], workers: int) -> None:
     present = set()
     for folder in sorted({job.path.parent for job in jobs}):
         for path in folder.glob("*"):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,19 @@ def progress() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
+def num_workers(workers: int | None) -> int:
+    """``workers``, or one per core if it is None.
+
+    Raises
+    ------
+    UserError
+        If it is not positive.
+    """
+    if workers is not None and workers < 1:
+        raise UserError(f"workers is {workers}: give at least 1")
+    return workers or os.cpu_count() or 1
+
+
 def each(
     function: Callable[[_Item], _Result], items: Sequence[_Item], *, workers: int | None, description: str
 ) -> Iterator[_Result]:
@@ -39,12 +53,10 @@ def each(
     UserError
         If ``workers`` is not positive, or a process was killed.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        raise UserError(f"workers is {workers}: give at least 1")
+    workers = min(num_workers(workers), -(-len(items) // _CHUNK))
     with progress() as bar:
         task = bar.add_task(description, total=len(items))
-        for result in _results(function, items, min(workers, -(-len(items) // _CHUNK))):
+        for result in _results(function, items, workers):
             yield result
             bar.advance(task)
 
@@ -53,7 +65,7 @@ def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], worke
     if workers <= 1:
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
     try:
         yield from pool.map(function, items, chunksize=_CHUNK)
     except BrokenProcessPool as error:
@@ -62,3 +74,15 @@ def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], worke
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed, rather than wait for more work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
