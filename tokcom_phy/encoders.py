@@ -14,9 +14,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, VivitModel
 
-from tokcom_phy.data.media import SAMPLING_RATE
+from tokcom_phy.data.media import SAMPLING_RATE, MediaError
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.pretrained import locate
+
+WINDOW = 400
+"""Samples of one window of AST's spectrogram: 25 ms."""
 
 
 class Encoder(ABC):
@@ -59,6 +62,11 @@ class Encoder(ABC):
         Returns
         -------
         float32 [b, num_tokens, width], on the CPU
+
+        Raises
+        ------
+        MediaError
+            If a sound is shorter than one spectrogram window.
         """
         inputs = torch.stack([self.preprocess(item) for item in media]).to(self._model.device)
         return self._model(inputs).last_hidden_state.cpu()
@@ -84,6 +92,8 @@ class AudioEncoder(Encoder):
     modality = "audio"
 
     def preprocess(self, media: NDArray[Any]) -> Tensor:
+        if len(media) < WINDOW:
+            raise MediaError(f"{len(media)} samples of sound are fewer than the {WINDOW} of one spectrogram window")
         return self._processor(media, sampling_rate=SAMPLING_RATE, return_tensors="pt")["input_values"][0]
 
 
@@ -136,7 +146,7 @@ def load_encoder(modality: str, name_or_folder: str | Path, device: str = "cpu")
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         if found != model_type:
-            raise UserError(f"the {modality} encoder in {folder} is a '{found}', expected '{model_type}'")
+            raise UserError(f"the {modality} encoder in {folder} is '{found}', expected '{model_type}'")
         model, report = model_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
         processor = processor_class.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

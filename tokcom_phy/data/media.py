@@ -148,29 +148,46 @@ def decode(path: str | Path, *, audio: bool = True, num_frames: int | None = Non
     """
     path = Path(path)
     with _opened(path) as container:
-        tracks: list[av.AudioStream | av.VideoStream] = []
-        if audio:
-            tracks.append(_track(container.streams.audio, "audio", path))
-        if num_frames is not None:
-            tracks.append(_track(container.streams.video, "video", path))
-        packets = _packets(container, tracks, path)
+        packets = _packets(container, path, audio=audio, video=num_frames is not None)
         waveform = _waveform(packets[0], path) if audio else None
         frames = _frames(packets[-1], num_frames, path) if num_frames is not None else None
     return Clip(waveform, frames)
 
 
-def probe(path: str | Path) -> None:
-    """Look whether a video file is whole and has sound and picture that start to decode, without decoding all of it.
+def probe_clip(files: ClipFiles) -> None:
+    """Look whether a clip's files are whole and start to decode, without decoding all of them.
 
     Raises
     ------
     MediaError
-        What is wrong with the file.
+        What is missing or wrong.
+    """
+    if files.audio is None or files.video is None:
+        read_clip(files, num_frames=1)
+    elif files.audio == files.video:
+        probe(files.audio)
+    else:
+        if files.audio.suffix == ".wav":
+            read_wav(files.audio)
+        else:
+            probe(files.audio, video=False)
+        if files.video.is_dir():
+            read_frames(files.video, 1)
+        else:
+            probe(files.video, audio=False)
+
+
+def probe(path: str | Path, *, audio: bool = True, video: bool = True) -> None:
+    """Look whether a video file is whole and its tracks start to decode, without decoding all of them.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, truncated or corrupt, or lacks a track that is asked for.
     """
     path = Path(path)
     with _opened(path) as container:
-        tracks = [_track(container.streams.audio, "audio", path), _track(container.streams.video, "video", path)]
-        for packets in _packets(container, tracks, path):
+        for packets in _packets(container, path, audio=audio, video=video):
             if next(_decoded(packets, path), None) is None:
                 raise MediaError(f"{path}: the {packets[0].stream.type} track is empty")
 
@@ -255,14 +272,19 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
         raise MediaError(f"{path}: cannot be decoded ({reason}), it may be truncated or corrupt") from error
 
 
-def _packets(container: av.container.InputContainer, tracks: Sequence[Any], path: Path) -> list[list[av.Packet]]:
-    """All packets of each track.
+def _packets(container: av.container.InputContainer, path: Path, *, audio: bool, video: bool) -> list[list[av.Packet]]:
+    """All packets of the first track of each kind that is asked for.
 
     Raises
     ------
     MediaError
-        If more than a tenth of the packets that the file declares are not there.
+        If there is no such track, or more than a tenth of the packets that the file declares are not there.
     """
+    tracks: list[av.AudioStream | av.VideoStream] = []
+    if audio:
+        tracks.append(_track(container.streams.audio, "audio", path))
+    if video:
+        tracks.append(_track(container.streams.video, "video", path))
     packets: dict[int, list[av.Packet]] = {track.index: [] for track in tracks}
     for packet in container.demux(tracks):
         packets[packet.stream.index].append(packet)

@@ -36,7 +36,7 @@ from tokcom_phy.data.store import (
 from tokcom_phy.encoders import Encoder, VideoEncoder, load_encoder
 from tokcom_phy.errors import UserError
 
-CLIPS_PER_WORKER = 64
+CLIPS_PER_WORKER = 200
 """A further process is started for so many clips at least: starting one takes as long as they do."""
 
 NAMED = 10
@@ -224,14 +224,18 @@ def _encode(files: ClipFiles, encoders: Mapping[str, Encoder], positions: Mappin
     num_frames = video.num_frames if isinstance(video, VideoEncoder) else None
     try:
         clip = read_clip(files, audio="audio" in encoders, num_frames=num_frames)
-        media: dict[str, Any] = {"audio": clip.waveform, "video": clip.frames}
-        tokens = {name: encoder.encode([media[name]])[0, positions[name]] for name, encoder in encoders.items()}
     except MediaError as error:
         return str(error)
-    features = {name: values.half().flatten().numpy() for name, values in tokens.items()}
-    for name, values in features.items():
-        if not np.isfinite(values).all():
+    media: dict[str, Any] = {"audio": clip.waveform, "video": clip.frames}
+    features = {}
+    for name, encoder in encoders.items():
+        try:
+            tokens = encoder.encode([media[name]])[0, positions[name]].half()
+        except MediaError as error:
+            return f"{getattr(files, name)}: {error}"
+        if not tokens.isfinite().all():
             return f"{getattr(files, name)}: the {name} encoder's output is not finite"
+        features[name] = tokens.flatten().numpy()
     return features
 
 

@@ -1,0 +1,213 @@
+"""Preparation: each clip is encoded once, whatever the workers, interruptions and bad files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from encoder_files import write_encoders
+from media_files import grey_frames, tone, write_clip, write_video
+
+from tokcom_phy.data import prepare as module
+from tokcom_phy.data.media import decode
+from tokcom_phy.data.prepare import prepare
+from tokcom_phy.data.store import FILE_NAME, FeatureStore
+from tokcom_phy.encoders import load_encoder
+from tokcom_phy.errors import UserError
+from tokcom_phy.tokens import slide
+
+LENGTHS = {"audio": (4, 8), "video": (4, 8)}
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_encoders(tmp_path_factory.mktemp("encoders"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for index in range(4):
+        write_clip(tmp_path / "clips" / f"clip{index}.mp4", seconds=1.6, frequency=300 + 100 * index)
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the clips that get decoded and encoded in this process."""
+    names = []
+    encode = module._encode
+
+    def counted(files, *arguments):
+        names.append(files.video.stem)
+        return encode(files, *arguments)
+
+    monkeypatch.setattr(module, "_encode", counted)
+    return names
+
+
+def test_features_are_the_encoders_tokens(root: Path, encoders: dict[str, Path]) -> None:
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert store.path == root / "features"
+    assert store.video_ids == ["clip0", "clip1", "clip2", "clip3"]
+    clip = decode(root / "clip2.mp4", num_frames=16)
+    for modality, media in (("audio", clip.waveform), ("video", clip.frames)):
+        assert media is not None
+        tokens = load_encoder(modality, encoders[modality]).encode([media])
+        for length in (4, 8):
+            expected = slide(tokens, length).half().float()
+            torch.testing.assert_close(store.tokens(modality, ["clip2"], length), expected, atol=2e-3, rtol=2e-3)
+
+
+def test_nothing_is_encoded_twice(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    out = prepare(root, encoders, LENGTHS)
+    before = (out / FILE_NAME).stat().st_mtime_ns
+    assert prepare(root, encoders, LENGTHS) == out
+    assert prepare(root, encoders, {"audio": 4, "video": 8}) == out
+    assert prepare(root, {"audio": encoders["audio"]}, {"audio": 8}) == out
+    assert len(encoded) == 4
+    assert (out / FILE_NAME).stat().st_mtime_ns == before
+    assert [path.name for path in out.iterdir()] == [FILE_NAME]
+
+
+def test_only_what_changed_is_encoded_again(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    out = prepare(root, encoders, LENGTHS)
+    first = FeatureStore.open(out).tokens("audio", ["clip0", "clip1"], 8)
+    encoded.clear()
+    write_clip(root / "clip1.mp4", seconds=1.6, frequency=2_000)
+    write_clip(root / "clip9.mp4", seconds=1.6)
+    (root / "clip3.mp4").unlink()
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert sorted(encoded) == ["clip1", "clip9"]
+    assert store.video_ids == ["clip0", "clip1", "clip2", "clip9"]
+    second = store.tokens("audio", ["clip0", "clip1"], 8)
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])
+
+
+def test_more_lengths_keep_the_earlier_ones(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    prepare(root, encoders, {"audio": 8, "video": 8})
+    store = FeatureStore.open(prepare(root, encoders, {"audio": 5, "video": 8}))
+    assert len(encoded) == 8
+    assert store.tokens("audio", ["clip0"], 8).shape == (1, 8, 96)
+    assert store.tokens("audio", ["clip0"], 5).shape == (1, 5, 96)
+
+
+def test_other_weights_are_encoded_anew(
+    root: Path, encoders: dict[str, Path], encoded: list[str], tmp_path: Path
+) -> None:
+    out = prepare(root, encoders, LENGTHS)
+    first = FeatureStore.open(out).tokens("audio", ["clip0"], 8)
+    prepare(root, write_encoders(tmp_path / "other", seed=1), LENGTHS)
+    assert len(encoded) == 8
+    assert not torch.equal(first, FeatureStore.open(out).tokens("audio", ["clip0"], 8))
+
+
+def test_bad_clips_are_skipped_named_and_counted(
+    root: Path, encoders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "clip1.mp4").write_bytes((root / "clip1.mp4").read_bytes()[:3_000])
+    write_video(root / "silent.mp4", frames=grey_frames(8))
+    write_video(root / "dark.mp4", waveform=tone(440, 1))
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert store.video_ids == ["clip0", "clip2", "clip3"]
+    assert list(store.skipped) == ["clip1", "dark", "silent"]
+    assert "no audio track" in store.skipped["silent"]
+    assert "no video track" in store.skipped["dark"]
+    output = capsys.readouterr().out
+    assert "3 of 6 clips are skipped" in output
+    assert str(root / "clip1.mp4") in output
+
+
+def test_a_clip_that_is_mended_is_taken(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    good = (root / "clip1.mp4").read_bytes()
+    (root / "clip1.mp4").write_bytes(b"")
+    assert "clip1" not in FeatureStore.open(prepare(root, encoders, LENGTHS))
+    (root / "clip1.mp4").write_bytes(good)
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert "clip1" in store
+    assert store.skipped == {}
+    assert len(encoded) == 5
+
+
+def test_annotations_say_which_clips(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    folder = root / "annotations"
+    folder.mkdir()
+    captions = [{"video_id": video_id, "desc": "A tone."} for video_id in ("clip2", "clip7")]
+    (folder / "desc_train.json").write_text(json.dumps(captions))
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert encoded == store.video_ids == ["clip2"]
+    assert store.skipped == {"clip7": f"no media file of 'clip7' in {root}"}
+
+
+def test_results_do_not_depend_on_workers(
+    root: Path, encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "bad.mp4").write_bytes(b"")
+    monkeypatch.setattr(module, "CLIPS_PER_WORKER", 1)
+    alone = prepare(root, encoders, LENGTHS, tmp_path / "alone", workers=1)
+    together = prepare(root, encoders, LENGTHS, tmp_path / "together", workers=2)
+    assert (alone / FILE_NAME).read_bytes() == (together / FILE_NAME).read_bytes()
+    assert FeatureStore.open(together).skipped.keys() == {"bad"}
+
+
+def test_a_killed_preparation_is_continued(
+    root: Path, encoders: dict[str, Path], tmp_path: Path, encoded: list[str]
+) -> None:
+    for index in range(4, 40):
+        os.link(root / "clip0.mp4", root / f"clip{index}.mp4")
+    script = (
+        "import sys; from tokcom_phy.data.prepare import prepare; "
+        "prepare(sys.argv[1], {'audio': sys.argv[2], 'video': sys.argv[3]}, {'audio': (4, 8), 'video': (4, 8)})"
+    )
+    command = [sys.executable, "-c", script, str(root), str(encoders["audio"]), str(encoders["video"])]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    out = root / "features"
+    deadline = time.monotonic() + 60
+    while sum(file.stat().st_size for file in out.glob(".journal-*")) < 20_000 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / FILE_NAME).exists()
+
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert 0 < len(encoded) < 38
+    assert len(store) == 40
+    whole = prepare(root, encoders, LENGTHS, tmp_path / "whole")
+    assert (out / FILE_NAME).read_bytes() == (whole / FILE_NAME).read_bytes()
+    assert [path.name for path in out.iterdir()] == [FILE_NAME]
+
+
+def test_nothing_to_prepare_is_named(tmp_path: Path, encoders: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="no folder"):
+        prepare(tmp_path / "nowhere", encoders, LENGTHS)
+    with pytest.raises(UserError, match=r"no clips in .*: expected ID\.mp4"):
+        prepare(tmp_path, encoders, LENGTHS)
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of the 1 clips in .* can be used, for example: .*a\.mp4"):
+        prepare(tmp_path, encoders, LENGTHS)
+    assert not (tmp_path / "features" / FILE_NAME).exists()
+
+
+def test_lengths_that_are_too_long_are_named_first(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    with pytest.raises(UserError, match="token length 74: this encoder gives 73 tokens"):
+        prepare(root, encoders, {"audio": 8, "video": 74})
+    assert encoded == []
+    assert not (root / "features").exists()
+
+
+def test_one_name_for_two_clips_is_refused(root: Path, encoders: dict[str, Path]) -> None:
+    write_clip(root / "VALOR" / "a.mp4", seconds=0.5)
+    write_clip(root / "MUSIC-AVQA" / "a.mp4", seconds=0.5)
+    with pytest.raises(UserError, match="two clips are named 'a'"):
+        prepare(root, encoders, LENGTHS)
+
+
+def test_a_folder_that_cannot_be_written_is_named(root: Path, encoders: dict[str, Path]) -> None:
+    (root / "features").write_text("a file in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*features"):
+        prepare(root, encoders, LENGTHS)
