@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 from transformers import set_seed
 
@@ -22,7 +21,6 @@ from tokcom_phy.training.align import align
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
-from tokcom_phy.training.settings import Alignment
 from tokcom_phy.training.trainer import TrainingRadio
 
 EVALUATION_SEED = 2**20
@@ -79,16 +77,17 @@ class Worker:
 
     def align(self, job: Job, progress: Callable[[int], None]) -> None:
         settings = self.experiment.stage1
-        system = self.build(self.experiment.lengths, "on-air", job.seed)
+        lengths = self.experiment.token_lengths(job.variant)
+        system = self.build("on-air", job.seed)
         have = set(_store(self.store).video_ids)
         captions = [c for c in load_captions(self.root, "train") if c.video_id in have]
         losses = align(
             system,
             captions,
-            self.batcher(system, self.experiment.lengths),
+            self.batcher(system, lengths),
             TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
             settings,
-            cast(Alignment, job.subject),
+            self.experiment.variants[job.variant].alignment,
             job.seed,
             lambda done, _: progress(done),
         )
@@ -98,9 +97,9 @@ class Worker:
         settings = self.experiment.stage2
         variant = self.experiment.variants[job.subject]
         lengths = self.experiment.modalities(job.subject)
-        system = self.build(self.experiment.lengths, variant.question, job.seed)
+        system = self.build(variant.question, job.seed)
         if variant.alignment != "none":
-            folder = alignment_folder(self.run_dir, variant.alignment, job.seed)
+            folder = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
             system.load_transceivers(folder / "transceivers.safetensors")
         system.foundation.add_lora()
         losses = finetune(
@@ -142,11 +141,11 @@ class Worker:
                 write_point(self.run_dir, _point(job, snr_db, found))
             progress(done)
 
-    def build(self, lengths: dict[str, int], question: Delivery, seed: int) -> TokenCommSystem:
+    def build(self, question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""
         set_seed(seed)
         foundation = Foundation.load(self.experiment.foundation)
-        widths = {modality: _store(self.store).width(modality) for modality in lengths}
+        widths = {modality: _store(self.store).width(modality) for modality in self.experiment.encoders}
         config = SystemConfig(widths, foundation.width, self.experiment.receiver_width, question)
         return TokenCommSystem(config, foundation)
 

@@ -19,6 +19,7 @@ class Job:
     ----------
     stage : what it does
     subject : the alignment that stage 1 trains, else the variant
+    variant : the variant, or one of those that share the alignment
     seed : int
     link : link that an evaluation runs over, else empty
     snr_db : SNRs [dB] that an evaluation visits, else empty
@@ -27,6 +28,7 @@ class Job:
 
     stage: Stage
     subject: str
+    variant: str
     seed: int
     link: str = ""
     snr_db: tuple[float, ...] = ()
@@ -64,12 +66,13 @@ def plan(experiment: Experiment) -> list[Job]:
 
     for seed in experiment.seeds:
         for name, variant in experiment.variants.items():
-            needs = () if variant.alignment == "none" else (add(Job("align", variant.alignment, seed)),)
-            trained = add(Job("finetune", name, seed, needs=needs))
+            aligned = variant.alignment != "none"
+            needs = (add(Job("align", experiment.alignment(name), name, seed)),) if aligned else ()
+            trained = add(Job("finetune", name, name, seed, needs=needs))
             for link, snr_db in _visits(experiment, name).items():
-                add(Job("evaluate", name, seed, link, snr_db, needs=(trained,)))
+                add(Job("evaluate", name, name, seed, link, snr_db, needs=(trained,)))
         for link, snr_db in _visits(experiment, MAJORITY).items():
-            add(Job("evaluate", MAJORITY, seed, link, snr_db))
+            add(Job("evaluate", MAJORITY, MAJORITY, seed, link, snr_db))
     return sorted(jobs.values(), key=lambda job: STAGES.index(job.stage))
 
 

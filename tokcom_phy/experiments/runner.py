@@ -78,7 +78,7 @@ def run(
 
     root = settings.data.root or _synthesize(settings, run_dir, workers, clock)
     with clock.step("prepare features"):
-        store = prepare(root, settings.encoders, settings.lengths, workers=workers)
+        store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers)
     asked = _write_questions(run_dir, root, store)
 
     jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]

@@ -68,11 +68,13 @@ class Variant(Strict):
     ----------
     alignment : what stage 1 trains
     modalities : which non-text modalities reach the model; all of the experiment's by default, none for a blind system
+    lengths : modality → s_m where it differs from the experiment's
     question : whether the question is sent reliably or over the air
     """
 
     alignment: Alignment = "contrastive"
     modalities: tuple[str, ...] | None = None
+    lengths: dict[str, PositiveInt] = {}
     question: Delivery = "reliable"
 
 
@@ -125,7 +127,7 @@ class Experiment(Strict):
         if MAJORITY in self.variants:
             raise ValueError(f"variant name '{MAJORITY}' is the majority control's: choose another")
         for name, variant in self.variants.items():
-            for modality in variant.modalities or ():
+            for modality in (*(variant.modalities or ()), *variant.lengths):
                 if modality not in self.encoders:
                     raise ValueError(
                         f"variants.{name}: unknown modality '{modality}': {nearest(modality, self.encoders)}"
@@ -142,10 +144,23 @@ class Experiment(Strict):
             find("plots", figure)
         return self
 
+    def token_lengths(self, variant: str) -> dict[str, int]:
+        """modality → s_m of a variant, for all modalities in declared order."""
+        return {**self.lengths, **self.variants[variant].lengths}
+
     def modalities(self, variant: str) -> dict[str, int]:
-        """modality → token length of what a variant sees and hears, in declared order."""
+        """modality → s_m of what a variant sees and hears, in declared order."""
         chosen = self.variants[variant].modalities
-        return {m: length for m, length in self.lengths.items() if chosen is None or m in chosen}
+        return {m: s for m, s in self.token_lengths(variant).items() if chosen is None or m in chosen}
+
+    def all_lengths(self) -> dict[str, list[int]]:
+        """modality → every s_m that some variant needs."""
+        return {m: sorted({self.token_lengths(v)[m] for v in self.variants}) for m in self.lengths}
+
+    def alignment(self, variant: str) -> str:
+        """Name of the stage 1 that a variant starts from; variants that align the same way share it."""
+        lengths = "".join(f"-{m}{s}" for m, s in self.token_lengths(variant).items() if s != self.lengths[m])
+        return self.variants[variant].alignment + lengths
 
 
 def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
