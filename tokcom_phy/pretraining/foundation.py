@@ -56,6 +56,9 @@ OTHER_TEXT_WEIGHT = 0.1
 LENGTHS = (4, 8, 16, 32)
 """Numbers of tokens per modality that the model is tested with."""
 
+EMBEDDING_STD = 0.1
+"""Of the embeddings' random beginnings."""
+
 STEPPING_STONES = 0.3
 """Share of the questions that ask for a single fact, which the others combine; tests do without them."""
 
@@ -179,7 +182,7 @@ class Corpus:
         audio_length, video_length : int
             Tokens per modality.
         encoder_order : bool
-            Whether timelines follow the order in which eq. (3) picks the tiny encoders' tokens, rather than that of time.
+            Whether timelines follow the order in which eq. (3) picks the tiny encoders' tokens, rather than time.
         """
         if kind == "text":
             return [[(i, 1.0)] for i in self.ids(caption(scene))]
@@ -313,8 +316,12 @@ def losses(model: Qwen2ForCausalLM, batch: Batch, embeddings: Tensor) -> tuple[T
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
-    """A small Qwen2 with random weights (from torch's generator), for one tokenizer."""
-    return Qwen2ForCausalLM(
+    """A small Qwen2 with random weights (from torch's generator), for one tokenizer.
+
+    Embeddings begin far apart. With Qwen2's usual 0.02, tied embeddings of words that are equally likely answers
+    ("indoor", "outdoor") drift together before the model can tell them apart, and stay there.
+    """
+    model = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=len(tokenizer),
             hidden_size=128,
@@ -330,6 +337,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    torch.nn.init.normal_(cast(Tensor, model.get_input_embeddings().weight), std=EMBEDDING_STD)
+    return model
 
 
 def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:

@@ -165,8 +165,8 @@ def _choose(rng: np.random.Generator, *wordings: str) -> str:
 def heard(scene: Scene, moment: float) -> list[tuple[str, float]]:
     """What sounds at one moment, as phrases with their gains: 1 for a loud sound, 0.5 for a soft one or a voice.
 
-    A phrase says of a sound what the tiny audio encoder's tokens learn of it: whether it is the first or the last one to
-    begin, soft or loud, brief or long.
+    A phrase says of a sound what the tiny audio encoder's tokens learn of it: whether it is the first or the last one
+    to begin, soft or loud, brief or long.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def heard(scene: Scene, moment: float) -> list[tuple[str, float]]:
     Returns
     -------
     list of (str, float)
-        Such as ``[("first loud long cello", 1.0), ("voice", 0.5)]``; ``[("silence", 1.0)]`` when there is nothing to hear.
+        Such as ``[("first loud long cello", 1.0), ("voice", 0.5)]``; ``[("silence", 1.0)]`` when nothing is heard.
     """
     phrases = []
     sounding = scene.sounding
