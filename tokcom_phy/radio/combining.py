@@ -4,12 +4,33 @@ The matrices are small (users × users) and very many (one per resource element)
 elements last and eliminated element-wise: an order of magnitude faster than a batched Cholesky on a CPU.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 Combining = Literal["lmmse", "zf", "mrc"]
+
+
+class Combined(NamedTuple):
+    """What combining makes of a channel.
+
+    Attributes
+    ----------
+    gain : complex64 [b, num_users, num_users, n]
+        A = G·H.
+    noise : complex64 [b, num_users, n]
+        w = G·n.
+    effective_noise_var : float32 [b, num_users, n]
+        Noise and interference over signal, as the combiner has it from ``h_hat``.
+    sinr : float32 [b, num_users, n]
+        Signal over interference and noise, as it really is.
+    """
+
+    gain: Tensor
+    noise: Tensor
+    effective_noise_var: Tensor
+    sinr: Tensor
 
 
 def combine(
@@ -20,7 +41,7 @@ def combine(
     active: Tensor,
     combining: Combining,
     unbiased: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Combined:
     """Combine the receive antennas, user by user and resource element by resource element.
 
     The conventions are those of `sionna.phy.mimo`: `lmmse_equalizer`, `zf_equalizer` and `mf_equalizer` with the noise
@@ -43,12 +64,7 @@ def combine(
 
     Returns
     -------
-    gain : complex64 [b, num_users, num_users, n]
-        A = G·H.
-    noise : complex64 [b, num_users, n]
-        w = G·n.
-    effective_noise_var : float32 [b, num_users, n]
-        Noise and interference over signal, as ``h_hat`` has it.
+    Combined
     """
     active = active[:, None]
     known = h is h_hat
@@ -58,18 +74,31 @@ def combine(
     no = no[..., None, :]
     identity = torch.eye(h_hat.shape[2], device=h_hat.device)[:, :, None]
     if combining == "mrc":
-        scale = 1 / power.where(power > 0, 1.0)
-        leakage = (identity - gram * scale[:, :, None]).abs().square().sum(2)
-        return cross * scale[:, :, None], matched * scale, leakage + no * scale
-    if combining == "zf":
+        own = 1 / power.where(power > 0, 1.0)
+        weights = identity * own[:, :, None]
+        leakage = (identity - gram * own[:, :, None]).abs().square().sum(2)
+        effective_noise_var = leakage + no * own
+    elif combining == "zf":
         silent = (power == 0).to(power.dtype)
-        inverse = _inverse(gram + identity * silent[:, :, None])
-        return _multiply(inverse, cross), _multiply(inverse, matched), no * _diagonal(inverse).real
-    inverse = _inverse(gram / no[:, :, None] + identity)
-    own_gain = (inverse * gram.transpose(1, 2)).sum(2).real / no
-    own_gain = own_gain.where(power > 0, 1.0)
-    weights = inverse / (own_gain * no if unbiased else no)[:, :, None]
-    return _multiply(weights, cross), _multiply(weights, matched), _diagonal(inverse).real / own_gain
+        weights = _inverse(gram + identity * silent[:, :, None])
+        effective_noise_var = no * _diagonal(weights).real
+    else:
+        inverse = _inverse(gram / no[:, :, None] + identity)
+        own_gain = (inverse * gram.transpose(1, 2)).sum(2).real / no
+        own_gain = own_gain.where(power > 0, 1.0)
+        weights = inverse / (own_gain * no if unbiased else no)[:, :, None]
+        effective_noise_var = _diagonal(inverse).real / own_gain
+    gain = _multiply(weights, cross)
+    sinr = 1 / effective_noise_var if known else _sinr(gain, weights, gram)
+    return Combined(gain, _multiply(weights, matched), effective_noise_var, sinr)
+
+
+def _sinr(gain: Tensor, weights: Tensor, gram: Tensor) -> Tensor:
+    """|A_kk|² over the power of the other users' symbols and of the noise, for G = weights·Ĥᴴ."""
+    noise = (_multiply(weights, gram) * weights.conj()).sum(2).real
+    received = gain.abs().square()
+    signal = _diagonal(received)
+    return signal / (received.sum(2) - signal + noise)
 
 
 def _products(h_hat: Tensor, h: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Frequency-flat links: one complex gain per user, antenna and stretch of symbols."""
 
+from collections.abc import Sequence
+
 import torch
 from sionna.phy.channel import GenerateFlatFadingChannel
 from sionna.phy.utils import rand
@@ -8,7 +10,7 @@ from torch import Tensor
 from tokcom_phy.radio.link import Link, Request, combined_state, merge
 from tokcom_phy.radio.schema import FlatConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
-from tokcom_phy.radio.state import LinkState, check_users
+from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
 
 _FADES = 16
 
@@ -38,16 +40,16 @@ class FlatLink(Link):
         if config.fading == "none":
             return self._draw_unfaded(request, users[0])
         n = max(request.num_symbols[user] for user in users)
-        h = torch.stack([self._channel(request, user, n) for user in users], dim=2)
+        h = torch.stack([self.gains(request.seed, request.indices, n, user) for user in users], dim=2)
         keys = request.noise_keys(() if config.access == "mu-mimo" else users)
         noise = complex_noise((n, config.num_rx_ant), self.device, keys).mT
         if config.combining == "none":
             (user,) = users
             amplitude = request.no[user].sqrt()[:, None]
             var = request.no[user][:, None].expand(-1, n)
-            return LinkState(
-                {user: {user: h[:, 0, 0]}}, {user: noise[:, 0] * amplitude}, {user: var}, request.masks([user])
-            )
+            h, noise = h[:, 0, 0], noise[:, 0] * amplitude
+            sinr = h.abs().square() / var
+            return LinkState({user: {user: h}}, {user: noise}, {user: var}, {user: sinr}, request.masks([user]))
         h = h * torch.stack([request.no[user] for user in users], dim=1).rsqrt()[:, None, :, None]
         return combined_state(
             request, users, h, h, noise, torch.zeros(1, 1, 1, device=self.device), config.combining, config.unbiased
@@ -55,26 +57,29 @@ class FlatLink(Link):
 
     def _draw_unfaded(self, request: Request, user: str) -> LinkState:
         n, no = request.num_symbols[user], request.no[user]
-        var = no[:, None].expand(-1, n)
+        noise = {}
         if self.config.noiseless:
-            return LinkState({user: {user: None}}, {}, {user: torch.zeros_like(var)}, request.masks([user]))
-        noise = complex_noise((n,), self.device, request.noise_keys([user]), no.tolist())
-        return LinkState({user: {user: None}}, {user: noise}, {user: var}, request.masks([user]))
+            no = torch.zeros_like(no)
+        else:
+            noise = {user: complex_noise((n,), self.device, request.noise_keys([user]), no.tolist())}
+        var, sinr = no[:, None].expand(-1, n), (1 / no)[:, None].expand(-1, n)
+        return LinkState({user: {user: None}}, noise, {user: var}, {user: sinr}, request.masks([user]))
 
-    def _channel(self, request: Request, user: str, n: int) -> Tensor:
-        """Unit-power channel of one user, complex64 [b, num_rx_ant, n]."""
+    def gains(self, seed: int, indices: Sequence[int], num_symbols: int, user: str = ANONYMOUS) -> Tensor:
+        """Unit-power channel of one user, complex64 [b, num_rx_ant, num_symbols]."""
         config = self.config
-        num_fades = -(-n // config.coherence)
+        shape = (len(indices), config.num_rx_ant, num_symbols)
+        if config.fading == "none":
+            return torch.ones(shape, dtype=torch.complex64, device=self.device)
+        num_fades = -(-num_symbols // config.coherence)
         num_draws = -(-num_fades // _FADES)
-        h = torch.empty(
-            len(request.indices), num_draws * _FADES, config.num_rx_ant, dtype=torch.complex64, device=self.device
-        )
-        for block, positions in blocks(request.indices):
-            rows = [request.indices[position] % BLOCK for position in positions]
-            with sionna_seed(self.device, request.seed, block, "fading", user):
+        h = torch.empty(shape[0], num_draws * _FADES, shape[1], dtype=torch.complex64, device=self.device)
+        for block, positions in blocks(indices):
+            rows = [indices[position] % BLOCK for position in positions]
+            with sionna_seed(self.device, seed, block, "fading", user):
                 drawn = [self._fades() for _ in range(num_draws)]
             h[positions] = torch.cat(drawn, dim=1)[rows]
-        return h[:, :num_fades].repeat_interleave(config.coherence, dim=1)[:, :n].mT
+        return h[:, :num_fades].repeat_interleave(config.coherence, dim=1)[:, :num_symbols].mT
 
     def _fades(self) -> Tensor:
         """`_FADES` fades of each example of a block, complex64 [BLOCK, _FADES, num_rx_ant]."""

@@ -126,7 +126,8 @@ class Link(ABC):
         """
         lengths = dict(num_symbols) if isinstance(num_symbols, Mapping) else {ANONYMOUS: num_symbols}
         users = list(lengths)
-        self.check_users(users)
+        if users != [ANONYMOUS]:
+            self.check_users(users)
         masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
         _check_payload(batch, lengths, masks)
@@ -258,27 +259,29 @@ def combined_state(
         length = request.num_symbols[user]
         active[:, position, :length] = request.mask.get(user, True)
     no = 1 + (err_var * active).sum(1)
-    gain, noise, var = combine(h, h_hat, noise, no, active, combining, unbiased)
+    combined = combine(h, h_hat, noise, no, active, combining, unbiased)
     lengths = [request.num_symbols[user] for user in users]
     return LinkState(
         {
-            user: {other: gain[:, k, j, : min(lengths[k], lengths[j])] for j, other in enumerate(users)}
+            user: {other: combined.gain[:, k, j, : min(lengths[k], lengths[j])] for j, other in enumerate(users)}
             for k, user in enumerate(users)
         },
-        {user: noise[:, k, : lengths[k]] for k, user in enumerate(users)},
-        {user: var[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: combined.noise[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: combined.effective_noise_var[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: combined.sinr[:, k, : lengths[k]] for k, user in enumerate(users)},
         request.masks(users),
     )
 
 
 def merge(states: Iterable[LinkState]) -> LinkState:
     """One realisation out of those of users that do not disturb each other."""
-    whole = LinkState({}, {}, {}, {})
+    whole = LinkState({}, {}, {}, {}, {})
     for state in states:
         whole = LinkState(
             {**whole.gain, **state.gain},
             {**whole.noise, **state.noise},
             {**whole.effective_noise_var, **state.effective_noise_var},
+            {**whole.sinr, **state.sinr},
             {**whole.mask, **state.mask},
         )
     return whole
@@ -308,5 +311,6 @@ def concatenate(states: Sequence[LinkState], order: Sequence[int]) -> LinkState:
         },
         {user: joined(s.noise[user] for s in states) for user in first.noise},
         {user: joined(s.effective_noise_var[user] for s in states) for user in first.gain},
+        {user: joined(s.sinr[user] for s in states) for user in first.gain},
         {user: joined(s.mask[user] for s in states) for user in first.mask},
     )

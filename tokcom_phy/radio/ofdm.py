@@ -44,8 +44,7 @@ class OfdmLink(Link):
         self.data_symbols = [t for t in range(config.num_ofdm_symbols) if t not in config.pilot_symbols]
 
     def check_users(self, users: list[str]) -> None:
-        if users != [ANONYMOUS]:
-            check_users(users, self.config.users)
+        check_users(users, self.config.users)
 
     def _position(self, user: str) -> int:
         return 0 if user == ANONYMOUS else self.config.users.index(user)

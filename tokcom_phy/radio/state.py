@@ -35,6 +35,8 @@ class LinkState:
     effective_noise_var : user → float32 [b, n]
         Noise (and interference) variance over signal power after combining, as the receiver knows it from its own
         estimates; for LMMSE 1/[G·H]_kk − 1.
+    sinr : user → float32 [b, n]
+        Signal over interference and noise after combining, as it really is.
     mask : user → bool [b, n], may be empty
         What the combiner was told about padding at the draw.
     """
@@ -42,6 +44,7 @@ class LinkState:
     gain: Mapping[str, Mapping[str, Tensor | None]]
     noise: Mapping[str, Tensor]
     effective_noise_var: Mapping[str, Tensor]
+    sinr: Mapping[str, Tensor]
     mask: Mapping[str, Tensor] = field(default_factory=dict)
 
     def apply(self, symbols: Payload, mask: Payload | None = None) -> Payload:
@@ -94,17 +97,16 @@ class LinkState:
     def effective_snr_db(self) -> dict[str, float]:
         """Effective SNR per user [dB]: that of the AWGN channel with the same mean mutual information.
 
-        2^{mean log2(1 + 1/effective_noise_var)} − 1 over all valid symbols of the batch (mutual-information effective
-        SNR mapping with Gaussian symbols); exactly the SNR on an AWGN link, infinite on an ideal one.
+        2^{mean log2(1 + SINR)} − 1 over all valid symbols of the batch (mutual-information effective SNR mapping with
+        Gaussian symbols); exactly the SNR on an AWGN link, infinite on an ideal one.
         """
         return {user: self._effective_snr_db(user) for user in self.gain}
 
     def _effective_snr_db(self, user: str) -> float:
-        variance = self.effective_noise_var[user].double()
+        sinr = self.sinr[user].double()
         if user in self.mask:
-            variance = variance[self.mask[user]]
-        information = torch.log1p(1 / variance).mean()
-        return float(10 * torch.log10(torch.expm1(information)))
+            sinr = sinr[self.mask[user]]
+        return float(10 * torch.log10(torch.expm1(torch.log1p(sinr).mean())))
 
 
 def _scaled(symbols: Tensor, gain: Tensor | None) -> Tensor:
