@@ -172,9 +172,27 @@ def links(context: typer.Context) -> None:
 @links_app.command("show")
 def show_link(
     name: Link,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png or pdf file.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png, pdf or svg file.")] = None,
 ) -> None:
     """Show the settings of one link, and draw its channel."""
+    import yaml
+
+    from tokcom_phy.radio import load_link
+
+    if plot and plot.suffix not in (".png", ".pdf", ".svg"):
+        raise UserError(f"cannot draw into {plot}: name a .png, .pdf or .svg file")
+    link = load_link(name)
+    print(
+        yaml.safe_dump(
+            {"name": link.name, **link.config.model_dump(mode="json")}, sort_keys=False, default_flow_style=None
+        ),
+        end="",
+    )
+    if plot:
+        from tokcom_phy.radio.picture import draw_link
+
+        draw_link(link, plot)
+        print(f"picture: {plot}")
 
 
 @app.command()

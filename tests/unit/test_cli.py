@@ -65,7 +65,8 @@ def test_help_imports_no_heavy_library():
         (["run", "quickstart", "--set", "stage2.steps"], "KEY=VALUE"),
         (["run", "quickstart", "--set", "stage2.link=awgm"], "did you mean 'awgn'?"),
         (["run", "quickstart", "--set", "stage2.snr_db=.nan"], "finite"),
-        (["links", "show", "rayleig"], "did you mean 'rayleigh'"),
+        (["links", "show", "rayleig"], "did you mean 'rayleigh"),
+        (["links", "show", "rayleigh", "--plot", "rayleigh.txt"], ".png"),
         (["budget", "quickstar"], "did you mean 'quickstart'"),
         (["plot", "nowhere"], "nowhere"),
         (["data", "check", "nowhere"], "nowhere"),
@@ -79,7 +80,8 @@ def test_mistake_ends_in_one_line(capsys, tmp_path, monkeypatch, arguments, expe
 
 def test_output_that_cannot_be_written_is_named(capsys, tmp_path):
     (tmp_path / "file").touch()
-    assert "file" in error_line(capsys, "links", "show", "awgn", "--plot", str(tmp_path / "file" / "awgn.png"))
+    assert execute(["links", "show", "awgn", "--plot", str(tmp_path / "file" / "awgn.png")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot write {tmp_path / 'file' / 'awgn.png'}: ")
 
 
 def test_debug_shows_the_traceback():
