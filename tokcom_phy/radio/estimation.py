@@ -42,9 +42,7 @@ class PilotEstimator:
         if config.csi == "ls" and config.interpolation == "lmmse":
             over_frequency, over_time = channel.covariances()
             over_frequency = over_frequency[:num_subcarriers, :num_subcarriers]
-            self._lmmse = LMMSEChannelEstimator(
-                self.grid, over_time, over_frequency, order="f-t", device=channel.device
-            )
+            self.lmmse = LMMSEChannelEstimator(self.grid, over_time, over_frequency, order="f-t", device=channel.device)
         elif config.csi == "ls":
             one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
             one_comb = self._grid(config.num_ofdm_symbols, num_users, sorted(config.pilot_symbols), channel.device)
@@ -124,7 +122,7 @@ class PilotEstimator:
         for position, user in enumerate(users):
             # The filters expect a channel of unit power.
             scale = amplitude[:, position].repeat_interleave(slots)
-            estimate, variance = self._lmmse(y / scale[:, None, None, None, None], 1 / scale.square())
+            estimate, variance = self.lmmse(y / scale[:, None, None, None, None], 1 / scale.square())
             h_hat.append(estimate[:, 0, :, user, 0, symbols] * scale[:, None, None, None])
             err_var.append(variance[:, 0, 0, user, 0, symbols] * scale.square()[:, None, None])
         return (

@@ -75,7 +75,7 @@ def _draw_delays(axes: Axes, link: OfdmLink) -> None:
         power = power.mean(0, keepdim=True)
     for realisation, (delays, powers) in enumerate(zip(tau[:, 0, 0].cpu(), power.cpu(), strict=True)):
         visible = powers > 1e-5
-        lines = axes.stem(delays[visible] * 1e9, _db(powers[visible]), bottom=-40, basefmt=" ")
+        lines = axes.stem((delays[visible] * 1e9).numpy(), _db(powers[visible]).numpy(), bottom=-40, basefmt=" ")
         plt.setp([lines.markerline, lines.stemlines], color=f"C{realisation}", alpha=1.0 if len(tau) == 1 else 0.5)
     title = "Power-delay profile" + ("" if len(tau) == 1 else f", {len(tau)} drops")
     axes.set(xlabel="delay [ns]", ylabel="mean path power [dB]", ylim=(-40, 3), title=title)

@@ -54,6 +54,8 @@ class FlatConfig(_Config):
         _check_distinct(self.users)
         if self.combining == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
             raise ValueError("combining 'none' is for one antenna and orthogonal access: choose lmmse, zf or mrc")
+        if self.fading == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
+            raise ValueError("fading 'none' is for one antenna and orthogonal access: choose rayleigh or rician")
         if self.access == "mu-mimo":
             _check_antennas(self.users, self.num_rx_ant)
         return self
@@ -127,6 +129,7 @@ class OfdmConfig(_Config):
 
 
 LinkConfig = Annotated[FlatConfig | OfdmConfig, Field(discriminator="family")]
+_FAMILIES: dict[str, type[BaseModel]] = {"flat": FlatConfig, "ofdm": OfdmConfig}
 _ADAPTER: TypeAdapter[LinkConfig] = TypeAdapter(LinkConfig)
 
 
@@ -178,10 +181,9 @@ def _explain(error: ValidationError, family: object) -> str:
     mistake = error.errors()[0]
     key = ".".join(str(part) for part in mistake["loc"] if part != family)
     if mistake["type"] == "extra_forbidden":
-        config = FlatConfig if family == "flat" else OfdmConfig
-        return f"unknown key '{key}', {nearest(key, config.model_fields)}"
+        return f"unknown key '{key}', {nearest(key, _FAMILIES[str(family)].model_fields)}"
     if mistake["type"].startswith("union_tag"):
-        return f"unknown family '{family}', {nearest(str(family), ['flat', 'ofdm'])}"
+        return f"unknown family '{family}', {nearest(str(family), _FAMILIES)}"
     message = mistake["msg"].removeprefix("Value error, ")
     return message if not key else f"{key}: {message[0].lower()}{message[1:]}, not {mistake['input']!r}"
 

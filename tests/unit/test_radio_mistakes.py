@@ -1,0 +1,79 @@
+"""A user's mistakes with links: one clear line each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.radio import load_link
+from tokcom_phy.radio.budget import budget
+
+TOKENS = {"audio": torch.ones(2, 3, 8)}
+ODD = {"audio": torch.ones(2, 3, 7)}
+MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    "unknown link": (lambda: load_link("ofdm-tdl-x"), "ofdm-tdl-c"),
+    "missing file": (lambda: load_link("nowhere/mine.yaml"), "nowhere/mine.yaml"),
+    "misspelt key": (lambda: load_link("ofdm-tdl-c", num_rx_antennas=4), "num_rx_ant"),
+    "key of another family": (lambda: load_link("awgn", delay_spread=1e-7), "delay_spread"),
+    "unknown value": (lambda: load_link("ofdm-tdl-c", combining="mmse"), "lmmse"),
+    "unknown family": (lambda: load_link("awgn", family="flatt"), "flat"),
+    "negative speed": (lambda: load_link("ofdm-tdl-c", speed=-1.0), "speed"),
+    "users and pilots": (lambda: load_link("ofdm-tdl-c", num_subcarriers=64), "multiple of 3"),
+    "users and antennas": (lambda: load_link("ofdm-tdl-c", num_rx_ant=2), "num_rx_ant"),
+    "flat users and antennas": (lambda: load_link("rayleigh-mimo", num_rx_ant=2), "num_rx_ant"),
+    "pilots outside the slot": (lambda: load_link("ofdm-tdl-c", pilot_symbols=[2, 14]), "0 to 13"),
+    "nothing but pilots": (lambda: load_link("ofdm-tdl-c", pilot_symbols=[0], num_ofdm_symbols=1), "data"),
+    "a user twice": (lambda: load_link("ofdm-tdl-c", users=["audio", "audio", "text"]), "once"),
+    "raw reception of many": (lambda: load_link("rayleigh-mimo", combining="none"), "lmmse"),
+    "NaN": (lambda: load_link("awgn").draw(2, 8, float("nan"), 0), "finite"),
+    "infinite SNR": (lambda: load_link("awgn").draw(2, 8, torch.tensor([1.0, float("inf")]), 0), "finite"),
+    "SNR of nobody": (lambda: load_link("awgn").draw(2, {"audio": 8}, {"text": 3.0}, 0), "audio"),
+    "odd width": (lambda: load_link("awgn")(ODD, 0.0, seed=0), "odd"),
+    "empty payload": (lambda: load_link("awgn").draw(2, {"audio": 0}, 0.0, 0), "empty"),
+    "no users": (lambda: load_link("awgn")({}, 0.0, seed=0), "empty"),
+    "empty batch": (lambda: load_link("awgn").draw(0, 8, 0.0, 0), "empty"),
+    "all padding": (lambda: load_link("awgn")(TOKENS, 0.0, {"audio": torch.zeros(2, 3).bool()}, seed=0), "padding"),
+    "mask of another shape": (lambda: load_link("awgn").draw(2, 8, 0.0, 0, mask=torch.ones(2, 7).bool()), "(2, 8)"),
+    "misspelt user": (lambda: load_link("ofdm-tdl-c").draw(2, {"vidio": 8}, 0.0, 0), "'video'"),
+    "negative seed": (lambda: load_link("awgn").draw(2, 8, 0.0, -1), "negative"),
+    "too few indices": (lambda: load_link("awgn").draw(2, 8, 0.0, 0, indices=[1]), "per example"),
+    "other symbols than drawn": (lambda: load_link("awgn").draw(2, 8, 0.0, 0).apply(torch.ones(2, 9)), "(2, 8)"),
+    "budget of nothing": (lambda: budget(load_link("awgn"), {}), "empty"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_answered_in_one_line(mistake: str) -> None:
+    attempt, mend = MISTAKES[mistake]
+    with pytest.raises(UserError) as raised:
+        attempt()
+    assert "\n" not in str(raised.value)
+    assert mend in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("family: [flat", "YAML"),
+        ("just words", "family"),
+        ("family: flat\nfadding: rician", "'fading'"),
+        ("fading: rician", "family"),
+        ("# A link\nfamily: flat\nfading: none\nnum_rx_ant: 3", "one antenna"),
+    ],
+)
+def test_a_link_file_with_mistakes(tmp_path: Path, text: str, mend: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as raised:
+        load_link(path)
+    assert "\n" not in str(raised.value)
+    assert mend in str(raised.value)
+
+
+def test_a_link_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("# My link; see it with: tokcom links show mine.yaml\nfamily: flat\nfading: none\n")
+    link = load_link(path)
+    assert (link.name, link.description) == ("mine", "My link")
