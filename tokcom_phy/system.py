@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.foundation import Foundation
-from tokcom_phy.radio import Link
+from tokcom_phy.radio import Link, LinkState
 from tokcom_phy.receiver import Receiver
 from tokcom_phy.transmitter import Transmitter
 
@@ -46,12 +46,21 @@ class SystemConfig:
 
 @dataclass(frozen=True)
 class Transmission:
-    """Tokens of each modality before and after the link, [b, s_m, d_T], with their masks, bool [b, s_m]."""
+    """What went over the air.
+
+    Attributes
+    ----------
+    sent, received : modality → float [b, s_m, d_T]
+        Tokens before and after the link.
+    masks : modality → bool [b, s_m]
+    state : LinkState, or None where nothing was sent
+        The realisation that they went through.
+    """
 
     sent: dict[str, Tensor]
     received: dict[str, Tensor]
     masks: dict[str, Tensor]
-    effective_snr_db: dict[str, float]
+    state: LinkState | None
 
 
 @dataclass(frozen=True)
@@ -129,9 +138,9 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             sent[TEXT] = self.foundation.embed(ids).float()
             padded[TEXT] = masks[TEXT]
         if not sent:
-            return Transmission({}, {}, {}, {})
+            return Transmission({}, {}, {}, None)
         received, state = radio.link.transmit(sent, radio.snr_db, padded, seed=radio.seed, indices=radio.indices)
-        return Transmission(sent, received, masks, state.effective_snr_db)
+        return Transmission(sent, received, masks, state)
 
     def receive(self, transmission: Transmission) -> dict[str, Tensor]:
         """Refine received tokens with the receivers (8): modality → float [b, s_m, d_T]."""

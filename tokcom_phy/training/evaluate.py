@@ -64,11 +64,12 @@ def evaluate(
         answers += [text.strip() for text in said]
         correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
         first += (ids[:, 0] == inputs["answer"][0][:, 0]).tolist()
+        effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
         for modality, sent in transmission.sent.items():
             valid = transmission.masks[modality].unsqueeze(-1)
             error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
             power[modality] += (sent * valid).double().square().sum().item()
-            snr[modality].append(10 ** (transmission.effective_snr_db[modality] / 10))
+            snr[modality].append(10 ** (effective_snr_db[modality] / 10))
     return Evaluation(
         correct,
         first,

@@ -103,6 +103,7 @@ def train(
             disable_tqdm=True,
             remove_unused_columns=False,
             dataloader_drop_last=True,
+            dataloader_pin_memory=torch.cuda.is_available(),
             seed=seed,
         )
         trainer = Trainer(model=module, args=arguments, train_dataset=items, data_collator=collate, callbacks=[report])
