@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, VivitModel
 
 from tokcom_phy.data.media import MediaError
-from tokcom_phy.encoders import VideoEncoder, load_encoder
+from tokcom_phy.encoders import VideoEncoder, WindowedASTFeatureExtractor, load_encoder
 from tokcom_phy.errors import UserError
 
 
@@ -40,6 +40,18 @@ def test_audio_tokens_are_those_of_transformers(folders: dict[str, Path]) -> Non
     assert tokens.dtype == torch.float32
     assert not tokens.requires_grad
     torch.testing.assert_close(tokens, expected)
+
+
+@pytest.mark.parametrize("samples", [400, 559, 560, 16_000, 81_920, 200_000])
+def test_spectrogram_is_that_of_transformers(samples: int) -> None:
+    rng = np.random.default_rng(samples)
+    waveform = (tone(440, samples / 16_000) + 1e-3 * rng.standard_normal(samples)).astype(np.float32)
+    waveform[samples // 2 :] = 0
+    options = {"num_mel_bins": 64, "max_length": 512}
+    expected = ASTFeatureExtractor(**options)(waveform, sampling_rate=16_000, return_tensors="np")["input_values"]
+    found = WindowedASTFeatureExtractor(**options)(waveform, sampling_rate=16_000, return_tensors="np")["input_values"]
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_video_tokens_are_those_of_transformers(folders: dict[str, Path]) -> None:

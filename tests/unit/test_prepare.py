@@ -1,16 +1,17 @@
 """Preparation: each clip is encoded once, whatever the workers, interruptions and bad files."""
 
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from encoder_files import write_encoders
+from filelock import FileLock
 from media_files import grey_frames, tone, write_clip, write_video
 
 from tokcom_phy.data import prepare as module
@@ -71,7 +72,7 @@ def test_nothing_is_encoded_twice(root: Path, encoders: dict[str, Path], encoded
     assert prepare(root, {"audio": encoders["audio"]}, {"audio": 8}) == out
     assert len(encoded) == 4
     assert (out / FILE_NAME).stat().st_mtime_ns == before
-    assert [path.name for path in out.iterdir()] == [FILE_NAME]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", FILE_NAME]
 
 
 def test_only_what_changed_is_encoded_again(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
@@ -87,6 +88,15 @@ def test_only_what_changed_is_encoded_again(root: Path, encoders: dict[str, Path
     second = store.tokens("audio", ["clip0", "clip1"], 8)
     assert torch.equal(first[0], second[0])
     assert not torch.equal(first[1], second[1])
+
+
+def test_one_clip_that_changed_is_stored_anew(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    first = FeatureStore.open(prepare(root, encoders, LENGTHS)).tokens("audio", ["clip1"], 8)
+    write_clip(root / "clip1.mp4", seconds=1.6, frequency=2_000)
+    second = FeatureStore.open(prepare(root, encoders, LENGTHS)).tokens("audio", ["clip1"], 8)
+    assert not torch.equal(first, second)
+    prepare(root, encoders, LENGTHS)
+    assert len(encoded) == 5
 
 
 def test_more_lengths_keep_the_earlier_ones(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
@@ -160,18 +170,14 @@ def test_a_killed_preparation_is_continued(
 ) -> None:
     for index in range(4, 40):
         os.link(root / "clip0.mp4", root / f"clip{index}.mp4")
-    script = (
-        "import sys; from tokcom_phy.data.prepare import prepare; "
-        "prepare(sys.argv[1], {'audio': sys.argv[2], 'video': sys.argv[3]}, {'audio': (4, 8), 'video': (4, 8)})"
-    )
-    command = [sys.executable, "-c", script, str(root), str(encoders["audio"]), str(encoders["video"])]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = multiprocessing.get_context("fork").Process(target=prepare, args=(root, encoders, LENGTHS))
+    process.start()
     out = root / "features"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while sum(file.stat().st_size for file in out.glob(".journal-*")) < 20_000 and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (out / FILE_NAME).exists()
 
     store = FeatureStore.open(prepare(root, encoders, LENGTHS))
@@ -179,7 +185,7 @@ def test_a_killed_preparation_is_continued(
     assert len(store) == 40
     whole = prepare(root, encoders, LENGTHS, tmp_path / "whole")
     assert (out / FILE_NAME).read_bytes() == (whole / FILE_NAME).read_bytes()
-    assert [path.name for path in out.iterdir()] == [FILE_NAME]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", FILE_NAME]
 
 
 def test_nothing_to_prepare_is_named(tmp_path: Path, encoders: dict[str, Path]) -> None:
@@ -198,6 +204,35 @@ def test_lengths_that_are_too_long_are_named_first(root: Path, encoders: dict[st
         prepare(root, encoders, {"audio": 8, "video": 74})
     assert encoded == []
     assert not (root / "features").exists()
+
+
+def test_a_finished_store_that_cannot_be_written_is_taken_as_it_is(
+    root: Path, encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = prepare(root, encoders, LENGTHS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    assert prepare(root, encoders, LENGTHS) == out
+    write_clip(root / "new.mp4", seconds=0.5)
+    with pytest.raises(UserError, match=r"cannot write to .* Permission denied"):
+        prepare(root, encoders, LENGTHS)
+
+
+def test_two_at_a_time_do_the_work_once(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(lambda _: prepare(root, encoders, LENGTHS), range(2)))
+    assert stores[0] == stores[1]
+    assert len(encoded) == 4
+    assert len(FeatureStore.open(stores[0])) == 4
+
+
+def test_lengths_and_encoders_name_the_same(root: Path, encoders: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match=r"token lengths of \['audio'\] for encoders of \['audio', 'video'\]"):
+        prepare(root, encoders, {"audio": 8})
 
 
 def test_one_name_for_two_clips_is_refused(root: Path, encoders: dict[str, Path]) -> None:

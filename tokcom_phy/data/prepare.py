@@ -9,11 +9,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.filesize import decimal
@@ -85,36 +87,41 @@ def prepare(
     """
     root = Path(root)
     out = root / "features" if out is None else Path(out)
+    if lengths.keys() != encoders.keys():
+        raise UserError(f"token lengths of {sorted(lengths)} for encoders of {sorted(encoders)}: name the same")
     clips, skipped = _clips(root)
-    loaded = {modality: load_encoder(modality, name) for modality, name in encoders.items()}
-    stored = read_contents(out / FILE_NAME)
-    modalities = {name: _modality(encoder, lengths[name], stored) for name, encoder in loaded.items()}
-
     states = {video_id: _state(files) for video_id, files in clips.items()}
-    rows = _rows(out, modalities, states)
-    pending = {video_id: files for video_id, files in clips.items() if video_id not in rows}
-    if pending:
-        with (
-            _journal(out, Contents(modalities)) as journal,
-            _progress(len(pending), modalities) as advance,
-            closing(_encode_all(pending, loaded, encoders, modalities, workers)) as results,
-        ):
-            for video_id, result in results:
-                if isinstance(result, str):
-                    skipped[video_id] = result
-                else:
-                    journal.write({video_id: Row(states[video_id], result)})
-                advance()
+    loaded = {modality: load_encoder(modality, name) for modality, name in encoders.items()}
+    wanted = {name: _modality(encoder, lengths[name]) for name, encoder in loaded.items()}
+
+    with _alone(out):
+        stored = read_contents(out / FILE_NAME)
+        modalities = {name: _joined(spec, stored) for name, spec in wanted.items()}
         rows = _rows(out, modalities, states)
+        pending = {video_id: files for video_id, files in clips.items() if video_id not in rows}
+        if pending:
+            with (
+                _journal(out, Contents(modalities)) as journal,
+                _progress(len(pending), modalities) as advance,
+                closing(_encode_all(pending, loaded, encoders, modalities, workers)) as results,
+            ):
+                for video_id, result in results:
+                    if isinstance(result, str):
+                        skipped[video_id] = result
+                    else:
+                        journal.write({video_id: Row(states[video_id], result)})
+                    advance()
+            rows = _rows(out, modalities, states)
+        skipped = dict(sorted(skipped.items()))
+        before = read_rows(out / FILE_NAME, modalities)
+        changed = stored is None or stored.skipped != skipped or _sources(before) != _sources(rows)
+        if rows and changed:
+            write_store(out, Contents(modalities, skipped), rows)
+        for file in _journals(out):
+            file.unlink(missing_ok=True)
     if not rows:
-        raise UserError(
-            f"none of the {len(skipped)} clips in {root} can be used, for example: {next(iter(skipped.values()))}"
-        )
-    skipped = dict(sorted(skipped.items()))
-    if stored is None or stored.skipped != skipped or rows.keys() != read_rows(out / FILE_NAME, modalities).keys():
-        write_store(out, Contents(modalities, skipped), rows)
-    for file in _journals(out):
-        file.unlink(missing_ok=True)
+        example = next(iter(skipped.values()))
+        raise UserError(f"none of the {len(skipped)} clips in {root} can be used, for example: {example}")
     _report(len(rows), skipped, out)
     return out
 
@@ -147,19 +154,46 @@ def _state(files: ClipFiles) -> str:
     )
 
 
-def _modality(encoder: Encoder, lengths: int | Iterable[int], stored: Contents | None) -> Modality:
-    """What to store of a modality: positions of the lengths asked for, and those that are stored already."""
-    lengths = (lengths,) if isinstance(lengths, int) else tuple(lengths)
-    positions = union_of_positions(encoder.num_tokens, lengths)
-    before = stored.modalities.get(encoder.modality) if stored else None
-    if before and before.fingerprint == encoder.fingerprint:
-        positions = tuple(sorted({*positions, *before.positions}))
+def _modality(encoder: Encoder, lengths: int | Iterable[int]) -> Modality:
+    """What is asked for of a modality."""
+    positions = union_of_positions(encoder.num_tokens, (lengths,) if isinstance(lengths, int) else lengths)
     return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions)
+
+
+def _joined(modality: Modality, stored: Contents | None) -> Modality:
+    """What is asked for together with what is stored of the same encoder."""
+    for before in stored.modalities.values() if stored else ():
+        if before.fingerprint == modality.fingerprint:
+            return replace(modality, positions=tuple(sorted({*modality.positions, *before.positions})))
+    return modality
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait until no other process prepares this store; one that cannot be written to is safe to read."""
+    lock = FileLock(out / ".lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            Console().print(f"waiting for another process that prepares {out}", soft_wrap=True)
+            lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _journals(out: Path) -> list[Path]:
     """Files of clips that calls have finished before they were interrupted."""
     return sorted(out.glob(".journal-*.arrow"))
+
+
+def _sources(rows: Mapping[str, Row]) -> dict[str, str]:
+    return {video_id: row.source for video_id, row in rows.items()}
 
 
 def _rows(out: Path, modalities: Mapping[str, Modality], states: Mapping[str, str]) -> dict[str, Row]:
