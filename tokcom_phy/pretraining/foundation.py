@@ -62,7 +62,7 @@ EMBEDDING_STD = 0.1
 STEPPING_STONES = 0.3
 """Share of the questions that ask for a single fact, which the others combine; tests do without them."""
 
-CONTEXTS = {"text": 0.24, "clauses": 0.06, "timeline": 0.52, "audio": 0.06, "video": 0.06, "blind": 0.06}
+CONTEXTS = {"text": 0.28, "clauses": 0.06, "timeline": 0.48, "audio": 0.06, "video": 0.06, "blind": 0.06}
 """What a training sample's questions are to be answered from, and how often."""
 
 TIME_STEPS = 8
@@ -356,7 +356,7 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
 
 
 def pretrain_foundation(
-    out: Path, *, steps: int = 3200, seed: int = 0, save_every: int = 500, count: int = 960
+    out: Path, *, steps: int = 2400, seed: int = 0, save_every: int = 500, count: int = 960
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
 

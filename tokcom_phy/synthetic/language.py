@@ -16,7 +16,6 @@ import numpy as np
 from tokcom_phy.synthetic.scene import INSTRUMENTS, POSITIONS, Player, Scene
 
 NUMBERS = ("zero", "one", "two", "three")
-ORDINALS = ("first", "second", "third")
 
 QUESTION_TYPES = (
     ("Audio", "Counting"),
@@ -92,7 +91,8 @@ def _sounding(scene: Scene, rng: np.random.Generator) -> list[str]:
     sounding = scene.sounding
     if len(sounding) == 1:
         return [f"Only {_sounds(scene, sounding[0], rng)}."]
-    openings = ["First", _choose(rng, "then", "next"), "and finally"][: len(sounding)]
+    between = [_choose(rng, "then", "next")] * (len(sounding) - 2)
+    openings = ["First", *between, _choose(rng, "and finally", "and lastly")]
     played = [f"{o} {_sounds(scene, p, rng)}" for o, p in zip(openings, sounding, strict=True)]
     return [f"{clause}," for clause in played[:-1]] + [f"{played[-1]}."]
 
@@ -236,11 +236,11 @@ def stepping_stones(scene: Scene) -> list[Question]:
         ask("What is the instrument on the <LR>?", player.position, player.instrument)
         if not player.sounds:
             continue
-        ordinal = ORDINALS[sounding.index(player)]
         for kind, value in (("<Object>", player.instrument), ("instrument on the <LR>", player.position)):
             ask(f"How loud is the {kind}?", value, "loud" if player.loud else "soft")
             ask(f"How long does the {kind} play?", value, "long" if player.long else "brief")
-            ask(f"When does the {kind} come in?", value, ordinal)
+            if len(sounding) > 1:
+                ask(f"When does the {kind} come in?", value, _turns(sounding)[sounding.index(player)])
     return stones
 
 
@@ -317,20 +317,8 @@ def _audio_visual_counting(scene: Scene) -> Iterator[Question]:
 def _audio_visual_location(scene: Scene) -> Iterator[Question]:
     kind = ("Audio-Visual", "Location")
     sounding = scene.sounding
-    if len(sounding) < 2:
-        return
-    for extreme, candidates in (
-        ("loudest", [p for p in sounding if p.loud]),
-        ("lowest", [p for p in sounding if not p.loud]),
-    ):
-        if len(candidates) == 1 and scene.unique(candidates[0]):
-            yield Question(kind, "Where is the <LL> instrument?", (extreme,), candidates[0].position)
-    for which, player in (("first", sounding[0]), ("last", sounding[-1])):
-        if scene.unique(player):
-            for position in (p.position for p in scene.players):
-                template = "Is the <FL> sound coming from the <LR> instrument?"
-                yield Question(kind, template, (which, position), _yes_no(position == player.position))
     for player in _unique(scene, sounding):
+        yield Question(kind, "Where is the sounding <Object>?", (player.instrument,), player.position)
         shared = [(_shared(player, other), other) for other in sounding if other is not player]
         together = [other for seconds, other in shared if seconds >= OVERLAP_SECONDS]
         if len(together) == 1 and all(seconds <= 0 for seconds, other in shared if other is not together[0]):
@@ -341,16 +329,13 @@ def _audio_visual_location(scene: Scene) -> Iterator[Question]:
 def _audio_visual_comparative(scene: Scene) -> Iterator[Question]:
     kind = ("Audio-Visual", "Comparative")
     for a, b in permutations(_unique(scene, scene.sounding), 2):
-        places = (a.position, b.position)
+        values = (a.instrument, a.position, b.instrument, b.position)
         if a.loud != b.loud:
-            values = (a.instrument, a.position, b.instrument, b.position)
             template = "Is the <Object> on the <LR> louder than the <Object> on the <LR>?"
             yield Question(kind, template, values, _yes_no(a.loud))
-            template = "Is the instrument on the <LR> louder than the instrument on the <LR>?"
-            yield Question(kind, template, places, _yes_no(a.loud))
         if a.long != b.long:
-            template = "Is the instrument on the <LR> playing longer than the instrument on the <LR>?"
-            yield Question(kind, template, places, _yes_no(a.long))
+            template = "Is the <Object> on the <LR> playing longer than the <Object> on the <LR>?"
+            yield Question(kind, template, values, _yes_no(a.long))
 
 
 def _audio_visual_temporal(scene: Scene) -> Iterator[Question]:
@@ -358,17 +343,23 @@ def _audio_visual_temporal(scene: Scene) -> Iterator[Question]:
     sounding = scene.sounding
     if len(sounding) < 2:
         return
-    for ordinal, player in zip(ORDINALS, sounding, strict=False):
-        yield Question(kind, "What is the <TH> instrument that comes in?", (ordinal,), player.instrument)
-    for which, player in (("first", sounding[0]), ("last", sounding[-1])):
+    for turn, player in zip(_turns(sounding), sounding, strict=True):
+        yield Question(kind, "What is the <TH> instrument that comes in?", (turn,), player.instrument)
         if scene.unique(player):
-            yield Question(kind, "Where is the <FL> sounding instrument?", (which,), player.position)
+            template = "Is the <Object> the <TH> instrument that comes in?"
+            for asked in ("first", "last"):
+                yield Question(kind, template, (player.instrument, asked), _yes_no(turn == asked))
     template = "Which instrument makes sounds <BA> the <Object>?"
     for i, player in enumerate(sounding):
         if scene.unique(player):
             for side, others in (("before", sounding[:i]), ("after", sounding[i + 1 :])):
                 if len(others) == 1:
                     yield Question(kind, template, (side, player.instrument), others[0].instrument)
+
+
+def _turns(sounding: Sequence[Player]) -> tuple[str, ...]:
+    """What the turns of two or three players are called."""
+    return ("first", "last") if len(sounding) == 2 else ("first", "second", "last")
 
 
 def _unique(scene: Scene, players: Sequence[Player]) -> list[Player]:
