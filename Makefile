@@ -18,7 +18,7 @@ demo: install ## install, then run the quickstart: a results table and a figure
 	$(BIN)/tokcom run quickstart
 
 test: $(VENV)/.installed-test ## install what tests need, then run them all: unit, physics, end to end
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-test ## lint, formatting and types
 	$(BIN)/ruff check
