@@ -9,7 +9,7 @@ from scipy.special import j0
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
-from tokcom_phy.radio.channels import Channel
+from tokcom_phy.radio.channels import Channel, PathChannel
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.seeding import BLOCK
 
@@ -43,6 +43,7 @@ def assert_mean(samples: Tensor, expected: float, standard_errors: float = 4.0) 
 def test_tdl_c_power_delay_profile() -> None:
     delay_spread = 300e-9
     c = channel(delay_spread=delay_spread)
+    assert isinstance(c, PathChannel)
     drawn = [c.paths(1, block, [0], 1) for block in range(16)]
     powers = torch.cat([a[:, 0, :, 0, 0, :, 0].abs().square() for a, _ in drawn])
     delays = drawn[0][1][0, 0, 0].numpy()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "nothing but pilots": (lambda: load_link("ofdm-tdl-c", pilot_symbols=[0], num_ofdm_symbols=1), "data"),
     "a user twice": (lambda: load_link("ofdm-tdl-c", users=["audio", "audio", "text"]), "once"),
     "raw reception of many": (lambda: load_link("rayleigh-mimo", combining="none"), "lmmse"),
+    "recorded channel without a file": (lambda: load_link("ofdm-tdl-c", channel="file"), "responses"),
+    "missing responses": (lambda: load_link("ofdm-tdl-c", channel="file", responses="none.npy"), "none.npy"),
+    "impossible bursts": (lambda: load_link("erasure", loss_rate=0.9, mean_burst=1.5), "mean_burst"),
+    "certain loss": (lambda: load_link("erasure", loss_rate=1.0), "loss_rate"),
     "NaN": (lambda: load_link("awgn").draw(2, 8, float("nan"), 0), "finite"),
     "infinite SNR": (lambda: load_link("awgn").draw(2, 8, torch.tensor([1.0, float("inf")]), 0), "finite"),
     "SNR of nobody": (lambda: load_link("awgn").draw(2, {"audio": 8}, {"text": 3.0}, 0), "audio"),
@@ -70,6 +75,35 @@ def test_a_link_file_with_mistakes(tmp_path: Path, text: str, mend: str) -> None
         load_link(path)
     assert "\n" not in str(raised.value)
     assert mend in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("responses", "mend"),
+    [
+        (np.ones((4, 8, 3, 1, 100), complex), "132 subcarriers"),
+        (np.ones((4, 8, 3, 1, 132)), "complex"),
+        (np.ones((4, 8, 3, 132), complex), "132 subcarriers"),
+        (np.zeros((4, 8, 3, 1, 132), complex), "power"),
+        (np.array({"pickled": True}, dtype=object), "numpy.save"),
+    ],
+    ids=["subcarriers", "real", "axes", "silent", "pickled"],
+)
+def test_responses_that_do_not_fit(tmp_path: Path, responses: np.ndarray, mend: str) -> None:
+    path = tmp_path / "responses.npy"
+    np.save(path, responses)
+    with pytest.raises(UserError) as raised:
+        load_link("ofdm-tdl-c", channel="file", responses=path)
+    assert "\n" not in str(raised.value)
+    assert mend in str(raised.value)
+
+
+def test_responses_too_short_for_the_payload(tmp_path: Path) -> None:
+    path = tmp_path / "responses.npy"
+    np.save(path, np.ones((4, 8, 3, 14, 132), complex))
+    link = load_link("ofdm-tdl-c", channel="file", responses=path)
+    link.draw(1, 1584, 10.0, seed=0)
+    with pytest.raises(UserError, match="holds 14 OFDM symbols"):
+        link.draw(1, 1585, 10.0, seed=0)
 
 
 def test_a_link_of_ones_own(tmp_path: Path) -> None:

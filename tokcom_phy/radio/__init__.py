@@ -6,15 +6,16 @@ from typing import Any
 from rich.table import Table
 
 from tokcom_phy.files import builtin_names
+from tokcom_phy.radio.erasure import ErasureLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
-from tokcom_phy.radio.schema import FlatConfig, OfdmConfig, read_config
+from tokcom_phy.radio.schema import ErasureConfig, FlatConfig, OfdmConfig, read_config
 from tokcom_phy.radio.state import LinkState
 
 __all__ = ["Link", "LinkState", "describe_links", "load_link"]
 
-_FAMILIES: dict[type, type[Link]] = {FlatConfig: FlatLink, OfdmConfig: OfdmLink}
+_FAMILIES: dict[type, type[Link]] = {FlatConfig: FlatLink, OfdmConfig: OfdmLink, ErasureConfig: ErasureLink}
 
 
 def load_link(name_or_path: str | Path, *, device: str | None = None, **overrides: Any) -> Link:

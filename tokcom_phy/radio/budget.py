@@ -24,7 +24,7 @@ class Budget:
         What the transmission takes up in time and frequency: payload, headers, pilots and what stays empty. Users that
         are multiplexed in space share them.
     slots : int
-        Slots from the first to the last symbol; 0 on a flat link, which has none.
+        Slots from the first to the last symbol; 0 on a link without slots.
     latency : float
         Time from the first to the last symbol [s].
     bandwidth : float
@@ -92,13 +92,13 @@ def budget(link: Link, num_symbols: Mapping[str, int], transmit_power: float = 0
     with_header = {user: n + HEADER_SYMBOLS for user, n in num_symbols.items()}
     if isinstance(link, OfdmLink):
         return _ofdm(link, num_symbols, with_header, transmit_power)
-    if isinstance(link, FlatLink):
-        return _flat(link, num_symbols, with_header, transmit_power)
-    raise UserError(f"link '{link.name}' has no budget of its own: ask for that of the link it runs over")
+    return _single_carrier(link, num_symbols, with_header, transmit_power)
 
 
-def _flat(link: FlatLink, num_symbols: Mapping[str, int], sent: Mapping[str, int], transmit_power: float) -> Budget:
-    together = link.config.access == "mu-mimo"
+def _single_carrier(
+    link: Link, num_symbols: Mapping[str, int], sent: Mapping[str, int], transmit_power: float
+) -> Budget:
+    together = isinstance(link, FlatLink) and link.config.access == "mu-mimo"
     uses = max(sent.values()) if together else sum(sent.values())
     payload = max(num_symbols.values()) if together else sum(num_symbols.values())
     return Budget(

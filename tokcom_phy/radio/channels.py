@@ -2,16 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from sionna.phy.channel import ChannelModel, cir_to_ofdm_channel, gen_single_sector_topology, subcarrier_frequencies
 from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
 from sionna.phy.ofdm import tdl_freq_cov_mat, tdl_time_cov_mat
 from torch import Tensor
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.radio.schema import OfdmConfig
-from tokcom_phy.radio.seeding import BLOCK, sionna_seed
+from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 
 
 class Channel(ABC):
@@ -28,6 +31,47 @@ class Channel(ABC):
         self.device = device
         self.frequencies = subcarrier_frequencies(config.num_subcarriers, config.subcarrier_spacing, device=device)
         self.symbol_duration = (1 + config.cyclic_prefix_length / config.num_subcarriers) / config.subcarrier_spacing
+
+    @abstractmethod
+    def response(
+        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
+    ) -> Tensor:
+        """Frequency responses of one block of realisations.
+
+        Parameters
+        ----------
+        seed, block : int
+        users : positions in ``config.users``
+        symbols : OFDM symbols, counted from the start of the transmission
+        subcarriers : slice
+
+        Returns
+        -------
+        complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers]
+        """
+
+    def covariances(self) -> tuple[Tensor, Tensor]:
+        """Covariance over the subcarriers and over the OFDM symbols of a slot, for LMMSE interpolation.
+
+        Estimated from realisations of the channel itself.
+
+        Returns
+        -------
+        complex64 [num_subcarriers, num_subcarriers], complex64 [num_ofdm_symbols, num_ofdm_symbols]
+        """
+        users, symbols = range(len(self.config.users)), range(self.config.num_ofdm_symbols)
+        h = torch.cat([self.response(0, block, users, symbols, slice(None)) for block in range(16)])
+        over_time, over_frequency = h.movedim(3, -1).flatten(0, -2), h.flatten(0, -2)
+        return _covariance(over_frequency), _covariance(over_time)
+
+
+def _covariance(samples: Tensor) -> Tensor:
+    """Sample covariance [n, n] of zero-mean samples [m, n]."""
+    return samples.mT @ samples.conj() / len(samples)
+
+
+class PathChannel(Channel):
+    """A channel made of propagation paths."""
 
     @abstractmethod
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
@@ -51,19 +95,6 @@ class Channel(ABC):
     def response(
         self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
     ) -> Tensor:
-        """Frequency responses of one block of realisations.
-
-        Parameters
-        ----------
-        seed, block : int
-        users : positions in ``config.users``
-        symbols : OFDM symbols, counted from the start of the transmission
-        subcarriers : slice
-
-        Returns
-        -------
-        complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers]
-        """
         a, tau = self.paths(seed, block, users, max(symbols) + 1)
         a, frequencies = a[..., symbols], self.frequencies[subcarriers]
         responses = [
@@ -72,27 +103,8 @@ class Channel(ABC):
         ]
         return torch.cat(responses, dim=2)
 
-    def covariances(self) -> tuple[Tensor, Tensor]:
-        """Covariance over the subcarriers and over the OFDM symbols of a slot, for LMMSE interpolation.
 
-        Estimated from realisations of the channel itself.
-
-        Returns
-        -------
-        complex64 [num_subcarriers, num_subcarriers], complex64 [num_ofdm_symbols, num_ofdm_symbols]
-        """
-        users, symbols = range(len(self.config.users)), range(self.config.num_ofdm_symbols)
-        h = torch.cat([self.response(0, block, users, symbols, slice(None)) for block in range(16)])
-        over_time, over_frequency = h.movedim(3, -1).flatten(0, -2), h.flatten(0, -2)
-        return _covariance(over_frequency), _covariance(over_time)
-
-
-def _covariance(samples: Tensor) -> Tensor:
-    """Sample covariance [n, n] of zero-mean samples [m, n]."""
-    return samples.mT @ samples.conj() / len(samples)
-
-
-class LinkLevelChannel(Channel):
+class LinkLevelChannel(PathChannel):
     """TDL and CDL models: a realisation of its own for each user, all with the same delays.
 
     Parameters
@@ -167,7 +179,7 @@ class CdlChannel(LinkLevelChannel):
         super().__init__(config, device, models)
 
 
-class SectorChannel(Channel):
+class SectorChannel(PathChannel):
     """UMi, UMa and RMa: users dropped at random in a sector of 120°, with power control.
 
     Path loss and shadowing are left out, and what is left of a user's mean power over paths and antennas is normalised
@@ -210,6 +222,61 @@ class SectorChannel(Channel):
         return a / power.sqrt()[..., None], tau
 
 
+class FileChannel(Channel):
+    """Recorded channels: measured, ray-traced, or made by another simulator such as DeepMIMO.
+
+    The file is a NumPy array (.npy), complex [realisations, num_rx_ant, users, symbols, num_subcarriers], on the OFDM
+    symbols and subcarriers of the link. With one symbol the channel stands still; with more, a payload must fit into
+    them. Each user is scaled to E|h|² = 1 over the whole file. A realisation of the link is one of the file's, drawn at
+    random.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no such array, or has another shape than the link.
+    """
+
+    def __init__(self, config: OfdmConfig, device: str):
+        super().__init__(config, device)
+        self.path = Path(str(config.responses))
+        try:
+            recorded = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError as error:
+            raise UserError(f"no channel responses at {self.path}: give the path of a .npy file") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path} is no NumPy array: save complex responses with numpy.save") from error
+        expected = (config.num_rx_ant, len(config.users), config.num_subcarriers)
+        found = recorded.shape[1:3] + recorded.shape[-1:]
+        if recorded.ndim != 5 or found != expected or not recorded.size or not np.iscomplexobj(recorded):
+            raise UserError(
+                f"{self.path} holds {recorded.dtype} {list(recorded.shape)}: save complex [realisations, "
+                f"{expected[0]} antennas, {expected[1]} users, symbols, {expected[2]} subcarriers]"
+            )
+        power = np.mean(np.square(np.abs(recorded)), axis=(0, 1, 3, 4))
+        if not np.isfinite(power).all() or not power.all():
+            raise UserError(
+                f"{self.path} holds a user without power, or values that are not finite: mend the responses"
+            )
+        self.recorded = recorded
+        self._amplitude = torch.from_numpy(np.sqrt(power).astype(np.float32)).to(device)
+
+    def response(
+        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
+    ) -> Tensor:
+        available = self.recorded.shape[3]
+        if available == 1:
+            symbols = [0] * len(symbols)
+        elif max(symbols) >= available:
+            raise UserError(
+                f"{self.path} holds {available} OFDM symbols, the payload needs {max(symbols) + 1}: "
+                "shorten the payload or record for longer"
+            )
+        chosen = np.random.default_rng(entropy(seed, block, "channel")).integers(len(self.recorded), size=BLOCK)
+        h = self.recorded[chosen][:, :, list(users)][:, :, :, list(symbols)][..., subcarriers]
+        h = torch.from_numpy(np.ascontiguousarray(h, dtype=np.complex64)).to(self.device)
+        return h / self._amplitude[list(users), None, None]
+
+
 def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> PanelArray:
     """Vertically polarised antennas in a horizontal row, half a wavelength apart."""
     return PanelArray(
@@ -226,4 +293,4 @@ def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> 
 def load_channel(config: OfdmConfig, device: str) -> Channel:
     """The channel that a link's configuration names."""
     family = config.channel.split("-")[0]
-    return {"TDL": TdlChannel, "CDL": CdlChannel}.get(family, SectorChannel)(config, device)
+    return {"TDL": TdlChannel, "CDL": CdlChannel, "file": FileChannel}.get(family, SectorChannel)(config, device)

@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from tokcom_phy.files import write_atomically
+from tokcom_phy.radio.channels import PathChannel
+from tokcom_phy.radio.erasure import ErasureLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
+from tokcom_phy.radio.state import ANONYMOUS
 
 _SNR_DB = np.arange(-30, 31, 5)
 _CONSTELLATION_SNR_DB = 15.0
@@ -36,7 +39,13 @@ def draw_link(link: Link, path: Path) -> None:
     figure, ((channel, profile), (constellation, quality)) = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
     if isinstance(link, OfdmLink):
         _draw_response(channel, link)
-        _draw_delays(profile, link)
+        if isinstance(link.channel, PathChannel):
+            _draw_delays(profile, link.channel)
+        else:
+            _draw_band_limited_delays(profile, link)
+    elif isinstance(link, ErasureLink):
+        _draw_losses(channel, link)
+        _draw_bursts(profile, link)
     elif isinstance(link, FlatLink):
         _draw_fades(channel, link)
         _draw_distribution(profile, link)
@@ -67,9 +76,9 @@ def _draw_response(axes: Axes, link: OfdmLink) -> None:
     axes.set(xlabel="time [ms]", ylabel="frequency [MHz]", title=f"Channel of '{link.config.users[0]}', first antenna")
 
 
-def _draw_delays(axes: Axes, link: OfdmLink) -> None:
+def _draw_delays(axes: Axes, channel: PathChannel) -> None:
     """Mean power of the paths of one user, over antennas and realisations."""
-    a, tau = link.channel.paths(_SEED, 0, [0], 1)
+    a, tau = channel.paths(_SEED, 0, [0], 1)
     power = a[:, 0, :, 0, 0, :, 0].abs().square().mean(1)
     if len(tau) == 1:
         power = power.mean(0, keepdim=True)
@@ -79,6 +88,14 @@ def _draw_delays(axes: Axes, link: OfdmLink) -> None:
         plt.setp([lines.markerline, lines.stemlines], color=f"C{realisation}", alpha=1.0 if len(tau) == 1 else 0.5)
     title = "Power-delay profile" + ("" if len(tau) == 1 else f", {len(tau)} drops")
     axes.set(xlabel="delay [ns]", ylabel="mean path power [dB]", ylim=(-40, 3), title=title)
+
+
+def _draw_band_limited_delays(axes: Axes, link: OfdmLink) -> None:
+    """Mean power of one user's impulse response, as far as the bandwidth resolves it."""
+    h = link.channel.response(_SEED, 0, [0], [0], slice(None))
+    power = _db(torch.fft.ifft(h).abs().square().mean((0, 1, 2, 3))).cpu()
+    axes.plot(torch.arange(len(power)) / (link.config.num_subcarriers * link.config.subcarrier_spacing) * 1e9, power)
+    axes.set(xlabel="delay [ns]", ylabel="mean power [dB]", title="Power-delay profile within the bandwidth")
 
 
 def _draw_fades(axes: Axes, link: FlatLink) -> None:
@@ -98,6 +115,26 @@ def _draw_distribution(axes: Axes, link: FlatLink) -> None:
     axes.plot(reference, -np.expm1(-(10 ** (reference / 10))), "k:", lw=1, label="exponential")
     axes.set(xlabel="|h|² [dB]", ylabel="cumulative", xlim=(-30, 10), title="Distribution of the gain")
     axes.legend()
+
+
+def _draw_losses(axes: Axes, link: ErasureLink) -> None:
+    """Which packets of sixteen payloads are lost."""
+    axes.imshow(_losses(link, 16, 64), aspect="auto", cmap="Greys", interpolation="nearest")
+    axes.set(xlabel="packet", ylabel="realisation", title="Lost packets (black)")
+
+
+def _draw_bursts(axes: Axes, link: ErasureLink) -> None:
+    """How many packets are lost in a row."""
+    lost = np.pad(_losses(link, 64, 256), ((0, 0), (1, 1))).astype(int).ravel()
+    bursts = np.flatnonzero(np.diff(lost) < 0) - np.flatnonzero(np.diff(lost) > 0)
+    axes.hist(bursts, bins=[k + 0.5 for k in range(max(bursts, default=1) + 1)], density=True)
+    axes.set(xlabel="packets lost in a row", ylabel="share of bursts", title="Bursts")
+
+
+def _losses(link: ErasureLink, batch: int, num_packets: int) -> np.ndarray:
+    size = link.config.packet_symbols
+    sinr = link.draw(batch, num_packets * size, 0.0, _SEED).sinr[ANONYMOUS]
+    return (sinr[:, ::size] == 0).cpu().numpy()
 
 
 def _draw_constellation(axes: Axes, link: Link) -> None:

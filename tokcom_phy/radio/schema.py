@@ -66,7 +66,8 @@ class OfdmConfig(_Config):
 
     Attributes
     ----------
-    channel : Channel model of 3GPP TR 38.901.
+    channel : Channel model of 3GPP TR 38.901, or 'file' for recorded responses.
+    responses : NumPy file of channel responses, for channel 'file'; relative to the link file's folder.
     delay_spread : RMS delay spread of TDL and CDL models [s].
     carrier_frequency : [Hz]
     speed : Speed of every user [m/s].
@@ -86,8 +87,22 @@ class OfdmConfig(_Config):
 
     family: Literal["ofdm"]
     channel: Literal[
-        "TDL-A", "TDL-B", "TDL-C", "TDL-D", "TDL-E", "CDL-A", "CDL-B", "CDL-C", "CDL-D", "CDL-E", "UMi", "UMa", "RMa"
+        "TDL-A",
+        "TDL-B",
+        "TDL-C",
+        "TDL-D",
+        "TDL-E",
+        "CDL-A",
+        "CDL-B",
+        "CDL-C",
+        "CDL-D",
+        "CDL-E",
+        "UMi",
+        "UMa",
+        "RMa",
+        "file",
     ]
+    responses: Path | None = None
     delay_spread: Positive = 100e-9
     carrier_frequency: Positive = 3.5e9
     speed: float = Field(default=0.8333, ge=0, allow_inf_nan=False)
@@ -114,6 +129,8 @@ class OfdmConfig(_Config):
                 f"num_subcarriers {self.num_subcarriers} cannot be shared by {len(self.users)} users: "
                 f"choose a multiple of {len(self.users)}"
             )
+        if (self.channel == "file") != (self.responses is not None):
+            raise ValueError("channel 'file' and responses go together: name the file of channel responses")
         if len(set(self.pilot_symbols)) < len(self.pilot_symbols) or not all(
             0 <= symbol < self.num_ofdm_symbols for symbol in self.pilot_symbols
         ):
@@ -128,8 +145,34 @@ class OfdmConfig(_Config):
         return self
 
 
-LinkConfig = Annotated[FlatConfig | OfdmConfig, Field(discriminator="family")]
-_FAMILIES: dict[str, type[BaseModel]] = {"flat": FlatConfig, "ofdm": OfdmConfig}
+class ErasureConfig(_Config):
+    """A link that delivers packets intact or not at all.
+
+    Attributes
+    ----------
+    loss_rate : Mean share of packets that are lost.
+    mean_burst : Mean number of packets that are lost in a row; without it, packets are lost independently.
+    packet_symbols : Symbols of a packet: half the token width for one packet per token.
+    symbol_rate : Channel uses per second [Hz], for the budget.
+    """
+
+    family: Literal["erasure"]
+    loss_rate: float = Field(default=0.1, ge=0, lt=1, allow_inf_nan=False)
+    mean_burst: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    packet_symbols: Count = 64
+    symbol_rate: Positive = 1e6
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ErasureConfig":
+        if self.mean_burst is not None and self.loss_rate / self.mean_burst > 1 - self.loss_rate:
+            raise ValueError(
+                f"bursts of {self.mean_burst} packets cannot lose {self.loss_rate} of all: lengthen mean_burst"
+            )
+        return self
+
+
+LinkConfig = Annotated[FlatConfig | OfdmConfig | ErasureConfig, Field(discriminator="family")]
+_FAMILIES: dict[str, type[BaseModel]] = {"flat": FlatConfig, "ofdm": OfdmConfig, "erasure": ErasureConfig}
 _ADAPTER: TypeAdapter[LinkConfig] = TypeAdapter(LinkConfig)
 
 
@@ -161,8 +204,10 @@ def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[st
         raise UserError(f"{path} is not a readable YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(
-            f"{path} holds no keys: write 'family: flat' or 'family: ofdm' and what differs from its defaults"
+            f"{path} holds no keys: write a family ({', '.join(_FAMILIES)}) and what differs from its defaults"
         )
+    if content.get("responses"):
+        content["responses"] = path.parent / str(content["responses"])
     content = {"description": _header(text)} | content | overrides
     try:
         return path.stem, _ADAPTER.validate_python(content)

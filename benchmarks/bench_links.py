@@ -1,0 +1,227 @@
+"""How fast links are, with the stock Sionna chain as the opponent: ``python benchmarks/bench_links.py [--json FILE]``.
+
+Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that both meet the same
+machine.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from rich.console import Console
+from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
+from sionna.phy.channel.tr38901 import TDL
+from sionna.phy.mimo import StreamManagement
+from sionna.phy.ofdm import LMMSEEqualizer, LSChannelEstimator, ResourceGridMapper
+from torch import Tensor
+
+from tokcom_phy.files import write_atomically
+from tokcom_phy.radio import load_link
+from tokcom_phy.radio.channels import LinkLevelChannel
+from tokcom_phy.radio.ofdm import OfdmLink
+
+SLOTS, SNR_DB, NO = 64, 10.0, 0.1
+USERS = ["audio", "video", "text"]
+
+
+def seconds(*sides: Callable[[], object], repeats: int) -> list[float]:
+    """Median time of each side [s], after one run to warm up."""
+    for side in sides:
+        side()
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(repeats):
+        for side, measured in zip(sides, times, strict=True):
+            start = time.perf_counter()
+            side()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            measured.append(time.perf_counter() - start)
+    return [statistics.median(measured) for measured in times]
+
+
+def ofdm_link(**overrides: object) -> OfdmLink:
+    link = load_link("ofdm-tdl-c", **overrides)
+    assert isinstance(link, OfdmLink)
+    return link
+
+
+class IndependentUsers(ChannelModel):
+    """Sionna's TDL for several users at once, which it makes for one."""
+
+    def __init__(self, model: TDL, num_users: int):
+        super().__init__(device=model.device)
+        self.model = model
+        self.num_users = num_users
+
+    def __call__(self, batch_size: int, num_time_steps: int, sampling_frequency: float) -> tuple[Tensor, Tensor]:
+        a, tau = self.model(batch_size * self.num_users, num_time_steps, sampling_frequency)
+        a, tau = a.unflatten(0, (batch_size, -1)), tau.unflatten(0, (batch_size, -1))
+        return a.movedim(1, 4)[:, :, :, 0], tau.movedim(1, 3)[:, :, 0]
+
+
+def drawn_side(link: OfdmLink, slots: int = SLOTS) -> Callable[[], None]:
+    """Forward and backward through a link: draw, apply, gradient of the payload."""
+    users, per_slot = link.config.users, link.estimator.grid.num_data_symbols
+    sent = {u: torch.randn(slots, per_slot, dtype=torch.complex64, device=link.device) for u in users}
+    lengths = dict.fromkeys(users, per_slot)
+
+    def run() -> None:
+        leaves = {user: x.clone().requires_grad_() for user, x in sent.items()}
+        received = link.draw(slots, lengths, SNR_DB, seed=0).apply(leaves)
+        torch.stack([y.abs().square().sum() for y in received.values()]).sum().backward()
+
+    return run
+
+
+def stock_side(link: OfdmLink, slots: int = SLOTS) -> Callable[[], None]:
+    """The same through Sionna's blocks, differentiated end to end."""
+    grid, num_users, device = link.estimator.grid, len(link.config.users), link.device
+    assert isinstance(link.channel, LinkLevelChannel)
+    mapper = ResourceGridMapper(grid, device=device)
+    channel = OFDMChannel(IndependentUsers(link.channel.models[0], num_users), grid, device=device)
+    estimator = LSChannelEstimator(grid, interpolation_type="lin", device=device)
+    equalizer = LMMSEEqualizer(grid, StreamManagement(np.ones([1, num_users]), 1), device=device)
+    sent = torch.randn(slots, num_users, 1, grid.num_data_symbols, dtype=torch.complex64, device=device)
+    no = torch.tensor(NO, device=device)
+
+    def run() -> None:
+        x = sent.clone().requires_grad_()
+        y = channel(mapper(x), no)
+        h_hat, err_var = estimator(y, no)
+        x_hat, _ = equalizer(y, h_hat, err_var, no)
+        x_hat.abs().square().sum().backward()
+
+    return run
+
+
+def generation_sides(link: OfdmLink) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The channels of `SLOTS` slots and all users: as the link draws them, and as Sionna makes them in one batch."""
+    channel, config = link.channel, link.config
+    assert isinstance(channel, LinkLevelChannel)
+    symbols, everybody = range(config.num_ofdm_symbols), range(len(config.users))
+    rate = 1 / channel.symbol_duration
+
+    def drawn() -> None:
+        for block in range(SLOTS // 8):
+            channel.response(0, block, everybody, symbols, slice(None))
+
+    def stock() -> None:
+        for user in everybody:
+            a, tau = channel.models[user](SLOTS, len(symbols), rate)
+            cir_to_ofdm_channel(channel.frequencies, a, tau)
+
+    return drawn, stock
+
+
+def awgn_sides() -> tuple[Callable[[], object], Callable[[], object]]:
+    """32 × 128 tokens of width 1536 over `awgn`, and just as much Gaussian noise drawn and added."""
+    link = load_link("awgn")
+    num_symbols = 128 * 1536 // 2
+    sent = torch.randn(32, num_symbols, dtype=torch.complex64, device=link.device)
+    reals = torch.view_as_real(sent)
+    std = (NO / 2) ** 0.5
+    return (
+        lambda: link.draw(32, num_symbols, SNR_DB, seed=0).apply(sent),
+        lambda: reals + torch.empty_like(reals).normal_(std=std),
+    )
+
+
+def peak_memory(side: str) -> float:
+    """How much more memory a process takes at its peak once it runs a side [MB]."""
+    output = subprocess.run([sys.executable, __file__, "--memory", side], capture_output=True, text=True, check=True)
+    return float(output.stdout.split()[-1])
+
+
+def print_memory(side: str) -> None:
+    """Print the growth of this process's peak memory by one run of a side, after a small run has loaded all code."""
+    link = ofdm_link(device="cpu")
+    make = {"drawn": drawn_side, "stock": stock_side}[side]
+    make(link, 1)()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    make(link)()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def scaling(repeats: int) -> dict[str, dict[int, float]]:
+    """Forward and backward [s] against users, antennas, subcarriers and batch, the rest as in the main measurement."""
+    batch = 16
+
+    def measure(slots: int = batch, **overrides: object) -> float:
+        return seconds(drawn_side(ofdm_link(**overrides), slots), repeats=repeats)[0]
+
+    return {
+        "users": {
+            n: measure(users=[f"user {i}" for i in range(n)], num_subcarriers=120) for n in (1, 2, 3, 4, 5, 6, 8)
+        },
+        "antennas": {
+            n: measure(num_rx_ant=n, users=USERS[: min(n, 3)], num_subcarriers=120) for n in (1, 4, 8, 16, 32, 64)
+        },
+        "subcarriers": {n: measure(num_subcarriers=n) for n in (66, 132, 264, 528)},
+        "batch": {n: measure(n) for n in (8, 16, 32, 64)},
+    }
+
+
+def plot_scaling(growth: dict[str, dict[int, float]], path: Path) -> None:
+    figure, axes = plt.subplots(1, len(growth), figsize=(13, 3.2), layout="constrained")
+    for ax, (axis, points) in zip(axes, growth.items(), strict=True):
+        ax.loglog(list(points), [1e3 * t for t in points.values()], "o-")
+        ax.set(xlabel=axis, ylabel="forward and backward [ms]")
+        ax.grid(alpha=0.3, which="both")
+    with write_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="measure the growth of the cost and draw it into FILE"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory", choices=["drawn", "stock"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory:
+        print_memory(options.memory)
+        return
+
+    console = Console()
+    console.print(f"{torch.get_num_threads()} threads; median of {options.repeats}; ratio: opponent over tokcom-phy")
+    results: dict[str, dict[str, float]] = {}
+
+    def compare(what: str, opponent: str, ours: float, theirs: float, unit: str) -> None:
+        results[what] = {"ours": ours, "theirs": theirs, "ratio": theirs / ours}
+        console.print(f"{what}: {ours:.3g} {unit}, {opponent} {theirs:.3g} {unit}, ratio [bold]{theirs / ours:.2f}[/]")
+
+    link = ofdm_link()
+    what = f"{SLOTS} slots × 3 users × 8 antennas × 132 × 14"
+    ours, theirs = seconds(drawn_side(link), stock_side(link), repeats=options.repeats)
+    compare(f"{what}, forward and backward", "stock Sionna chain", ours, theirs, "s")
+    compare("the same, peak memory", "stock Sionna chain", peak_memory("drawn"), peak_memory("stock"), "MB")
+    for name in ("TDL-C", "CDL-C"):
+        sides = generation_sides(ofdm_link(channel=name))
+        compare(f"drawing {name}", "Sionna's generation", *seconds(*sides, repeats=options.repeats), "s")
+    compare(
+        "awgn on 32 × 128 × 1536", "drawing and adding noise", *seconds(*awgn_sides(), repeats=options.repeats), "s"
+    )
+    if options.plot:
+        growth = scaling(options.repeats)
+        for axis, points in growth.items():
+            console.print(f"{axis}: " + ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in points.items()))
+        plot_scaling(growth, options.plot)
+        results["growth"] = {f"{axis} {n}": t for axis, points in growth.items() for n, t in points.items()}
+    if options.json:
+        with write_atomically(options.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

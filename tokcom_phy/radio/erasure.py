@@ -1,0 +1,47 @@
+"""Erasure links: packets of symbols arrive intact or not at all, independently or in bursts."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokcom_phy.radio.link import Link, Request, merge
+from tokcom_phy.radio.schema import ErasureConfig
+from tokcom_phy.radio.seeding import entropy
+from tokcom_phy.radio.state import LinkState
+
+
+class ErasureLink(Link):
+    """A link of the erasure family; see `ErasureConfig`. There is no noise: the SNR changes nothing.
+
+    Losses follow the Gilbert–Elliott model: the channel is good (nothing is lost) or bad (everything is), and changes
+    its state from packet to packet with fixed probabilities (E. Gilbert, 1960; E. Elliott, 1963).
+    """
+
+    config: ErasureConfig
+
+    def check_users(self, users: list[str]) -> None:
+        """Anybody may send."""
+
+    def _draw(self, request: Request) -> LinkState:
+        return merge(self._draw_user(request, user) for user in request.num_symbols)
+
+    def _draw_user(self, request: Request, user: str) -> LinkState:
+        n, size = request.num_symbols[user], self.config.packet_symbols
+        lost = self.losses(request, user, -(-n // size)).repeat_interleave(size, dim=1)[:, :n]
+        sinr = torch.where(lost, 0.0, torch.inf)
+        return LinkState(
+            {user: {user: (~lost).to(torch.complex64)}}, {}, {user: 1 / sinr}, {user: sinr}, request.masks([user])
+        )
+
+    def losses(self, request: Request, user: str, num_packets: int) -> Tensor:
+        """Which packets of a user are lost, bool [b, num_packets]."""
+        rate, burst = self.config.loss_rate, self.config.mean_burst
+        stay_bad = rate if burst is None else 1 - 1 / burst
+        turn_bad = 0.0 if rate == 0 else rate * (1 - stay_bad) / (1 - rate)
+        keys = [(request.seed, index, "erasure", user) for index in request.indices]
+        chances = np.stack([np.random.default_rng(entropy(*key)).random(num_packets) for key in keys])
+        bad = np.empty(chances.shape, dtype=bool)
+        bad[:, 0] = chances[:, 0] < rate
+        for packet in range(1, num_packets):
+            bad[:, packet] = chances[:, packet] < np.where(bad[:, packet - 1], stay_bad, turn_bad)
+        return torch.from_numpy(bad).to(self.device)
