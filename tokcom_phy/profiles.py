@@ -15,16 +15,16 @@ PROFILES: dict[str, dict[str, Any]] = {
         "threads": 1,
         "data": {
             "synthetic": {
-                "captions": 1500,
-                "train_clips": 1500,
+                "captions": 1200,
+                "train_clips": 800,
                 "test_clips": 200,
-                "train_questions": 6000,
+                "train_questions": 2400,
                 "test_questions": 400,
                 "seed": 0,
             }
         },
-        "stage1": {"steps": 400, "batch": 128, "learning_rate": 1e-3},
-        "stage2": {"steps": 300, "batch": 16, "learning_rate": 1e-3},
+        "stage1": {"steps": 300, "batch": 128, "learning_rate": 1e-3},
+        "stage2": {"steps": 150, "batch": 16, "learning_rate": 1e-3},
     },
     "paper": {
         "foundation": "Qwen/Qwen2.5-1.5B",
