@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,7 +49,7 @@ def seconds(*sides: Callable[[], object], repeats: int) -> list[float]:
     return [statistics.median(measured) for measured in times]
 
 
-def ofdm_link(**overrides: object) -> OfdmLink:
+def ofdm_link(**overrides: Any) -> OfdmLink:
     link = load_link("ofdm-tdl-c", **overrides)
     assert isinstance(link, OfdmLink)
     return link
@@ -197,21 +198,21 @@ def main() -> None:
     console.print(f"{torch.get_num_threads()} threads; median of {options.repeats}; ratio: opponent over tokcom-phy")
     results: dict[str, dict[str, float]] = {}
 
-    def compare(what: str, opponent: str, ours: float, theirs: float, unit: str) -> None:
+    def compare(what: str, opponent: str, unit: str, ours: float, theirs: float) -> None:
         results[what] = {"ours": ours, "theirs": theirs, "ratio": theirs / ours}
         console.print(f"{what}: {ours:.3g} {unit}, {opponent} {theirs:.3g} {unit}, ratio [bold]{theirs / ours:.2f}[/]")
 
     link = ofdm_link()
     what = f"{SLOTS} slots × 3 users × 8 antennas × 132 × 14"
-    ours, theirs = seconds(drawn_side(link), stock_side(link), repeats=options.repeats)
-    compare(f"{what}, forward and backward", "stock Sionna chain", ours, theirs, "s")
-    compare("the same, peak memory", "stock Sionna chain", peak_memory("drawn"), peak_memory("stock"), "MB")
+    repeats = options.repeats
+    sides = drawn_side(link), stock_side(link)
+    compare(f"{what}, forward and backward", "stock Sionna chain", "s", *seconds(*sides, repeats=repeats))
+    compare("the same, peak memory", "stock Sionna chain", "MB", peak_memory("drawn"), peak_memory("stock"))
     for name in ("TDL-C", "CDL-C"):
-        sides = generation_sides(ofdm_link(channel=name))
-        compare(f"drawing {name}", "Sionna's generation", *seconds(*sides, repeats=options.repeats), "s")
-    compare(
-        "awgn on 32 × 128 × 1536", "drawing and adding noise", *seconds(*awgn_sides(), repeats=options.repeats), "s"
-    )
+        generation = generation_sides(ofdm_link(channel=name))
+        compare(f"drawing {name}", "Sionna's generation", "s", *seconds(*generation, repeats=repeats))
+    compare("awgn on 32 × 128 × 1536", "drawing and adding noise", "s", *seconds(*awgn_sides(), repeats=repeats))
+
     if options.plot:
         growth = scaling(options.repeats)
         for axis, points in growth.items():

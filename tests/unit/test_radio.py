@@ -55,9 +55,9 @@ def test_a_realisation_is_its_seed_and_index(name: str) -> None:
 @pytest.mark.parametrize("name", ["awgn", "rayleigh", "ofdm-tdl-c"])
 def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
     link = load_link(name, **(SMALL if name.startswith("ofdm") else {}))
-    long, short = payload(audio=500), payload(audio=130)
+    long, short = payload(audio=900), payload(audio=130)
     short["audio"] = long["audio"][:, :130]
-    received = link.draw(20, {"audio": 500}, 10.0, seed=1).apply(long)["audio"][:, :130]
+    received = link.draw(20, {"audio": 900}, 10.0, seed=1).apply(long)["audio"][:, :130]
     torch.testing.assert_close(link.draw(20, {"audio": 130}, 10.0, seed=1).apply(short)["audio"], received)
 
 

@@ -1,7 +1,7 @@
 """Channels of 3GPP TR 38.901, as Sionna makes them: a frequency response per user, antenna and resource element."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from tokcom_phy.errors import UserError
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
+
+Response = Callable[[Sequence[int], slice], Tensor]
 
 
 class Channel(ABC):
@@ -33,22 +35,28 @@ class Channel(ABC):
         self.symbol_duration = (1 + config.cyclic_prefix_length / config.num_subcarriers) / config.subcarrier_spacing
 
     @abstractmethod
-    def response(
-        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
-    ) -> Tensor:
-        """Frequency responses of one block of realisations.
+    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
+        """Draw one block of realisations; asking for more users or symbols changes none of the others.
 
         Parameters
         ----------
         seed, block : int
         users : positions in ``config.users``
-        symbols : OFDM symbols, counted from the start of the transmission
-        subcarriers : slice
+        num_symbols : int
+            OFDM symbols of the whole transmission.
 
         Returns
         -------
-        complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers]
+        Response
+            A function of OFDM symbols (counted from the start of the transmission) and subcarriers that gives the
+            frequency responses there, complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers].
         """
+
+    def response(
+        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
+    ) -> Tensor:
+        """Draw a block and give its frequency responses at once; see `draw`."""
+        return self.draw(seed, block, users, max(symbols) + 1)(symbols, subcarriers)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         """Covariance over the subcarriers and over the OFDM symbols of a slot, for LMMSE interpolation.
@@ -92,16 +100,18 @@ class PathChannel(Channel):
             Delays [s]; one entry where all realisations have the same.
         """
 
-    def response(
-        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
-    ) -> Tensor:
-        a, tau = self.paths(seed, block, users, max(symbols) + 1)
-        a, frequencies = a[..., symbols], self.frequencies[subcarriers]
-        responses = [
-            cir_to_ofdm_channel(frequencies, a[:, :, :, [user]], tau[:, :, [user]])[:, 0, :, :, 0]
-            for user in range(len(users))
-        ]
-        return torch.cat(responses, dim=2)
+    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
+        a, tau = self.paths(seed, block, users, num_symbols)
+
+        def response(symbols: Sequence[int], subcarriers: slice) -> Tensor:
+            at_symbols, frequencies = a[..., symbols], self.frequencies[subcarriers]
+            responses = [
+                cir_to_ofdm_channel(frequencies, at_symbols[:, :, :, [user]], tau[:, :, [user]])[:, 0, :, :, 0]
+                for user in range(len(users))
+            ]
+            return torch.cat(responses, dim=2)
+
+        return response
 
 
 class LinkLevelChannel(PathChannel):
@@ -260,21 +270,22 @@ class FileChannel(Channel):
         self.recorded = recorded
         self._amplitude = torch.from_numpy(np.sqrt(power).astype(np.float32)).to(device)
 
-    def response(
-        self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
-    ) -> Tensor:
+    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
         available = self.recorded.shape[3]
-        if available == 1:
-            symbols = [0] * len(symbols)
-        elif max(symbols) >= available:
+        if 1 < available < num_symbols:
             raise UserError(
-                f"{self.path} holds {available} OFDM symbols, the payload needs {max(symbols) + 1}: "
+                f"{self.path} holds {available} OFDM symbols, the payload needs {num_symbols}: "
                 "shorten the payload or record for longer"
             )
         chosen = np.random.default_rng(entropy(seed, block, "channel")).integers(len(self.recorded), size=BLOCK)
-        h = self.recorded[chosen][:, :, list(users)][:, :, :, list(symbols)][..., subcarriers]
-        h = torch.from_numpy(np.ascontiguousarray(h, dtype=np.complex64)).to(self.device)
-        return h / self._amplitude[list(users), None, None]
+        recorded = self.recorded[chosen][:, :, list(users)]
+
+        def response(symbols: Sequence[int], subcarriers: slice) -> Tensor:
+            moments = [0] * len(symbols) if available == 1 else list(symbols)
+            h = np.ascontiguousarray(recorded[:, :, :, moments, subcarriers], dtype=np.complex64)
+            return torch.from_numpy(h).to(self.device) / self._amplitude[list(users), None, None]
+
+        return response
 
 
 def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> PanelArray:

@@ -7,7 +7,8 @@ from sionna.phy.channel import GenerateFlatFadingChannel
 from sionna.phy.utils import rand
 from torch import Tensor
 
-from tokcom_phy.radio.link import Link, Request, combined_state, merge
+from tokcom_phy.radio.combining import combine
+from tokcom_phy.radio.link import Link, Request, activity, combined_state, merge
 from tokcom_phy.radio.schema import FlatConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
@@ -51,9 +52,9 @@ class FlatLink(Link):
             sinr = h.abs().square() / var
             return LinkState({user: {user: h}}, {user: noise}, {user: var}, {user: sinr}, request.masks([user]))
         h = h * torch.stack([request.no[user] for user in users], dim=1).rsqrt()[:, None, :, None]
-        return combined_state(
-            request, users, h, h, noise, torch.zeros(1, 1, 1, device=self.device), config.combining, config.unbiased
-        )
+        no = torch.ones(1, 1, device=self.device)
+        combined = combine(h, h, noise, no, activity(request, users, n), config.combining, config.unbiased)
+        return combined_state(request, users, combined)
 
     def _draw_unfaded(self, request: Request, user: str) -> LinkState:
         n, no = request.num_symbols[user], request.no[user]

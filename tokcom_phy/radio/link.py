@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.power import noise_power, normalize_power
-from tokcom_phy.radio.combining import Combining, combine
+from tokcom_phy.radio.combining import Combined
 from tokcom_phy.radio.seeding import Key
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.tokens import from_symbols, symbol_mask, to_symbols
@@ -228,38 +228,17 @@ def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[st
                 raise UserError(f"mask of '{user}' is all padding in some example: leave out what has nothing to send")
 
 
-def combined_state(
-    request: Request,
-    users: list[str],
-    h: Tensor,
-    h_hat: Tensor,
-    noise: Tensor,
-    err_var: Tensor,
-    combining: Combining,
-    unbiased: bool,
-) -> LinkState:
-    """The realisation of users that share all resource elements, once their antennas are combined.
-
-    Parameters
-    ----------
-    request : Request
-    users : list of str
-    h, h_hat : complex64 [b, num_rx_ant, users, n]
-        Channel in units of the noise amplitude, and its estimate; n is the longest payload.
-    noise : complex64 [b, num_rx_ant, n]
-        Of unit variance.
-    err_var : float32, broadcastable to [b, users, n]
-        Error variance of ``h_hat``; the combiner takes it for noise.
-    combining, unbiased
-        As for `combine`.
-    """
-    n = h.shape[3]
-    active = torch.zeros(h.shape[0], len(users), n, dtype=torch.bool, device=h.device)
+def activity(request: Request, users: Sequence[str], num_symbols: int) -> Tensor:
+    """Who sends what where: bool [b, users, num_symbols], False behind the end of a payload and in its padding."""
+    device = request.no[users[0]].device
+    active = torch.zeros(len(request.indices), len(users), num_symbols, dtype=torch.bool, device=device)
     for position, user in enumerate(users):
-        length = request.num_symbols[user]
-        active[:, position, :length] = request.mask.get(user, True)
-    no = 1 + (err_var * active).sum(1)
-    combined = combine(h, h_hat, noise, no, active, combining, unbiased)
+        active[:, position, : request.num_symbols[user]] = request.mask.get(user, True)
+    return active
+
+
+def combined_state(request: Request, users: Sequence[str], combined: Combined) -> LinkState:
+    """The realisation of users that share their resource elements, each cut to the length of its payload."""
     lengths = [request.num_symbols[user] for user in users]
     return LinkState(
         {

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel, load_channel
+from tokcom_phy.radio.combining import Combined, combine
 from tokcom_phy.radio.estimation import PilotEstimator
-from tokcom_phy.radio.link import Link, Request, combined_state, concatenate, merge
+from tokcom_phy.radio.link import Link, Request, activity, combined_state, concatenate, merge
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
+
+_SLOTS_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
@@ -88,33 +92,72 @@ class OfdmLink(Link):
     def _draw_part(self, request: Request, block: int, part: Part) -> LinkState:
         config = self.config
         n = max(request.num_symbols[user] for user in part.users)
-        num_subcarriers = part.subcarriers.stop - part.subcarriers.start
+        width = part.subcarriers.stop - part.subcarriers.start
         pilot_symbols = sorted(config.pilot_symbols)
         # A payload of one slot may end early: what lies behind it is not drawn.
-        data_symbols = self.data_symbols[: -(-n // num_subcarriers)] if len(part.slots) == 1 else self.data_symbols
-        symbols = [slot * config.num_ofdm_symbols + t for slot in part.slots for t in pilot_symbols + data_symbols]
-        grid = (len(part.slots), len(pilot_symbols) + len(data_symbols))
-        positions = [self._position(user) for user in part.users]
+        data_symbols = self.data_symbols[: -(-n // width)] if len(part.slots) == 1 else self.data_symbols
+        in_slot = pilot_symbols + data_symbols
 
-        h = self.channel.response(request.seed, block, positions, symbols, part.subcarriers)
+        response = self.channel.draw(
+            request.seed,
+            block,
+            [self._position(user) for user in part.users],
+            part.slots[-1] * config.num_ofdm_symbols + max(in_slot) + 1,
+        )
+        rows = [index % BLOCK for index in request.indices]
         amplitude = torch.stack([request.no[user] for user in part.users], dim=1).rsqrt()
-        h = h[[index % BLOCK for index in request.indices]] * amplitude[:, None, :, None, None]
-        h = h.unflatten(3, grid)
         keys = request.noise_keys(() if config.access == "mu-mimo" else part.users)
-        noise = complex_noise((len(symbols), config.num_rx_ant, num_subcarriers), self.device, keys)
-        noise = noise.transpose(1, 2).unflatten(2, grid)
+        noise = complex_noise((len(part.slots) * len(in_slot), config.num_rx_ant, width), self.device, keys)
+        noise = noise.transpose(1, 2).unflatten(2, (len(part.slots), len(in_slot)))
+        active = activity(request, part.users, n)
 
-        at_pilots, at_data = slice(None, len(pilot_symbols)), slice(len(pilot_symbols), None)
+        # Combined a few slots at a time, which bounds the memory that a long payload takes.
+        pieces = []
+        for first in range(0, len(part.slots), _SLOTS_AT_A_TIME):
+            window = slice(first, first + _SLOTS_AT_A_TIME)
+            slots = part.slots[window]
+            symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in in_slot]
+            h = response(symbols, part.subcarriers)[rows] * amplitude[:, None, :, None, None]
+            elements = slice(window.start * len(data_symbols) * width, window.stop * len(data_symbols) * width)
+            pieces.append(
+                self._combine(
+                    part,
+                    h.unflatten(3, (len(slots), len(in_slot))),
+                    noise[:, :, window],
+                    amplitude,
+                    active[..., elements],
+                    data_symbols,
+                )
+            )
+        whole = Combined(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
+        return combined_state(request, part.users, whole)
+
+    def _combine(
+        self, part: Part, h: Tensor, noise: Tensor, amplitude: Tensor, active: Tensor, data_symbols: list[int]
+    ) -> Combined:
+        """Estimate the channel and combine the antennas in some slots.
+
+        Parameters
+        ----------
+        part : Part
+        h : complex64 [b, num_rx_ant, users, slots, pilot symbols and then data symbols, subcarriers]
+            Received amplitude included.
+        noise : complex64 [b, num_rx_ant, slots, pilot symbols and then data symbols, subcarriers]
+        amplitude : float32 [b, users]
+        active : bool [b, users, n]
+        data_symbols : list of int
+        """
+        config, n = self.config, active.shape[-1]
+        at_pilots, at_data = slice(None, len(config.pilot_symbols)), slice(len(config.pilot_symbols), None)
         h_data = h[..., at_data, :].flatten(3)[..., :n]
         noise_data = noise[..., at_data, :].flatten(2)[..., :n]
         if config.csi == "perfect":
-            h_hat, err_var = h_data, torch.zeros(1, 1, 1, device=self.device)
+            h_hat, no = h_data, torch.ones(1, 1, device=self.device)
         else:
-            combs = positions if config.access == "mu-mimo" else [0]
+            combs = [self._position(user) for user in part.users] if config.access == "mu-mimo" else [0]
             h_hat, err_var = self.estimator.estimate(
                 h[..., at_pilots, :], noise[..., at_pilots, :], amplitude, combs, data_symbols
             )
-            h_hat, err_var = h_hat.flatten(3)[..., :n], err_var.flatten(2)[..., :n]
-        return combined_state(
-            request, part.users, h_data, h_hat, noise_data, err_var, config.combining, config.unbiased
-        )
+            h_hat = h_hat.flatten(3)[..., :n]
+            no = 1 + (err_var.flatten(2)[..., :n] * active).sum(1)
+        return combine(h_data, h_hat, noise_data, no, active, config.combining, config.unbiased)

@@ -15,7 +15,7 @@ from sionna.phy import config as sionna_config
 from torch import Tensor
 
 BLOCK = 8
-_CHUNK = 4096
+_CHUNK = 8192
 
 Key = tuple[int | str, ...]
 
