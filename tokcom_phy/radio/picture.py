@@ -64,7 +64,7 @@ def _draw_response(axes: Axes, link: OfdmLink) -> None:
     frequencies = link.channel.frequencies / 1e6
     duration = len(symbols) * link.channel.symbol_duration * 1e3
     image = axes.imshow(
-        _db(h.abs().square()).mT.cpu(),
+        _db(h.abs().square()).mT.cpu().numpy(),
         aspect="auto",
         origin="lower",
         extent=(0, duration, float(frequencies[0]), float(frequencies[-1])),
@@ -93,8 +93,8 @@ def _draw_delays(axes: Axes, channel: PathChannel) -> None:
 def _draw_band_limited_delays(axes: Axes, link: OfdmLink) -> None:
     """Mean power of one user's impulse response, as far as the bandwidth resolves it."""
     h = link.channel.response(_SEED, 0, [0], [0], slice(None))
-    power = _db(torch.fft.ifft(h).abs().square().mean((0, 1, 2, 3))).cpu()
-    axes.plot(torch.arange(len(power)) / (link.config.num_subcarriers * link.config.subcarrier_spacing) * 1e9, power)
+    power = _db(torch.fft.ifft(h).abs().square().mean((0, 1, 2, 3))).cpu().numpy()
+    axes.plot(np.arange(len(power)) / (link.config.num_subcarriers * link.config.subcarrier_spacing) * 1e9, power)
     axes.set(xlabel="delay [ns]", ylabel="mean power [dB]", title="Power-delay profile within the bandwidth")
 
 
@@ -102,7 +102,7 @@ def _draw_fades(axes: Axes, link: FlatLink) -> None:
     """|h|² over the symbols of a payload."""
     gains = link.gains(_SEED, range(3), _NUM_SYMBOLS)
     for gain in gains:
-        axes.plot(_db(gain[0].abs().square()).cpu(), drawstyle="steps-post", lw=1)
+        axes.plot(_db(gain[0].abs().square()).cpu().numpy(), drawstyle="steps-post", lw=1)
     axes.set(xlabel="symbol", ylabel="|h|² [dB]", ylim=(-30, 10), title="Gain over a payload, three realisations")
 
 
@@ -144,8 +144,9 @@ def _draw_constellation(axes: Axes, link: Link) -> None:
     drawn = points[torch.randint(16, (1, _NUM_SYMBOLS), generator=torch.Generator().manual_seed(_SEED))]
     sent = torch.view_as_complex(drawn)
     received = link.draw(1, _NUM_SYMBOLS, _CONSTELLATION_SNR_DB, _SEED).apply(sent).cpu()
-    axes.plot(received.real[0], received.imag[0], ".", ms=3, alpha=0.5, label="received")
-    axes.plot(points[:, 0], points[:, 1], "k+", ms=8, label="sent")
+    received = received[0].numpy()
+    axes.plot(received.real, received.imag, ".", ms=3, alpha=0.5, label="received")
+    axes.plot(*points.T.numpy(), "k+", ms=8, label="sent")
     axes.set(xlabel="in phase", ylabel="quadrature", xlim=(-2, 2), ylim=(-2, 2), aspect="equal")
     axes.set_title(f"One user alone at {_CONSTELLATION_SNR_DB:.0f} dB")
     axes.legend(loc="upper right")
