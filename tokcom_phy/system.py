@@ -223,7 +223,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             self.foundation.model.save_pretrained(save_directory / "adapter")
 
     @classmethod
-    def _from_pretrained(
+    def _from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
         cls,
         *,
         model_id: str,

@@ -27,7 +27,7 @@ def test_a_damaged_point_is_named_with_the_mend(tmp_path):
     write_point(tmp_path, point())
     path = tmp_path / "points" / f"{point().name}.json"
     path.write_text(path.read_text()[:20])
-    with pytest.raises(UserError, match="is damaged .* delete it"):
+    with pytest.raises(UserError, match=r"is damaged .* delete it"):
         read_points(tmp_path)
 
 

@@ -34,7 +34,7 @@ def finetune(
     seed: int,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Train F_m, G_m and the LoRA adapter in place on questions and answers.
+    """Train F_m, G_m and the LoRA adapter together, in place, on questions and answers, equations (17) and (18).
 
     Returns
     -------
