@@ -6,7 +6,6 @@ machine.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -147,9 +146,15 @@ def print_memory(side: str) -> None:
     link = ofdm_link(device="cpu")
     make = {"drawn": drawn_side, "stock": stock_side}[side]
     make(link, 1)()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_megabytes()
     make(link)()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(_peak_megabytes() - before)
+
+
+def _peak_megabytes() -> float:
+    """Peak resident memory of this process alone, which `resource.getrusage` mixes with its parent's."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def scaling(repeats: int) -> dict[str, dict[int, float]]:

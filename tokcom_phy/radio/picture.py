@@ -164,10 +164,11 @@ def _draw_quality(axes: Axes, link: Link) -> None:
         effective.append(np.mean(list(state.effective_snr_db.values())))
         error = torch.stack([(received[user].cpu() - sent[user]).abs().square().mean() for user in users]).mean()
         nmse.append(float(_db(error)))
+    title = "One user" if len(users) == 1 else f"Mean over {len(users)} users at once"
     axes.plot(_SNR_DB, _SNR_DB, "k:", lw=1, label="SNR itself")
     axes.plot(_SNR_DB, effective, "o-", ms=4, label="effective SNR")
     axes.plot(_SNR_DB, nmse, "s-", ms=4, label="token NMSE")
-    axes.set(xlabel="SNR per user and antenna [dB]", ylabel="[dB]", title=f"{len(users)} users, mean")
+    axes.set(xlabel="SNR per user and antenna [dB]", ylabel="[dB]", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
 
