@@ -143,8 +143,8 @@ def _draw_constellation(axes: Axes, link: Link) -> None:
     points = torch.cartesian_prod(levels, levels)
     drawn = points[torch.randint(16, (1, _NUM_SYMBOLS), generator=torch.Generator().manual_seed(_SEED))]
     sent = torch.view_as_complex(drawn)
-    received = link.draw(1, _NUM_SYMBOLS, _CONSTELLATION_SNR_DB, _SEED).apply(sent).cpu()
-    received = received[0].numpy()
+    state = link.draw(1, _NUM_SYMBOLS, _CONSTELLATION_SNR_DB, _SEED)
+    received = state.apply(sent)[0].cpu().numpy()
     axes.plot(received.real, received.imag, ".", ms=3, alpha=0.5, label="received")
     axes.plot(*points.T.numpy(), "k+", ms=8, label="sent")
     axes.set(xlabel="in phase", ylabel="quadrature", xlim=(-2, 2), ylim=(-2, 2), aspect="equal")
