@@ -130,7 +130,7 @@ class Corpus:
         """By template and answer, the weights at which drawing questions balances both."""
         rng = np.random.default_rng([self.seed, 1])
         scenes = [sample_scene(rng) for _ in range(1000)]
-        weights = {}
+        weights: dict[tuple[str, str], float] = {}
         for ask, share in ((questions, 1 - STEPPING_STONES), (stepping_stones, STEPPING_STONES)):
             counts = Counter((q.template, q.answer) for scene in scenes for q in ask(scene))
             variety = Counter(template for template, _ in counts)
@@ -356,7 +356,13 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
 
 
 def pretrain_foundation(
-    out: Path, *, steps: int = 2400, seed: int = 0, save_every: int = 500, count: int = 960
+    out: Path,
+    *,
+    steps: int = 3200,
+    seed: int = 0,
+    start: Path | None = None,
+    save_every: int = 500,
+    count: int = 960,
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
 
@@ -368,6 +374,8 @@ def pretrain_foundation(
         Batches of `BATCH` scenes.
     seed : int
         Decides everything.
+    start : Path, optional
+        Folder of an earlier result to continue from, with its tokenizer; without it, all begins at random.
     save_every : int
         Steps between intermediate results in ``out``.
     count : int
@@ -380,9 +388,14 @@ def pretrain_foundation(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    tokenizer = new_tokenizer(seed)
+    if start is None:
+        tokenizer = new_tokenizer(seed)
+        model = new_model(tokenizer)
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
+        model = Qwen2ForCausalLM.from_pretrained(start, dtype=torch.float32)
+    model.train()
     corpus = Corpus(tokenizer, seed)
-    model = new_model(tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, steps))
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
@@ -407,7 +420,7 @@ def pretrain_foundation(
                 quick = evaluate(model, tokenizer, seed=seed, count=240, contexts=("text", "timeline 16"))
                 progress.console.print(f"step {step}: {quick}")
     metrics = evaluate(model, tokenizer, seed=seed, count=count)
-    save(out, model, tokenizer, _card(metrics, steps, seed, model.num_parameters()))
+    save(out, model, tokenizer, _card(metrics, steps, seed, start, model.num_parameters()))
     return metrics
 
 
@@ -483,9 +496,7 @@ def _generate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, rows:
             ids, weights = zip(*bag, strict=True)
             embeddings[row, position] = torch.tensor(weights) @ table[list(ids)]
         mask[row, length - len(bags) :] = 1
-    generated = model.generate(  # type: ignore[misc]
-        inputs_embeds=embeddings, attention_mask=mask, max_new_tokens=8, do_sample=False
-    )
+    generated = model.generate(inputs_embeds=embeddings, attention_mask=mask, max_new_tokens=8, do_sample=False)
     end = tokenizer.eos_token
     return [text.partition(end)[0] + end for text in tokenizer.batch_decode(cast(Tensor, generated))]
 
@@ -508,7 +519,7 @@ def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast,
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, parameters: int) -> str:
+def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, start: Path | None, parameters: int) -> str:
     """The model card: how the model was made and what it answers held out."""
     by_rank = {"all": 0, **{" ".join(kind): 1 for kind in QUESTION_TYPES}}
     groups = sorted(next(iter(metrics.values())), key=lambda group: (by_rank.get(group, 2), group))
@@ -517,11 +528,14 @@ def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, parameter
     for group in groups:
         lines.append(f"| {group} | " + " | ".join(f"{by[group]:.3f}" for by in metrics.values()) + " |")
     table = "\n".join(lines)
+    command = f"tokcom pretrain foundation --steps {steps} --seed {seed}"
+    if start is not None:
+        command = f"pretrain_foundation(out, steps={steps}, seed={seed}, start=...)  # from an earlier result"
     return f"""# Tiny foundation model
 
 A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretrained by
 
-    tokcom pretrain foundation --steps {steps} --seed {seed}
+    {command}
 
 on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were
 captions as text, captions with one mean embedding per clause, timelines of 4–32 audio and 4–32 visual tokens with
