@@ -1,7 +1,5 @@
 """Power on the air: what SNR means, how a block is normalised, and what an amplifier does to its peaks."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -85,9 +83,3 @@ def rapp(symbols: Tensor, saturation_db: float, smoothness: float = 2.0) -> Tens
     """
     amplitude = symbols.abs() / 10.0 ** (saturation_db / 20.0)
     return symbols / (1.0 + amplitude.pow(2.0 * smoothness)).pow(1.0 / (2.0 * smoothness))
-
-
-def papr_db(symbols: Tensor) -> float:
-    """Peak-to-average power ratio of a block of symbols [dB]."""
-    power = symbols.abs().square()
-    return 10.0 * math.log10(float(power.max() / power.mean()))
