@@ -19,15 +19,16 @@ import numpy as np
 import torch
 from rich.console import Console
 from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
-from sionna.phy.channel.tr38901 import TDL
+from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import LMMSEEqualizer, LSChannelEstimator, ResourceGridMapper
 from torch import Tensor
 
 from tokcom_phy.files import write_atomically
 from tokcom_phy.radio import load_link
-from tokcom_phy.radio.channels import LinkLevelChannel
+from tokcom_phy.radio.channels import TdlChannel
 from tokcom_phy.radio.ofdm import OfdmLink
+from tokcom_phy.radio.seeding import BLOCK
 
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1
 USERS = ["audio", "video", "text"]
@@ -85,9 +86,9 @@ def drawn_side(link: OfdmLink, slots: int = SLOTS) -> Callable[[], None]:
 def stock_side(link: OfdmLink, slots: int = SLOTS) -> Callable[[], None]:
     """The same through Sionna's blocks, differentiated end to end."""
     grid, num_users, device = link.estimator.grid, len(link.config.users), link.device
-    assert isinstance(link.channel, LinkLevelChannel)
+    assert isinstance(link.channel, TdlChannel)
     mapper = ResourceGridMapper(grid, device=device)
-    channel = OFDMChannel(IndependentUsers(link.channel.models[0], num_users), grid, device=device)
+    channel = OFDMChannel(IndependentUsers(link.channel.model, num_users), grid, device=device)
     estimator = LSChannelEstimator(grid, interpolation_type="lin", device=device)
     equalizer = LMMSEEqualizer(grid, StreamManagement(np.ones([1, num_users]), 1), device=device)
     sent = torch.randn(slots, num_users, 1, grid.num_data_symbols, dtype=torch.complex64, device=device)
@@ -103,21 +104,45 @@ def stock_side(link: OfdmLink, slots: int = SLOTS) -> Callable[[], None]:
     return run
 
 
-def generation_sides(link: OfdmLink) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The channels of `SLOTS` slots and all users: as the link draws them, and as Sionna makes them in one batch."""
-    channel, config = link.channel, link.config
-    assert isinstance(channel, LinkLevelChannel)
+def generation_sides(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The channels of `SLOTS` slots and all users: as a link draws them, and as Sionna makes them in one batch."""
+    link = ofdm_link(channel=name)
+    channel, config, device = link.channel, link.config, link.device
     symbols, everybody = range(config.num_ofdm_symbols), range(len(config.users))
-    rate = 1 / channel.symbol_duration
+
+    def array(num_antennas: int) -> PanelArray:
+        return PanelArray(1, num_antennas, "single", "V", "omni", config.carrier_frequency, device=device)
+
+    model: ChannelModel
+    if name.startswith("TDL"):
+        model = TDL(
+            name[-1],
+            config.delay_spread,
+            config.carrier_frequency,
+            min_speed=config.speed,
+            num_rx_ant=config.num_rx_ant,
+            device=device,
+        )
+    else:
+        model = CDL(
+            name[-1],
+            config.delay_spread,
+            config.carrier_frequency,
+            array(1),
+            array(config.num_rx_ant),
+            "uplink",
+            min_speed=config.speed,
+            max_speed=config.speed,
+            device=device,
+        )
 
     def drawn() -> None:
-        for block in range(SLOTS // 8):
+        for block in range(SLOTS // BLOCK):
             channel.response(0, block, everybody, symbols, slice(None))
 
     def stock() -> None:
-        for user in everybody:
-            a, tau = channel.models[user](SLOTS, len(symbols), rate)
-            cir_to_ofdm_channel(channel.frequencies, a, tau)
+        a, tau = model(SLOTS * len(config.users), len(symbols), 1 / channel.symbol_duration)
+        cir_to_ofdm_channel(channel.frequencies, a, tau)
 
     return drawn, stock
 
@@ -214,7 +239,7 @@ def main() -> None:
     compare(f"{what}, forward and backward", "stock Sionna chain", "s", *seconds(*sides, repeats=repeats))
     compare("the same, peak memory", "stock Sionna chain", "MB", peak_memory("drawn"), peak_memory("stock"))
     for name in ("TDL-C", "CDL-C"):
-        generation = generation_sides(ofdm_link(channel=name))
+        generation = generation_sides(name)
         compare(f"drawing {name}", "Sionna's generation", "s", *seconds(*generation, repeats=repeats))
     compare("awgn on 32 × 128 × 1536", "drawing and adding noise", "s", *seconds(*awgn_sides(), repeats=repeats))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sionna.phy.channel import ChannelModel, cir_to_ofdm_channel, gen_single_sector_topology, subcarrier_frequencies
+from sionna.phy.channel import cir_to_ofdm_channel, gen_single_sector_topology, subcarrier_frequencies
 from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
 from sionna.phy.ofdm import tdl_freq_cov_mat, tdl_time_cov_mat
 from torch import Tensor
@@ -114,34 +114,12 @@ class PathChannel(Channel):
         return response
 
 
-class LinkLevelChannel(PathChannel):
-    """TDL and CDL models: a realisation of its own for each user, all with the same delays.
-
-    Parameters
-    ----------
-    config : OfdmConfig
-    device : str
-    models : list of sionna.phy.channel.ChannelModel
-        One for each user.
-    """
-
-    def __init__(self, config: OfdmConfig, device: str, models: list[ChannelModel]):
-        super().__init__(config, device)
-        self.models = models
-
-    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
-        drawn = []
-        for user in users:
-            with sionna_seed(self.device, seed, block, "channel", user):
-                drawn.append(self.models[user](BLOCK, num_symbols, 1 / self.symbol_duration))
-        return torch.cat([a for a, _ in drawn], dim=3), torch.cat([tau[:1] for _, tau in drawn], dim=2)
-
-
-class TdlChannel(LinkLevelChannel):
+class TdlChannel(PathChannel):
     """Tapped delay lines TDL-A…E: antennas and users fade independently."""
 
     def __init__(self, config: OfdmConfig, device: str):
-        model = TDL(
+        super().__init__(config, device)
+        self.model = TDL(
             config.channel[-1],
             config.delay_spread,
             config.carrier_frequency,
@@ -149,7 +127,13 @@ class TdlChannel(LinkLevelChannel):
             num_rx_ant=config.num_rx_ant,
             device=device,
         )
-        super().__init__(config, device, [model] * len(config.users))
+
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        drawn = []
+        for user in users:
+            with sionna_seed(self.device, seed, block, "channel", user):
+                drawn.append(self.model(BLOCK, num_symbols, 1 / self.symbol_duration))
+        return torch.cat([a for a, _ in drawn], dim=3), torch.cat([tau[:1] for _, tau in drawn], dim=2)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         c, model = self.config, self.config.channel[-1]
@@ -162,31 +146,36 @@ class TdlChannel(LinkLevelChannel):
         return over_frequency, over_time
 
 
-class CdlChannel(LinkLevelChannel):
+class CdlChannel(PathChannel):
     """Clustered delay lines CDL-A…E: a uniform linear array sees each user's clusters around a direction of its own.
 
     The directions spread the users evenly over a sector of 120°.
     """
 
     def __init__(self, config: OfdmConfig, device: str):
+        super().__init__(config, device)
         num_users = len(config.users)
-        directions = [torch.pi * 2 / 3 * ((user + 0.5) / num_users - 0.5) for user in range(num_users)]
-        models = [
-            CDL(
-                config.channel[-1],
-                config.delay_spread,
-                config.carrier_frequency,
-                ut_array=_array(config, 1, "omni", device),
-                bs_array=_array(config, config.num_rx_ant, "omni", device),
-                direction="uplink",
-                bs_orientation=[direction, 0.0, 0.0],
-                min_speed=config.speed,
-                max_speed=config.speed,
-                device=device,
-            )
-            for direction in directions
-        ]
-        super().__init__(config, device, models)
+        azimuth = torch.pi * 2 / 3 * ((torch.arange(num_users, device=device) + 0.5) / num_users - 0.5)
+        orientation = torch.stack([azimuth, torch.zeros_like(azimuth), torch.zeros_like(azimuth)], dim=1)
+        self.model = CDL(
+            config.channel[-1],
+            config.delay_spread,
+            config.carrier_frequency,
+            ut_array=_array(config, 1, "omni", device),
+            bs_array=_array(config, config.num_rx_ant, "omni", device),
+            direction="uplink",
+            bs_orientation=orientation.repeat_interleave(BLOCK, dim=0),
+            min_speed=config.speed,
+            max_speed=config.speed,
+            device=device,
+        )
+
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        num_users = len(self.config.users)
+        with sionna_seed(self.device, seed, block, "channel"):
+            a, tau = self.model(num_users * BLOCK, num_symbols, 1 / self.symbol_duration)
+        a = a.unflatten(0, (num_users, BLOCK)).movedim(0, 3)[:, :, :, users, 0]
+        return a, tau[:1, :, [0] * len(users)]
 
 
 class SectorChannel(PathChannel):
@@ -304,4 +293,5 @@ def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> 
 def load_channel(config: OfdmConfig, device: str) -> Channel:
     """The channel that a link's configuration names."""
     family = config.channel.split("-")[0]
-    return {"TDL": TdlChannel, "CDL": CdlChannel, "file": FileChannel}.get(family, SectorChannel)(config, device)
+    kinds: dict[str, Callable[[OfdmConfig, str], Channel]] = {"TDL": TdlChannel, "CDL": CdlChannel, "file": FileChannel}
+    return kinds.get(family, SectorChannel)(config, device)
