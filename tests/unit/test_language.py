@@ -55,12 +55,10 @@ def test_answers_of_one_scene(trio):
         "Is the drum in the video playing?": "no",
         "How many instruments in the video did not sound from beginning to end?": "one",
         "How many sounding drum in the video?": "zero",
-        "Where is the sounding cello?": "right",
         "Which is the musical instrument that sounds at the same time as the cello?": "acoustic_guitar",
         "Is the cello on the right louder than the acoustic_guitar on the left?": "yes",
         "Is the acoustic_guitar on the left playing longer than the cello on the right?": "no",
         "What is the last instrument that comes in?": "acoustic_guitar",
-        "Is the cello the first instrument that comes in?": "yes",
         "Which instrument makes sounds before the acoustic_guitar?": "cello",
     }
     asked = answers(trio)
@@ -74,7 +72,7 @@ def test_questions_of_twins_do_not_point_at_either():
     asked = answers(Scene(twins, "indoor", voiceover=False, seed=1))
     assert asked["How many violin are in the entire video?"] == "two"
     assert asked["How many sounding violin in the video?"] == "two"
-    assert not any("louder" in text or "longer" in text or "Where is the sounding" in text for text in asked)
+    assert not any("louder" in text or "longer" in text for text in asked)
 
 
 def test_stepping_stones_are_single_facts(trio):

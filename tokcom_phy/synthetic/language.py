@@ -318,7 +318,6 @@ def _audio_visual_location(scene: Scene) -> Iterator[Question]:
     kind = ("Audio-Visual", "Location")
     sounding = scene.sounding
     for player in _unique(scene, sounding):
-        yield Question(kind, "Where is the sounding <Object>?", (player.instrument,), player.position)
         shared = [(_shared(player, other), other) for other in sounding if other is not player]
         together = [other for seconds, other in shared if seconds >= OVERLAP_SECONDS]
         if len(together) == 1 and all(seconds <= 0 for seconds, other in shared if other is not together[0]):
@@ -345,10 +344,6 @@ def _audio_visual_temporal(scene: Scene) -> Iterator[Question]:
         return
     for turn, player in zip(_turns(sounding), sounding, strict=True):
         yield Question(kind, "What is the <TH> instrument that comes in?", (turn,), player.instrument)
-        if scene.unique(player):
-            template = "Is the <Object> the <TH> instrument that comes in?"
-            for asked in ("first", "last"):
-                yield Question(kind, template, (player.instrument, asked), _yes_no(turn == asked))
     template = "Which instrument makes sounds <BA> the <Object>?"
     for i, player in enumerate(sounding):
         if scene.unique(player):
