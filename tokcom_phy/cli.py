@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -271,17 +271,24 @@ def check(directory: Folder) -> None:
         raise typer.Exit(1)
 
 
-def _given(**options: int | None) -> dict[str, int]:
+def _given(**options: Any) -> dict[str, Any]:
     """The options that were given; the others keep the function's own defaults."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 @pretrain_app.command("foundation")
-def pretrain_foundation(steps: Steps = None, seed: Seed = 0, out: ModelFolder = None) -> None:
+def pretrain_foundation(
+    steps: Steps = None,
+    seed: Seed = 0,
+    start: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Continue from an earlier result instead of random weights.")
+    ] = None,
+    out: ModelFolder = None,
+) -> None:
     """The tokenizer and the small language model."""
     from tokcom_phy.pretraining.foundation import pretrain_foundation
 
-    pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed)
+    pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed, start=start)
 
 
 @pretrain_app.command("audio")

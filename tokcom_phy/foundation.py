@@ -64,7 +64,7 @@ class Foundation(nn.Module):
         return self.model.get_input_embeddings().weight.dtype
 
     def add_lora(self) -> None:
-        """Put trainable low-rank adapters on the frozen model's query and value projections, equations (13), (15), (16)."""
+        """Put trainable low-rank adapters on the query and value projections, equations (13), (15) and (16)."""
         self.model = get_peft_model(self.model, LoraConfig(task_type="CAUSAL_LM", **LORA))
 
     def embed(self, ids: Tensor) -> Tensor:
