@@ -1,12 +1,9 @@
 """Preparation: every clip is decoded and encoded once, into a feature store."""
 
-import multiprocessing
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -37,6 +34,7 @@ from tokcom_phy.data.store import (
 )
 from tokcom_phy.encoders import Encoder, VideoEncoder, load_encoder
 from tokcom_phy.errors import UserError
+from tokcom_phy.processes import worker_pool
 
 CLIPS_PER_WORKER = 200
 """A further process is started for so many clips at least: starting one takes as long as they do."""
@@ -239,7 +237,7 @@ def _encode_all(
         finally:
             torch.set_num_threads(threads)
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (dict(names), positions))
+    pool = worker_pool(workers, _start_worker, dict(names), positions)
     try:
         futures = {pool.submit(_encode_in_worker, files): video_id for video_id, files in clips.items()}
         for future in as_completed(futures):
@@ -278,20 +276,11 @@ _worker: tuple[dict[str, Encoder], dict[str, list[int]]]
 
 
 def _start_worker(names: dict[str, str | Path], positions: dict[str, list[int]]) -> None:
-    """Load the encoders in a new process, and let it end when the process that started it does."""
+    """Load the encoders in a new process."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     transformers_logging.disable_progress_bar()
     _worker = {name: load_encoder(name, source) for name, source in names.items()}, positions
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _encode_in_worker(files: ClipFiles) -> Features | str:

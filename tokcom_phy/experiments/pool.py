@@ -1,14 +1,13 @@
 """Jobs on local processes: each starts when those that it needs have finished."""
 
 import logging
-import multiprocessing
 import os
 import queue
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.processes import SPAWN, worker_pool
 
 _worker: Any = None
 _reports: Any = None
@@ -51,13 +51,12 @@ def run_jobs(
     on_progress : told a job's name and how many more of its units are done
     on_outcome : told how each job ended; a job whose need failed ends with that as its error
     """
-    context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
+    reports = SPAWN.Queue()
     waiting = list(jobs)
     done = set(finished)
     failed: set[str] = set()
     running: dict[Future, Job] = {}
-    with ProcessPoolExecutor(workers, context, _start, (reports, *start)) as pool:
+    with worker_pool(workers, _start, reports, *start) as pool:
         try:
             while waiting or running:
                 for job in list(waiting):

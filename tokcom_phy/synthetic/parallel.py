@@ -1,16 +1,14 @@
 """Work on many clips in several processes, in order, with a progress bar that shows the time left."""
 
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.processes import worker_pool
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -65,7 +63,7 @@ def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], worke
     if workers <= 1:
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
+    pool = worker_pool(workers)
     try:
         yield from pool.map(function, items, chunksize=_CHUNK)
     except BrokenProcessPool as error:
@@ -74,15 +72,3 @@ def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], worke
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed, rather than wait for more work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

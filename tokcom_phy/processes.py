@@ -1,0 +1,34 @@
+"""Worker processes that leave interrupts to their parent, and end when it does."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+SPAWN = multiprocessing.get_context("spawn")
+"""New processes start from nothing: neither threads nor locks of the parent are copied."""
+
+
+def worker_pool(workers: int, initializer: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """A pool of ``workers`` processes, each set up by ``initializer(*arguments)``.
+
+    A worker does not outlive a parent that was killed, and an interrupt from the keyboard reaches the parent alone.
+    """
+    return ProcessPoolExecutor(workers, SPAWN, _start, (initializer, arguments))
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer:
+        initializer(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
