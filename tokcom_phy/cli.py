@@ -42,7 +42,7 @@ RunDirectory = Annotated[Path | None, typer.Option(metavar="DIR", help="Run dire
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting of the experiment; repeatable.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes that share the work; by default one per core.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core, at most 4.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left in the run directory.")]
 Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; by default those of the shipped model.")]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.pretrained import locate
@@ -15,6 +16,27 @@ from tokcom_phy.prompt import completion, prompt
 
 LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
 """The paper's LoRA."""
+
+
+def find_foundation(name: str | Path) -> Path:
+    """The folder of a foundation model whose width the radio can carry; loads no weights.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, its config is damaged, or its width is odd.
+    """
+    folder = locate(name, ["config.json", "tokenizer_config.json"])
+    try:
+        width = AutoConfig.from_pretrained(folder).hidden_size
+    except (OSError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"'{name}' in {folder} is no foundation model: {reason}") from error
+    if width % 2:
+        raise UserError(
+            f"foundation model '{name}' has odd width {width}: two values make one symbol, use a model of even width"
+        )
+    return folder
 
 
 class Foundation(nn.Module):
@@ -43,13 +65,13 @@ class Foundation(nn.Module):
         Raises
         ------
         UserError
-            If there is no such model, or it is no causal language model.
+            If there is no such model, it is no causal language model, or its width is odd.
         """
-        folder = locate(name, ["config.json", "tokenizer_config.json"])
+        folder = find_foundation(name)
         try:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
             tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"cannot load the foundation model '{name}' from {folder}: {reason}") from error
         return cls(model, tokenizer, str(name))
@@ -138,6 +160,7 @@ class Foundation(nn.Module):
             attention_mask=prefix_mask.long(),
             max_new_tokens=max_new_tokens,
             do_sample=False,
+            repetition_penalty=1.0,
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
         )

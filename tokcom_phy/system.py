@@ -87,16 +87,11 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
     Raises
     ------
     UserError
-        If the foundation model's width is odd, or is not the width in ``config``.
+        If the foundation model's width is not the width in ``config``.
     """
 
     def __init__(self, config: SystemConfig, foundation: Foundation):
         super().__init__()
-        if foundation.width % 2:
-            raise UserError(
-                f"foundation model '{foundation.name}' has odd width {foundation.width}: two values make one symbol, "
-                "use a model of even width"
-            )
         if config.token_width != foundation.width:
             raise UserError(
                 f"this system sends tokens of width {config.token_width}, foundation model '{foundation.name}' has "

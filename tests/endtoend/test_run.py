@@ -76,6 +76,35 @@ def test_plot_draws_again_and_refuses_what_is_no_run(finished_run, tokcom, tmp_p
     assert "no config.yaml" in refused.stderr
 
 
+def test_fresh_deletes_runs_only(tokcom, experiment, tmp_path):
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    (tmp_path / "thesis.tex").write_text("years of work")
+    refused = tokcom("run", experiment, "--out", tmp_path, "--fresh")
+    assert refused.returncode == 2
+    assert "something else" in refused.stderr
+    assert (tmp_path / "thesis.tex").is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.root=/nowhere", "/nowhere"),
+        ("foundation=/nowhere", "/nowhere"),
+        ("lengths.audio=9999", "9999"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_the_right_one_then_works(tokcom, experiment, tmp_path, setting, message):
+    """Nothing that a refused command leaves behind stands in the way of the corrected one."""
+    run_dir = tmp_path / "run"
+    refused = tokcom("run", experiment, "--out", run_dir, "--set", setting)
+    assert refused.returncode == 2, refused.stdout
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert message in refused.stderr
+    assert not (run_dir / "points").exists()
+    again = tokcom("run", experiment, "--out", run_dir, "--set", "data.root=/elsewhere")
+    assert "another configuration" not in again.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     refused = tokcom("run", experiment, "--out", tmp_path / "file" / "run")

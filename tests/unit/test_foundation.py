@@ -1,9 +1,12 @@
+import json
+import shutil
+
 import pytest
 import torch
 from torch.nn import functional
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.foundation import Foundation
+from tokcom_phy.foundation import Foundation, find_foundation
 
 QUESTIONS = ["Which instrument sounds first?", "How many?"]
 ANSWERS = ["the cello", "two"]
@@ -85,4 +88,22 @@ def test_text_loss_reaches_the_tokens(foundation):
 def test_a_missing_model_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match=r"config\.json") as caught:
         Foundation.load(tmp_path / "nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_odd_width_is_refused_before_weights_are_loaded(foundation_folder, tmp_path):
+    folder = tmp_path / "odd"
+    shutil.copytree(foundation_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 33}))
+    with pytest.raises(UserError, match="odd width 33"):
+        find_foundation(folder)
+
+
+def test_a_damaged_model_is_one_clear_line(foundation_folder, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(foundation_folder, folder)
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="cannot load the foundation model") as caught:
+        Foundation.load(folder)
     assert "\n" not in str(caught.value)

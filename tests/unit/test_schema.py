@@ -98,3 +98,26 @@ def test_plan_holds_every_point_once_and_needs_come_first():
 
 def test_config_yaml_is_plain_yaml():
     assert yaml.safe_load(as_yaml(load_experiment("quickstart")))["profile"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seeds=[-1]", "greater than or equal to 0"),
+        ("stage2.snr_db=[20,0]", "range 20 to 0 dB runs backwards"),
+        ("name=../../elsewhere", "name '../../elsewhere'"),
+        ("evaluate=[{variants: [aligned], links: [awgn], snr_db: [1, 1.0000001]}]", "less than a millionth apart"),
+    ],
+)
+def test_what_would_spoil_a_run_directory_is_refused(override, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_experiment("quickstart", overrides=[override])
+
+
+@pytest.mark.parametrize("text", ["profile: [x]", "profile: 3", "extends: 3", "extends: SELF", "extends: 2026-01-01"])
+def test_odd_values_at_the_top_are_one_clear_line(tmp_path, text):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text.replace("SELF", str(path)))
+    with pytest.raises(UserError) as caught:
+        load_experiment(str(path))
+    assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import torch
 from transformers import set_seed
 
 from tokcom_phy.data.formats import Question, load_captions, load_questions
@@ -22,6 +23,8 @@ from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.trainer import TrainingRadio
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 EVALUATION_SEED = 2**20
 """Realisations that evaluate are seeded apart from those that train."""
@@ -81,6 +84,8 @@ class Worker:
         system = self.build("on-air", job.seed)
         have = set(_store(self.store).video_ids)
         captions = [c for c in load_captions(self.root, "train") if c.video_id in have]
+        if not captions:
+            raise UserError(f"no caption in {self.root} has a prepared clip: run tokcom data check {self.root}")
         losses = align(
             system,
             captions,
@@ -121,7 +126,7 @@ class Worker:
         else:
             lengths = self.experiment.modalities(job.subject)
             folder = checkpoint_folder(self.run_dir, job.subject, job.seed)
-            system = TokenCommSystem.from_pretrained(str(folder))
+            system = TokenCommSystem.from_pretrained(str(folder)).to(DEVICE)
             batcher = self.batcher(system, lengths)
             silent = None
         for done, snr_db in enumerate(job.snr_db, start=1):

@@ -71,9 +71,13 @@ def run_jobs(
                 _pass_on(reports, on_progress)
                 for future in ended:
                     job = running.pop(future)
-                    outcome = _outcome(future, job)
+                    outcome = future.result()
                     (failed if outcome.error else done).add(job.name)
                     on_outcome(outcome)
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed, perhaps for want of memory: run the same again with fewer --workers"
+            ) from None
         except BaseException:
             for process in list(pool._processes.values()):
                 process.terminate()
@@ -86,15 +90,6 @@ def _pass_on(reports: Any, on_progress: Callable[[str, int], None]) -> None:
             on_progress(*reports.get_nowait())
         except queue.Empty:
             return
-
-
-def _outcome(future: Future, job: Job) -> Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            f"a worker died during '{job.name}' (out of memory?): run the same command again, with fewer --workers"
-        ) from None
 
 
 def _start(reports: Any, experiment: Experiment, run_dir: Path, root: Path, store: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -29,6 +30,8 @@ from tokcom_phy.experiments.results import read_points, tabulate, tabulate_losse
 from tokcom_phy.experiments.schema import Experiment, as_yaml, load_experiment
 from tokcom_phy.experiments.summary import results_table, time_table
 from tokcom_phy.files import write_atomically
+from tokcom_phy.foundation import find_foundation
+from tokcom_phy.radio.schema import read_config
 from tokcom_phy.synthetic.corpus import synthesize
 
 _STAGE_NAMES = {"align": "stage 1: align", "finetune": "stage 2: fine-tune", "evaluate": "evaluate"}
@@ -71,8 +74,15 @@ def run(
     settings = load_experiment(experiment, profile, overrides)
     run_dir = out or Path("runs") / settings.name
     workers = workers or min(os.cpu_count() or 1, 4)
+    links = _read_links(settings)
+    find_foundation(settings.foundation)
+    with _locked(run_dir):
+        _open_run(run_dir, settings, fresh)
+        return _run(settings, run_dir, links, workers, until)
+
+
+def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]], workers: int, until: Stage) -> Path:
     console = Console()
-    _open_run(run_dir, settings, fresh)
     clock = Clock(run_dir)
     console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {workers} workers · {run_dir}")
 
@@ -80,6 +90,7 @@ def run(
     with clock.step("prepare features"):
         store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers)
     asked = _write_questions(run_dir, root, store)
+    _keep(run_dir / "links.json", links)
 
     jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]
     failures = _run_jobs(jobs, settings, run_dir, root, store, workers, clock, console)
@@ -117,30 +128,59 @@ class Clock:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
-        self.add(name, time.monotonic() - started)
+        try:
+            yield
+        finally:
+            self.add(name, time.monotonic() - started)
 
 
 def _open_run(run_dir: Path, settings: Experiment, fresh: bool) -> None:
     """Make the run directory, or make sure that the one there is of these settings."""
     kept = run_dir / "config.yaml"
-    if fresh and run_dir.exists():
-        if not kept.is_file() and any(run_dir.iterdir()):
-            raise UserError(f"{run_dir} is no run directory, --fresh does not delete it: choose another --out")
-        shutil.rmtree(run_dir)
+    ours = (run_dir / "provenance.json").is_file()
+    if not ours and run_dir.is_dir() and any(not path.name.startswith(".") for path in run_dir.iterdir()):
+        raise UserError(f"{run_dir} holds files of something else: choose another --out")
+    if fresh and ours:
+        old = run_dir.with_name(f".{run_dir.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        run_dir.rename(old)
+        shutil.rmtree(old)
     text = as_yaml(settings)
-    if kept.is_file():
-        difference = _difference(yaml.safe_load(kept.read_text()), yaml.safe_load(text))
-        if difference:
-            raise UserError(
-                f"{run_dir} holds a run of another configuration: {difference}; choose another --out, or --fresh to "
-                "start anew"
-            )
-        return
-    with write_atomically(kept) as path:
-        path.write_text(text, encoding="utf-8")
-    with write_atomically(run_dir / "provenance.json") as path:
-        path.write_text(json.dumps(_provenance(settings), indent=2) + "\n")
+    begun = any((run_dir / part).is_dir() for part in ("points", "checkpoints"))
+    if begun and (difference := _difference(yaml.safe_load(kept.read_text()), yaml.safe_load(text))):
+        raise UserError(
+            f"{run_dir} holds a run of another configuration: {difference}; choose another --out, or --fresh to "
+            "start anew"
+        )
+    if not begun:
+        with write_atomically(run_dir / "provenance.json") as path:
+            path.write_text(json.dumps(_provenance(settings), indent=2) + "\n")
+        with write_atomically(kept) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Keep a second run out of the directory."""
+    lock = FileLock(run_dir.parent / f".{run_dir.name}.lock")
+    try:
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another run works in {run_dir}: wait for it, or choose another --out") from None
+    except OSError as error:
+        raise UserError(f"cannot write {run_dir}: {error.strerror}; choose a folder you may write to") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read_links(settings: Experiment) -> dict[str, dict[str, object]]:
+    """What every link of the experiment is; a fault in a link file is found here."""
+    names = {link for series in settings.evaluate for link in series.links}
+    names |= {settings.stage1.link, settings.stage2.link}
+    return {name: read_config(name, {})[1].model_dump(mode="json") for name in sorted(names)}
 
 
 def _difference(before: object, now: object, key: str = "") -> str:
@@ -186,9 +226,25 @@ def _write_questions(run_dir: Path, root: Path, store: Path) -> list[str]:
         {"video_id": q.video_id, "question_id": q.question_id, "type": kind, "question": q.text, "answer": q.answer}
         for q, kind in zip(questions, types, strict=True)
     ]
-    with write_atomically(run_dir / "questions.json") as path:
-        path.write_text(json.dumps(asked, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _keep(run_dir / "questions.json", asked)
     return types
+
+
+def _keep(file: Path, content: object) -> None:
+    """Write down what a run's points rest on; a run that has points keeps to it.
+
+    Raises
+    ------
+    UserError
+        If the run has points that rest on something else.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if file.is_file() and file.read_text(encoding="utf-8") != text and (file.parent / "points").is_dir():
+        raise UserError(
+            f"{file} has changed since this run began: restore what it was made from, or start anew with --fresh"
+        )
+    with write_atomically(file) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def _run_jobs(

@@ -2,13 +2,23 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import find
@@ -104,7 +114,7 @@ class Experiment(Strict):
     name: str
     title: str
     profile: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     foundation: str
     encoders: dict[str, str]
     lengths: dict[str, PositiveInt]
@@ -117,6 +127,21 @@ class Experiment(Strict):
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     evaluate: Annotated[tuple[Series, ...], Field(min_length=1)]
     figures: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_make_files(self) -> "Experiment":
+        for name in (self.name, *self.variants):
+            if not re.fullmatch(r"(?!stage1-)\w[\w.-]*", name):
+                raise ValueError(
+                    f"name '{name}': use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
+                )
+        links = {link for series in self.evaluate for link in series.links}
+        if len({Path(link).stem for link in links}) < len(links):
+            raise ValueError(f"evaluate: links {', '.join(sorted(links))} share a file name: rename one")
+        for series in self.evaluate:
+            if len({f"{snr:+g}" for snr in series.snr_db}) < len(series.snr_db):
+                raise ValueError("evaluate: an SNR is named twice, or two are less than a millionth apart")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Experiment":
@@ -174,7 +199,7 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
     """
     path = find("experiments", name_or_path)
     settings = _read(path)
-    profile = profile or settings.get("profile") or "tiny"
+    profile = str(profile or settings.get("profile") or "tiny")
     if profile not in PROFILES:
         raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
     settings["profile"] = profile
@@ -214,7 +239,9 @@ def as_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(json.loads(experiment.model_dump_json()), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in extended_by:
+        raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -222,8 +249,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
     if base := settings.pop("extends", None):
-        parent = _read(find("experiments", base))
-        settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
+        parent = _read(find("experiments", str(base)), (*extended_by, path))
+        try:
+            settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
+        except OmegaConfBaseException as error:
+            raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
     return settings
 
 

@@ -75,14 +75,14 @@ class LinkState:
     def _apply(self, symbols: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         self._check(symbols)
         mask = self.mask if mask is None else mask
-        sent = {user: x * mask[user] if user in mask else x for user, x in symbols.items()}
+        sent = {user: x * mask[user].to(x.device) if user in mask else x for user, x in symbols.items()}
         received = {}
         for user, gains in self.gain.items():
             parts = [_scaled(sent[sender], gain) for sender, gain in gains.items()]
             if user in self.noise:
                 parts.append(self.noise[user].to(parts[0].device))
             y = reduce(_add, parts)
-            received[user] = y * mask[user] if user in mask else y
+            received[user] = y * mask[user].to(y.device) if user in mask else y
         return received
 
     def _check(self, symbols: Mapping[str, Tensor]) -> None:

@@ -1,10 +1,12 @@
 """Evaluation: the model generates its answer over the radio, and it must be the ground truth."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils import send_to_device
 
 from tokcom_phy.data.formats import Question, normalise_answer
 from tokcom_phy.radio import Link
@@ -22,7 +24,7 @@ class Evaluation:
     first_token_correct : whether its first token does, as the paper's published code scores
     answers : what the model said
     token_nmse_db : modality → error power over signal power of the tokens after the link [dB]
-    effective_snr_db : modality → SNR after combining, averaged over the symbols [dB]
+    effective_snr_db : modality → SNR of the AWGN channel with the same mean mutual information per question [dB]
     """
 
     correct: list[bool]
@@ -54,10 +56,11 @@ def evaluate(
     answers: list[str] = []
     error: defaultdict[str, float] = defaultdict(float)
     power: defaultdict[str, float] = defaultdict(float)
-    snr: defaultdict[str, list[float]] = defaultdict(list)
+    information: defaultdict[str, float] = defaultdict(float)
+    device = next(system.parameters()).device
     for start in range(0, len(questions), batch):
         asked = questions[start : start + batch]
-        inputs = batcher.questions(asked)
+        inputs = send_to_device(batcher.questions(asked), device)
         radio = Radio(link, snr_db, seed, range(start, start + len(asked)))
         ids, transmission = system.generate(inputs["features"], inputs["question"], radio, longest)
         said = foundation.decode(ids)
@@ -69,13 +72,13 @@ def evaluate(
             valid = transmission.masks[modality].unsqueeze(-1)
             error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
             power[modality] += (sent * valid).double().square().sum().item()
-            snr[modality].append(10 ** (effective_snr_db[modality] / 10))
+            information[modality] += len(asked) * math.log1p(10 ** (effective_snr_db[modality] / 10))
     return Evaluation(
         correct,
         first,
         answers,
         {m: _db(error[m] / power[m]) for m in error},
-        {m: _db(sum(values) / len(values)) for m, values in snr.items()},
+        {m: _db(math.expm1(total / len(questions))) for m, total in information.items()},
     )
 
 
@@ -98,4 +101,4 @@ def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Questio
 
 
 def _db(ratio: float) -> float:
-    return float(10 * torch.log10(torch.tensor(ratio, dtype=torch.float64)))
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf

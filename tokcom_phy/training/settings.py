@@ -2,11 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 
 from tokcom_phy.losses import Pooling
 
-SnrRange = FiniteFloat | tuple[FiniteFloat, FiniteFloat]
+
+def _ascending(snr_db: float | tuple[float, float]) -> float | tuple[float, float]:
+    if isinstance(snr_db, tuple) and snr_db[0] > snr_db[1]:
+        raise ValueError(f"range {snr_db[0]:g} to {snr_db[1]:g} dB runs backwards: give the lower SNR first")
+    return snr_db
+
+
+SnrRange = Annotated[FiniteFloat | tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
 
 
 class TrainingSettings(BaseModel):

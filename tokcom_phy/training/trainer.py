@@ -1,5 +1,6 @@
 """One training run through a link, on transformers' Trainer."""
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.radio import Link
 from tokcom_phy.system import Radio
+from tokcom_phy.training.batches import Items
 from tokcom_phy.training.settings import TrainingSettings
 
 Progress = Callable[[int, int], None]
@@ -64,7 +66,7 @@ class _Report(TrainerCallback):
 
 def train(
     module: nn.Module,
-    items: Dataset,
+    items: Items,
     collate: Callable[[Sequence], dict],
     settings: TrainingSettings,
     seed: int,
@@ -86,7 +88,14 @@ def train(
     -------
     list of float
         The loss of every step.
+
+    Raises
+    ------
+    UserError
+        If there are fewer items than a batch takes, or the loss does not stay finite.
     """
+    if len(items) < settings.batch:
+        raise UserError(f"{len(items)} training items do not fill a batch of {settings.batch}: lower batch or add data")
     report = _Report(progress)
     with tempfile.TemporaryDirectory(prefix="tokcom-") as scratch:
         arguments = TrainingArguments(
@@ -98,6 +107,7 @@ def train(
             lr_scheduler_kwargs={"min_lr": settings.final_learning_rate},
             weight_decay=settings.weight_decay,
             logging_steps=1,
+            logging_nan_inf_filter=False,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -109,4 +119,7 @@ def train(
         trainer = Trainer(model=module, args=arguments, train_dataset=items, data_collator=collate, callbacks=[report])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
+    for step, loss in enumerate(report.losses, start=1):
+        if not math.isfinite(loss):
+            raise UserError(f"training diverged: the loss is {loss} at step {step}; lower learning_rate")
     return report.losses
