@@ -91,7 +91,7 @@ def _table(payload: Mapping[str, int], links: list[str], width: int, clip_bits: 
         table.add_column(column, justify="right")
     for name in links:
         link = load_link(name)
-        table.add_row(link.name, "tokens", *_cells(budget(link, analog)))
+        table.add_row(link.name, "tokens", *_cells(budget(link, analog, symbols_per_token=width // 2)))
         table.add_row("", "digital", *_cells(budget(link, digital)))
         if clip_bits and set(payload) != {TEXT}:
             table.add_row("", "file", *_cells(budget(link, {next(iter(payload)): symbols_of_bits(clip_bits)})))

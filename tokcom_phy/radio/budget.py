@@ -9,7 +9,7 @@ from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
 
 HEADER_SYMBOLS = 64
-"""The scale of a user's block, one float of 32 bits, as QPSK at rate 1/4."""
+"""One scale, a float of 32 bits, as QPSK at rate 1/4."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,13 @@ def symbols_of_bits(num_bits: float, bits_per_symbol: float = 2.0) -> int:
     return -int(-num_bits // bits_per_symbol)
 
 
-def budget(link: Link, num_symbols: Mapping[str, int], transmit_power: float = 0.2) -> Budget:
+def budget(
+    link: Link,
+    num_symbols: Mapping[str, int],
+    transmit_power: float = 0.2,
+    *,
+    symbols_per_token: int | None = None,
+) -> Budget:
     """Count what it costs to send a payload over a link.
 
     Parameters
@@ -76,6 +82,9 @@ def budget(link: Link, num_symbols: Mapping[str, int], transmit_power: float = 0
         Of analog tokens, or of whatever is sent instead: see `symbols_of_tokens` and `symbols_of_bits`.
     transmit_power : float
         Of a user while it is on the air [W]; 0.2 W is 23 dBm, a handset of power class 3.
+    symbols_per_token : int, optional
+        Of analog tokens: on a link of ``power: token`` each has a header of its own. Without it a user's payload is
+        one block with one header. A link of ``scale: withheld`` sends no headers.
 
     Returns
     -------
@@ -89,10 +98,19 @@ def budget(link: Link, num_symbols: Mapping[str, int], transmit_power: float = 0
     link.check_users(list(num_symbols))
     if not num_symbols or min(num_symbols.values()) < 1:
         raise UserError("empty payload: give every user that sends at least one symbol")
-    with_header = {user: n + HEADER_SYMBOLS for user, n in num_symbols.items()}
+    with_header = {user: n + _header(link, n, symbols_per_token) for user, n in num_symbols.items()}
     if isinstance(link, OfdmLink):
         return _ofdm(link, num_symbols, with_header, transmit_power)
     return _single_carrier(link, num_symbols, with_header, transmit_power)
+
+
+def _header(link: Link, num_symbols: int, symbols_per_token: int | None) -> int:
+    """Symbols of the headers that carry a user's scales."""
+    if link.config.scale == "withheld":
+        return 0
+    if link.config.power == "block" or symbols_per_token is None:
+        return HEADER_SYMBOLS
+    return HEADER_SYMBOLS * -(-num_symbols // symbols_per_token)
 
 
 def _single_carrier(
@@ -126,7 +144,7 @@ def _ofdm(link: OfdmLink, num_symbols: Mapping[str, int], sent: Mapping[str, int
         len(part.slots) * len(config.pilot_symbols) * (part.subcarriers.stop - part.subcarriers.start) for part in parts
     )
     payload = sum(max(num_symbols[user] for user in part.users) for part in parts)
-    headers = HEADER_SYMBOLS * len(parts)
+    headers = sum(max(sent[user] for user in part.users) for part in parts) - payload
     useful = 1 / (1 + config.cyclic_prefix_length / config.num_subcarriers)
     return Budget(
         channel_uses=sum(num_symbols.values()),

@@ -10,7 +10,7 @@ from sionna.phy import config as sionna_config
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.power import noise_power, normalize_power
+from tokcom_phy.power import noise_power, normalize_power, rapp
 from tokcom_phy.radio.combining import Combined
 from tokcom_phy.radio.seeding import Key
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
@@ -149,7 +149,10 @@ class Link(ABC):
         seed: int,
         indices: Sequence[int] | Tensor | None = None,
     ) -> tuple[dict[str, Tensor], LinkState]:
-        """Send tokens of every user: normalise the power, map (5), draw, apply (6), restore the scale, unmap (7).
+        """Send tokens of every user: map (5), normalise the power, draw, apply (6), restore the scale, unmap (7).
+
+        How the power is normalised, what the amplifiers do to it, and whether the scale is restored, is the link's to
+        say: ``power``, ``amplifier_backoff_db`` and ``scale`` of its file.
 
         Parameters
         ----------
@@ -174,16 +177,20 @@ class Link(ABC):
         masks = {user: mask for user, mask in (masks or {}).items() if user in tokens}
         order = {user: (~mask).byte().argsort(dim=1, stable=True) for user, mask in masks.items()}
         valid = {user: symbol_mask(mask.gather(1, order[user]), tokens[user].shape[2]) for user, mask in masks.items()}
+        backoff_db = self.config.amplifier_backoff_db
         sent, scale = {}, {}
         for user, block in tokens.items():
             packed = _reorder(block, order[user]) if user in order else block
-            sent[user], scale[user] = normalize_power(to_symbols(packed), valid.get(user))
+            size = block.shape[2] // 2 if self.config.power == "token" else None
+            x, scale[user] = normalize_power(to_symbols(packed), valid.get(user), symbols_per_token=size)
+            sent[user] = x if backoff_db is None else rapp(x, backoff_db)
         batch = len(next(iter(sent.values()))) if sent else 0
         num_symbols = {user: x.shape[1] for user, x in sent.items()}
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
         received = {}
         for user, y in state.apply(sent).items():
-            block = from_symbols(y * scale[user], tokens[user].shape[2]).to(tokens[user].dtype)
+            x = y * scale[user] if self.config.scale == "restored" else y
+            block = from_symbols(x, tokens[user].shape[2]).to(tokens[user].dtype)
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
 

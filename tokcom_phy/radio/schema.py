@@ -15,9 +15,24 @@ Users = Annotated[list[str], Field(min_length=1)]
 
 
 class _Config(BaseModel):
+    """What every link may say: how tokens go on the air, whatever the radio (`tokcom_phy.radio.link.Link.transmit`).
+
+    Attributes
+    ----------
+    description : What the link is, in one line; by default the first line of its file.
+    power : Unit mean power of each user's whole 'block', or of every 'token' by itself.
+    amplifier_backoff_db : Saturation power of each user's amplifier (Rapp's model) over the mean power it is fed with
+        [dB]; null for an ideal amplifier.
+    scale : 'restored', the receiver undoes the normalisation by protected headers, or 'withheld', there are no headers
+        and tokens arrive at the unit power they had on the air.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str = ""
+    power: Literal["block", "token"] = "block"
+    amplifier_backoff_db: float | None = Field(default=None, ge=-40, allow_inf_nan=False)
+    scale: Literal["restored", "withheld"] = "restored"
 
 
 class FlatConfig(_Config):
