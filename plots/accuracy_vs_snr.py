@@ -44,7 +44,10 @@ def draw(run: "Run") -> Figure:
             colour, marker = looks.get(name, ("0.3", ""))
             line = CONTROLS.get(name, "-")
             snr, accuracy = curve["snr_db"], 100 * curve["value"]
-            (handles[name],) = axis.plot(snr, accuracy, line, color=colour, marker=marker, markersize=4, linewidth=1.3)
+            size = max(7.0 - 1.5 * names.index(name), 3.0) if name in looks else 0.0
+            (handles[name],) = axis.plot(
+                snr, accuracy, line, color=colour, marker=marker, markersize=size, linewidth=1.3
+            )
             if name not in CONTROLS:
                 low, high = 100 * curve["ci_low"], 100 * curve["ci_high"]
                 axis.fill_between(snr, low, high, color=colour, alpha=0.15, linewidth=0)
