@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
@@ -99,9 +100,10 @@ def budget(
     if not num_symbols or min(num_symbols.values()) < 1:
         raise UserError("empty payload: give every user that sends at least one symbol")
     with_header = {user: n + _header(link, n, symbols_per_token) for user, n in num_symbols.items()}
-    if isinstance(link, OfdmLink):
-        return _ofdm(link, num_symbols, with_header, transmit_power)
-    return _single_carrier(link, num_symbols, with_header, transmit_power)
+    radio = link.over if isinstance(link, DigitalLink) else link
+    if isinstance(radio, OfdmLink):
+        return _ofdm(radio, num_symbols, with_header, transmit_power)
+    return _single_carrier(radio, num_symbols, with_header, transmit_power)
 
 
 def _header(link: Link, num_symbols: int, symbols_per_token: int | None) -> int:

@@ -177,22 +177,30 @@ class Link(ABC):
         masks = {user: mask for user, mask in (masks or {}).items() if user in tokens}
         order = {user: (~mask).byte().argsort(dim=1, stable=True) for user, mask in masks.items()}
         valid = {user: symbol_mask(mask.gather(1, order[user]), tokens[user].shape[2]) for user, mask in masks.items()}
-        backoff_db = self.config.amplifier_backoff_db
-        sent, scale = {}, {}
+        normalized, scale = {}, {}
         for user, block in tokens.items():
             packed = _reorder(block, order[user]) if user in order else block
             size = block.shape[2] // 2 if self.config.power == "token" else None
-            x, scale[user] = normalize_power(to_symbols(packed), valid.get(user), symbols_per_token=size)
-            sent[user] = x if backoff_db is None else rapp(x, backoff_db)
-        batch = len(next(iter(sent.values()))) if sent else 0
-        num_symbols = {user: x.shape[1] for user, x in sent.items()}
+            normalized[user], scale[user] = normalize_power(to_symbols(packed), valid.get(user), symbols_per_token=size)
+        batch = len(next(iter(normalized.values()))) if normalized else 0
+        num_symbols = {user: x.shape[1] for user, x in normalized.items()}
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
         received = {}
-        for user, y in state.apply(sent).items():
+        for user, y in self._convey(normalized, valid, state).items():
             x = y * scale[user] if self.config.scale == "restored" else y
             block = from_symbols(x, tokens[user].shape[2]).to(tokens[user].dtype)
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
+
+    def _convey(
+        self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
+    ) -> dict[str, Tensor]:
+        """Carry the symbols of all users, complex [b, n] of mean power one, over a realisation."""
+        return state.apply({user: self._amplify(x) for user, x in symbols.items()})
+
+    def _amplify(self, symbols: Tensor) -> Tensor:
+        backoff_db = self.config.amplifier_backoff_db
+        return symbols if backoff_db is None else rapp(symbols, backoff_db)
 
     def __call__(
         self,

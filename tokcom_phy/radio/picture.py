@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tokcom_phy.files import write_atomically
 from tokcom_phy.radio.channels import PathChannel
+from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.erasure import ErasureLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
@@ -37,20 +38,21 @@ def draw_link(link: Link, path: Path) -> None:
         If the file cannot be written.
     """
     figure, ((channel, profile), (constellation, quality)) = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
-    if isinstance(link, OfdmLink):
-        _draw_response(channel, link)
-        if isinstance(link.channel, PathChannel):
-            _draw_delays(profile, link.channel)
+    radio = link.over if isinstance(link, DigitalLink) else link
+    if isinstance(radio, OfdmLink):
+        _draw_response(channel, radio)
+        if isinstance(radio.channel, PathChannel):
+            _draw_delays(profile, radio.channel)
         else:
-            _draw_band_limited_delays(profile, link)
-    elif isinstance(link, ErasureLink):
-        _draw_losses(channel, link)
-        _draw_bursts(profile, link)
-    elif isinstance(link, FlatLink):
-        _draw_fades(channel, link)
-        _draw_distribution(profile, link)
-    _draw_constellation(constellation, link)
-    _draw_quality(quality, link)
+            _draw_band_limited_delays(profile, radio)
+    elif isinstance(radio, ErasureLink):
+        _draw_losses(channel, radio)
+        _draw_bursts(profile, radio)
+    elif isinstance(radio, FlatLink):
+        _draw_fades(channel, radio)
+        _draw_distribution(profile, radio)
+    _draw_constellation(constellation, radio)
+    _draw_quality(quality, link, getattr(radio.config, "users", [ANONYMOUS]))
     figure.suptitle(f"{link.name}: {link.description}", fontsize=11)
     with write_atomically(Path(path)) as temporary:
         figure.savefig(temporary, dpi=130)
@@ -152,17 +154,15 @@ def _draw_constellation(axes: Axes, link: Link) -> None:
     axes.legend(loc="upper right")
 
 
-def _draw_quality(axes: Axes, link: Link) -> None:
+def _draw_quality(axes: Axes, link: Link, users: list[str]) -> None:
     """Effective SNR and token NMSE against SNR, all users of the link on the air."""
-    users = getattr(link.config, "users", ["payload"])
     generator = torch.Generator().manual_seed(_SEED)
-    sent = {user: torch.randn(8, _NUM_SYMBOLS, dtype=torch.complex64, generator=generator) for user in users}
+    tokens = {user: torch.randn(8, _NUM_SYMBOLS // 64, 128, generator=generator) for user in users}
     effective, nmse = [], []
     for snr_db in _SNR_DB:
-        state = link.draw(8, dict.fromkeys(users, _NUM_SYMBOLS), float(snr_db), _SEED)
-        received = state.apply(sent)
+        received, state = link.transmit(tokens, float(snr_db), seed=_SEED)
         effective.append(np.mean(list(state.effective_snr_db.values())))
-        error = torch.stack([(received[user].cpu() - sent[user]).abs().square().mean() for user in users]).mean()
+        error = torch.stack([(received[user] - tokens[user]).square().mean() for user in users]).mean()
         nmse.append(float(_db(error)))
     title = "One user" if len(users) == 1 else f"Mean over {len(users)} users at once"
     axes.plot(_SNR_DB, _SNR_DB, "k:", lw=1, label="SNR itself")

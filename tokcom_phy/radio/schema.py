@@ -186,8 +186,31 @@ class ErasureConfig(_Config):
         return self
 
 
-LinkConfig = Annotated[FlatConfig | OfdmConfig | ErasureConfig, Field(discriminator="family")]
-_FAMILIES: dict[str, type[BaseModel]] = {"flat": FlatConfig, "ofdm": OfdmConfig, "erasure": ErasureConfig}
+class DigitalConfig(_Config):
+    """Tokens as bits over another link, at as many channel uses as the analog tokens take.
+
+    Attributes
+    ----------
+    over : The link below: a built-in one by name, or a YAML file, relative to the link file's folder.
+    bits : Bits per value of the uniform quantiser.
+    clip : End of its range over the root mean square of a user's block; by default the best for Gaussian values.
+    modulation : One symbol carries two values, so the rate of the 5G LDPC code is 2·bits over bits per symbol (and CRC).
+    """
+
+    family: Literal["digital"]
+    over: str
+    bits: int = Field(default=2, ge=1, le=4)
+    clip: Positive | None = None
+    modulation: Literal["QPSK", "16-QAM", "64-QAM", "256-QAM", "1024-QAM"] = "64-QAM"
+
+
+LinkConfig = Annotated[FlatConfig | OfdmConfig | ErasureConfig | DigitalConfig, Field(discriminator="family")]
+_FAMILIES: dict[str, type[BaseModel]] = {
+    "flat": FlatConfig,
+    "ofdm": OfdmConfig,
+    "erasure": ErasureConfig,
+    "digital": DigitalConfig,
+}
 _ADAPTER: TypeAdapter[LinkConfig] = TypeAdapter(LinkConfig)
 
 
@@ -223,6 +246,8 @@ def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[st
         )
     if content.get("responses"):
         content["responses"] = path.parent / str(content["responses"])
+    if str(content.get("over", "")).endswith(".yaml"):
+        content["over"] = str(path.parent / content["over"])
     content = {"description": _header(text)} | content | overrides
     try:
         return path.stem, _ADAPTER.validate_python(content)

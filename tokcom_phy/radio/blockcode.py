@@ -1,0 +1,111 @@
+"""One code block of a digital link: CRC, 5G LDPC code and QAM, all Sionna's."""
+
+from functools import lru_cache
+
+import torch
+from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
+from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
+from sionna.phy.mapping import Demapper, Mapper
+from torch import Tensor
+
+from tokcom_phy.errors import UserError
+
+BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
+CRC_BITS = 16
+MAX_CODED_BITS = 3824
+"""Information and CRC bits of a block: as many as both base graphs of the code serve (3GPP TS 38.212, 7.2.2)."""
+
+_MIN_RATE, _MAX_RATE = 1 / 5, 948 / 1024
+_ITERATIONS = 20
+_SYMBOLS_AT_A_TIME = 2**15
+_NOISE_VARIANCES = (1e-6, 1e6)
+
+
+def symbols_per_block(bits: int) -> int:
+    """Symbols of the longest block whose symbols stand for two values of ``bits`` bits each."""
+    return (MAX_CODED_BITS - CRC_BITS) // (2 * bits)
+
+
+def code_rate(bits: int, modulation: str, num_symbols: int) -> float:
+    """Rate of the code, CRC included, that sends two values of ``bits`` bits in each of ``num_symbols`` symbols."""
+    return (2 * bits * num_symbols + CRC_BITS) / (BITS_PER_SYMBOL[modulation] * num_symbols)
+
+
+def check_rate(bits: int, modulation: str, num_symbols: int) -> None:
+    """Raise a `UserError` that names what fits, unless the 5G LDPC code has the rate of such a block."""
+    rate = code_rate(bits, modulation, num_symbols)
+    if _MIN_RATE <= rate <= _MAX_RATE:
+        return
+    fits = [
+        f"{modulation} with {b} bits"
+        for modulation in BITS_PER_SYMBOL
+        for b in range(1, 5)
+        if _MIN_RATE <= code_rate(b, modulation, num_symbols) <= _MAX_RATE
+    ]
+    raise UserError(
+        f"{bits} bits a value in blocks of {num_symbols} {modulation} symbols need code rate {rate:.3g}, 5G LDPC has "
+        f"{_MIN_RATE:.3g} to {_MAX_RATE:.3g}: {'choose ' + ' or '.join(fits) if fits else 'send more tokens'}"
+    )
+
+
+class BlockCode:
+    """Information bits to symbols and back.
+
+    Parameters
+    ----------
+    num_info_bits : int
+        Without the CRC's.
+    num_symbols : int
+    bits_per_symbol : int
+        Of the QAM, which is Gray-labelled and has mean power one.
+    device : str
+    """
+
+    def __init__(self, num_info_bits: int, num_symbols: int, bits_per_symbol: int, device: str):
+        self._crc = CRCEncoder("CRC16", device=device)
+        self._crc_check = CRCDecoder(self._crc, device=device)
+        self._encoder = LDPC5GEncoder(
+            num_info_bits + CRC_BITS, num_symbols * bits_per_symbol, bits_per_symbol, device=device
+        )
+        self._decoder = LDPC5GDecoder(self._encoder, num_iter=_ITERATIONS, device=device)
+        self._mapper = Mapper("qam", bits_per_symbol, device=device)
+        self._demapper = Demapper("app", "qam", bits_per_symbol, device=device)
+        self._rows = max(1, _SYMBOLS_AT_A_TIME // num_symbols)
+
+    def encode(self, bits: Tensor) -> Tensor:
+        """Encode and map blocks: float32 [blocks, num_info_bits] to complex64 [blocks, num_symbols].
+
+        The CRC is masked with ones, so that a decoder that heard nothing, and answers with zeros, fails it.
+        """
+        return torch.cat([self._mapper(self._encoder(_mask_crc(self._crc(part)))) for part in bits.split(self._rows)])
+
+    def decode(self, symbols: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
+        """Demap and decode blocks by belief propagation.
+
+        Parameters
+        ----------
+        symbols : complex64 [blocks, num_symbols]
+        no : float32 [blocks, num_symbols]
+            Variance of the noise on each symbol.
+
+        Returns
+        -------
+        bits : float32 [blocks, num_info_bits]
+        intact : bool [blocks]
+            Whether the CRC holds.
+        """
+        bits, intact = [], []
+        for part, var in zip(symbols.split(self._rows), no.split(self._rows), strict=True):
+            decoded = self._decoder(self._demapper(part, var.clamp(*_NOISE_VARIANCES)))
+            info, valid = self._crc_check(_mask_crc(decoded))
+            bits.append(info)
+            intact.append(valid[:, 0])
+        return torch.cat(bits), torch.cat(intact)
+
+
+def _mask_crc(bits: Tensor) -> Tensor:
+    """Invert the CRC bits that blocks end in."""
+    return torch.cat([bits[:, :-CRC_BITS], 1 - bits[:, -CRC_BITS:]], dim=1)
+
+
+block_code = lru_cache(maxsize=64)(BlockCode)
