@@ -194,7 +194,7 @@ class DigitalConfig(_Config):
     over : The link below: a built-in one by name, or a YAML file, relative to the link file's folder.
     bits : Bits per value of the uniform quantiser.
     clip : End of its range over the root mean square of a user's block; by default the best for Gaussian values.
-    modulation : One symbol carries two values, so the rate of the 5G LDPC code is 2·bits over bits per symbol (and CRC).
+    modulation : A symbol carries two values, so the rate of the 5G LDPC code is 2·bits, and CRC, over its bits.
     """
 
     family: Literal["digital"]
