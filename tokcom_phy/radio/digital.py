@@ -42,7 +42,7 @@ class DigitalLink(Link):
     CRC. A block whose CRC fails is lost: its values arrive as zeros.
 
     A realisation that is drawn is that of the link below, over which the QAM symbols go. The way of the tokens is not
-    linear; its gradient is the straight-through estimate, the identity where a block arrived and zero where it is lost.
+    linear; its gradient is the straight-through estimate, identity where a block arrived and zero where it is lost.
 
     Attributes
     ----------

@@ -194,7 +194,7 @@ class Link(ABC):
 
     def _convey(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Tensor]:
         """Carry the symbols of all users, complex [b, n] of mean power one, over a realisation."""
         return state.apply({user: self._amplify(x) for user, x in symbols.items()})
 
