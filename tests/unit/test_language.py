@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from tokcom_phy.data.formats import QUESTION_TYPES
 from tokcom_phy.synthetic.language import (
-    QUESTION_TYPES,
     balanced_questions,
     caption,
     clauses,

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tokcom_phy.data.formats import (
     CAPTIONS_LAYOUT,
+    QUESTION_TYPES,
     QUESTIONS_LAYOUT,
     Caption,
     Question,
@@ -27,19 +28,6 @@ from tokcom_phy.data.formats import (
 )
 from tokcom_phy.data.media import MediaError, find_clip, list_clips, probe_clip
 from tokcom_phy.errors import UserError
-
-QUESTION_TYPES = {
-    ("Audio", "Counting"),
-    ("Audio", "Comparative"),
-    ("Visual", "Counting"),
-    ("Visual", "Location"),
-    ("Audio-Visual", "Existential"),
-    ("Audio-Visual", "Counting"),
-    ("Audio-Visual", "Location"),
-    ("Audio-Visual", "Comparative"),
-    ("Audio-Visual", "Temporal"),
-}
-"""The nine question types of MUSIC-AVQA."""
 
 EXAMPLES = 3
 """Findings of a kind that the table tells in full."""

@@ -22,6 +22,19 @@ logger = logging.getLogger(__name__)
 CAPTIONS_LAYOUT = "VALOR/annotations/desc_SPLIT.json"
 QUESTIONS_LAYOUT = "MUSIC-AVQA/annotation/avqa-SPLIT.json"
 
+QUESTION_TYPES = (
+    ("Audio", "Counting"),
+    ("Audio", "Comparative"),
+    ("Visual", "Counting"),
+    ("Visual", "Location"),
+    ("Audio-Visual", "Existential"),
+    ("Audio-Visual", "Counting"),
+    ("Audio-Visual", "Location"),
+    ("Audio-Visual", "Comparative"),
+    ("Audio-Visual", "Temporal"),
+)
+"""MUSIC-AVQA's nine types of question: what they need, what they ask."""
+
 _SLOT = re.compile(r"<\w+>")
 
 

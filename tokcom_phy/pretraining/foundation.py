@@ -29,10 +29,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from tokcom_phy.data.formats import QUESTION_TYPES
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
 from tokcom_phy.prompt import completion, prompt
 from tokcom_phy.synthetic.language import (
-    QUESTION_TYPES,
     Question,
     balanced_questions,
     caption,

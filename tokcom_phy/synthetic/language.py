@@ -17,19 +17,6 @@ from tokcom_phy.synthetic.scene import INSTRUMENTS, POSITIONS, Player, Scene
 
 NUMBERS = ("zero", "one", "two", "three")
 
-QUESTION_TYPES = (
-    ("Audio", "Counting"),
-    ("Audio", "Comparative"),
-    ("Visual", "Counting"),
-    ("Visual", "Location"),
-    ("Audio-Visual", "Existential"),
-    ("Audio-Visual", "Counting"),
-    ("Audio-Visual", "Location"),
-    ("Audio-Visual", "Comparative"),
-    ("Audio-Visual", "Temporal"),
-)
-"""MUSIC-AVQA's nine types of question: what they need, what they ask."""
-
 OVERLAP_SECONDS = 0.25
 """Two players sound "at the same time" when they share at least this much time [s]."""
 
