@@ -31,8 +31,9 @@ def draw(run: "Run") -> Figure:
     ]
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
+    width = max(3.1 * columns, 6.2)
     figure, axes = pyplot.subplots(
-        rows, columns, figsize=(3.1 * columns, 3.0 * rows + 0.6), sharey=True, squeeze=False, layout="constrained"
+        rows, columns, figsize=(width, 3.0 * rows + 0.6), sharey=True, squeeze=False, layout="constrained"
     )
     handles: dict[str, Line2D] = {}
     for axis, (link, on_air) in zip(axes.flat, panels, strict=False):
@@ -59,11 +60,12 @@ def draw(run: "Run") -> Figure:
         axis.set_ylabel("answer accuracy [%]")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles), frameon=False)
+    in_a_row = min(len(handles), int(width / 1.5))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=in_a_row, frameon=False)
     questions, seeds = int(curves["n"].max()), len(run.config["seeds"])
     figure.suptitle(
         f"{run.config['title']}: {questions:,} questions, {seeds} seed{'s' * (seeds > 1)}, bands of 95 % confidence",
-        fontsize=11,
+        fontsize=10,
     )
     return figure
 

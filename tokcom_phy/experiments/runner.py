@@ -27,7 +27,7 @@ from tokcom_phy.experiments.figures import draw_figures
 from tokcom_phy.experiments.plan import STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Outcome, run_jobs
 from tokcom_phy.experiments.results import read_points, tabulate, tabulate_losses, write_tables
-from tokcom_phy.experiments.schema import Experiment, as_yaml, load_experiment
+from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
 from tokcom_phy.experiments.summary import results_table, time_table
 from tokcom_phy.files import write_atomically
 from tokcom_phy.foundation import find_foundation
@@ -100,7 +100,7 @@ def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]
             losses = tabulate_losses(settings, run_dir)
             write_tables(run_dir, pd.concat([tabulate(settings.name, points, asked), losses], ignore_index=True))
             figures = draw_figures(run_dir)
-        console.print(results_table(points))
+        console.print(results_table(points, settings.links(), [*settings.variants, MAJORITY]))
         for figure in figures:
             console.print(f"figure: {figure}")
     console.print(time_table(clock.seconds))
@@ -178,9 +178,8 @@ def _locked(run_dir: Path) -> Iterator[None]:
 
 def _read_links(settings: Experiment) -> dict[str, dict[str, object]]:
     """What every link of the experiment is; a fault in a link file is found here."""
-    names = {link for series in settings.evaluate for link in series.links}
-    names |= {settings.stage1.link, settings.stage2.link}
-    return {name: read_config(name, {})[1].model_dump(mode="json") for name in sorted(names)}
+    names = sorted({*settings.links(), settings.stage1.link, settings.stage2.link})
+    return {name: read_config(name, {})[1].model_dump(mode="json") for name in names}
 
 
 def _difference(before: object, now: object, key: str = "") -> str:

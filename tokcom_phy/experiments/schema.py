@@ -135,7 +135,7 @@ class Experiment(Strict):
                 raise ValueError(
                     f"name '{name}': use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
                 )
-        links = {link for series in self.evaluate for link in series.links}
+        links = self.links()
         if len({Path(link).stem for link in links}) < len(links):
             raise ValueError(f"evaluate: links {', '.join(sorted(links))} share a file name: rename one")
         for series in self.evaluate:
@@ -168,6 +168,10 @@ class Experiment(Strict):
         for figure in self.figures:
             find("plots", figure)
         return self
+
+    def links(self) -> list[str]:
+        """Links that are evaluated, in declared order."""
+        return list(dict.fromkeys(link for series in self.evaluate for link in series.links))
 
     def token_lengths(self, variant: str) -> dict[str, int]:
         """modality → s_m of a variant, for all modalities in declared order."""

@@ -1,12 +1,15 @@
 """What a run prints when it ends: the accuracies, and where the time went."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from tokcom_phy.experiments.results import Point, accuracy_curves
 
 
-def results_table(points: list[Point]) -> Table:
-    """Accuracy of every variant and link, a column an SNR; the last column holds the widest interval's half width."""
+def results_table(points: list[Point], links: Sequence[str], variants: Sequence[str]) -> Table:
+    """Accuracy on each link of each variant, in the orders given, a column an SNR; the last column holds the widest
+    interval's half width."""
     curves = accuracy_curves(points)
     snrs = sorted(curves["snr_db"].unique())
     table = Table(title=r"Answer accuracy \[%] against SNR \[dB]", title_justify="left", padding=(0, 1, 0, 0), box=None)
@@ -14,9 +17,12 @@ def results_table(points: list[Point]) -> Table:
     for snr in snrs:
         table.add_column(f"{snr:g}", justify="right")
     table.add_column("±", justify="right")
-    for link, on_link in curves.groupby("link"):
+    for link in links:
         table.add_row(f"[bold]{link}[/]")
-        for variant, curve in on_link.groupby("variant"):
+        for variant in variants:
+            curve = curves[(curves["link"] == link) & (curves["variant"] == variant)]
+            if curve.empty:
+                continue
             values = curve.set_index("snr_db")["value"]
             half = ((curve["ci_high"] - curve["ci_low"]) / 2).max()
             cells = [f"{100 * values[snr]:.1f}" if snr in values else "" for snr in snrs]
