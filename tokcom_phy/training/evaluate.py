@@ -50,7 +50,7 @@ def evaluate(
     """
     system.eval()
     foundation = system.foundation
-    longest = max(foundation.tokenize_answers([q.answer])[0].shape[1] for q in questions)
+    longest = foundation.tokenize_answers([q.answer for q in questions])[0].shape[1]
     correct: list[bool] = []
     first: list[bool] = []
     answers: list[str] = []
