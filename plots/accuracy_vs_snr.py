@@ -23,12 +23,13 @@ def draw(run: "Run") -> Figure:
     curves = run.curves
     names = list(dict.fromkeys(name.removesuffix(ON_AIR) for name in run.config["variants"]))
     looks = dict(zip([name for name in names if name not in CONTROLS], cycle(LINES), strict=False))
+    links = list(dict.fromkeys(link for series in run.config["evaluate"] for link in series["links"]))
     panels = [
         (link, on_air)
         for on_air in (False, True)
-        for link in dict.fromkeys(link for series in run.config["evaluate"] for link in series["links"])
+        for link in links
         if _has_systems(curves[curves["link"] == link], on_air)
-    ]
+    ] or [(link, False) for link in links]
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
     width = max(3.1 * columns, 6.2)

@@ -193,18 +193,24 @@ def _difference(before: object, now: object, key: str = "") -> str:
 
 
 def _provenance(settings: Experiment) -> dict[str, object]:
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
     return {
         "command": " ".join(["tokcom", *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": {name: version(name) for name in _VERSIONS},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "git_revision": revision.stdout.strip() or None,
+        "git_revision": _git_revision(),
         "seeds": settings.seeds,
     }
+
+
+def _git_revision() -> str | None:
+    """The checkout's commit; None for an installed wheel, or where there is no git."""
+    if not shutil.which("git"):
+        return None
+    command = ["git", "rev-parse", "HEAD"]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
 
 
 def _synthesize(settings: Experiment, run_dir: Path, workers: int, clock: Clock) -> Path:
