@@ -8,17 +8,20 @@ BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test test-slow check format bench clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## install the toolkit into .venv
 demo: install ## install, then run the quickstart: a results table and a figure
 	$(BIN)/tokcom run quickstart
 
-test: $(VENV)/.installed-test ## install what tests need, then run them all: unit, physics, end to end
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/.installed-test ## install what tests need, then run them: unit, physics, end to end
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/.installed-test ## lint, formatting and types
 	$(BIN)/ruff check

@@ -114,7 +114,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_pat
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_results(finished_run, tokcom, experiment, tmp_path):
     """SIGKILL to the whole process group every few seconds, later each time, until a run comes through; one worker
     instead of two, so that the results do not depend on that either."""
