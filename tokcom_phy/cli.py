@@ -164,7 +164,7 @@ def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The di
 def links(context: typer.Context) -> None:
     """List the links there are, or show one."""
     if context.invoked_subcommand is None:
-        from tokcom_phy.radio import describe_links
+        from tokcom_phy.radio.catalogue import describe_links
 
         Console().print(describe_links())
 
@@ -173,21 +173,21 @@ def links(context: typer.Context) -> None:
 def show_link(
     name: Link,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png, pdf or svg file.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the link; repeatable.")
+    ] = None,
 ) -> None:
     """Show the settings of one link, and draw its channel."""
     import yaml
 
+    from tokcom_phy.overrides import parse_overrides
     from tokcom_phy.radio import load_link
 
     if plot and plot.suffix not in (".png", ".pdf", ".svg"):
         raise UserError(f"cannot draw into {plot}: name a .png, .pdf or .svg file")
-    link = load_link(name)
-    print(
-        yaml.safe_dump(
-            {"name": link.name, **link.config.model_dump(mode="json")}, sort_keys=False, default_flow_style=None
-        ),
-        end="",
-    )
+    link = load_link(name, **parse_overrides(overrides or [], "speed=30"))
+    settings = {"name": link.name, **link.config.model_dump(mode="json")}
+    print(yaml.safe_dump(settings, sort_keys=False, default_flow_style=None), end="")
     if plot:
         from tokcom_phy.radio.picture import draw_link
 

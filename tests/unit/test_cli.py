@@ -8,6 +8,7 @@ import time
 from importlib import metadata
 
 import pytest
+import yaml
 
 from tokcom_phy.cli import execute
 from tokcom_phy.errors import UserError
@@ -44,8 +45,9 @@ def test_version(capsys):
     assert metadata.version("tokcom-phy") in capsys.readouterr().out
 
 
-def test_help_imports_no_heavy_library():
-    code = "import sys; from tokcom_phy.cli import execute; execute(['--help']); print(*sys.modules)"
+@pytest.mark.parametrize("arguments", [["--help"], ["links"]])
+def test_help_and_the_list_of_links_import_no_heavy_library(arguments):
+    code = f"import sys; from tokcom_phy.cli import execute; execute({arguments}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "sionna", "pandas", "datasets"} & set(loaded)
 
@@ -67,6 +69,9 @@ def test_help_imports_no_heavy_library():
         (["run", "quickstart", "--set", "stage2.snr_db=.nan"], "finite"),
         (["links", "show", "rayleig"], "did you mean 'rayleigh"),
         (["links", "show", "rayleigh", "--plot", "rayleigh.txt"], ".png"),
+        (["links", "show", "ofdm-tdl-c", "--set", "sped=30"], "did you mean 'speed'"),
+        (["links", "show", "ofdm-tdl-c", "--set", "speed"], "KEY=VALUE"),
+        (["links", "show", "digital-awgn", "--set", "over.coherense=3"], "did you mean 'coherence'"),
         (["budget", "quickstar"], "did you mean 'quickstart'"),
         (["plot", "nowhere"], "nowhere"),
         (["data", "check", "nowhere"], "nowhere"),
@@ -107,6 +112,15 @@ def test_links_are_listed(capsys):
     listed = capsys.readouterr().out
     for name in ("awgn", "rayleigh", "ofdm-tdl-c"):
         assert name in listed
+
+
+def test_settings_of_a_link_can_be_set(capsys):
+    changes = ["over.users=[near, far]", "over.speed=30", "bits=1", "modulation=16-QAM"]
+    assert execute(["links", "show", "digital-ofdm-tdl-c", *(x for c in changes for x in ("--set", c))]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["bits"], shown["modulation"]) == (1, "16-QAM")
+    assert (shown["over"]["users"], shown["over"]["speed"]) == (["near", "far"], 30.0)
+    assert shown["over"]["channel"] == "TDL-C"
 
 
 def test_link_is_drawn(capsys, tmp_path):

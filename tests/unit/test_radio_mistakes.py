@@ -44,6 +44,13 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "unknown link below": (lambda: load_link("digital-awgn", over="awgm"), "'awgn'"),
     "digital over digital": (lambda: load_link("digital-awgn", over="digital-awgn"), "digital itself"),
+    "digital over digital settings": (
+        lambda: load_link("digital-awgn", over={"family": "digital", "over": "awgn"}),
+        "digital itself",
+    ),
+    "misspelt key below": (lambda: load_link("digital-ofdm-tdl-c", over={"sped": 3.0}), "'speed'"),
+    "value that does not fit below": (lambda: load_link("digital-ofdm-tdl-c", over={"num_rx_ant": 2}), "num_rx_ant is"),
+    "unknown family below": (lambda: load_link("digital-awgn", over={"family": "flatt"}), "'flat'"),
     "digital without equaliser": (lambda: load_link("digital-awgn", over="rayleigh-raw"), "lmmse"),
     "NaN": (lambda: load_link("awgn").draw(2, 8, float("nan"), 0), "finite"),
     "infinite SNR": (lambda: load_link("awgn").draw(2, 8, torch.tensor([1.0, float("inf")]), 0), "finite"),
@@ -117,6 +124,27 @@ def test_responses_too_short_for_the_payload(tmp_path: Path) -> None:
     link.draw(1, 1584, 10.0, seed=0)
     with pytest.raises(UserError, match="holds 14 OFDM symbols"):
         link.draw(1, 1585, 10.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("files", "mend"),
+    [
+        ({"mine": "extends: ofdm-tdl-x"}, "'ofdm-tdl-c'"),
+        ({"mine": "extends: base.yaml"}, "no link file at"),
+        ({"mine": "extends: base.yaml", "base": "extends: mine.yaml"}, "mine.yaml → base.yaml → mine.yaml"),
+        ({"mine": "extends: ofdm-tdl-c\nsped: 30"}, "'speed'"),
+        ({"mine": "family: digital\nover: {extends: awgm}"}, "'awgn'"),
+        ({"mine": "family: digital\nover: {extends: mine.yaml}"}, "digital itself"),
+        ({"mine": "family: digital"}, "over: field required"),
+    ],
+)
+def test_a_link_file_that_extends_wrongly(tmp_path: Path, files: dict[str, str], mend: str) -> None:
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(UserError) as raised:
+        load_link(tmp_path / "mine.yaml")
+    assert "\n" not in str(raised.value)
+    assert mend in str(raised.value)
 
 
 def test_a_link_of_ones_own(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import find
+from tokcom_phy.overrides import parse_overrides
 from tokcom_phy.profiles import PROFILES
 from tokcom_phy.system import Delivery
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
@@ -209,10 +210,7 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
     settings["profile"] = profile
     try:
         merged = OmegaConf.merge(PROFILES[profile], settings)
-        for override in overrides or []:
-            if "=" not in override:
-                raise UserError(f"--set {override}: write KEY=VALUE, for example --set stage2.steps=100")
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        merged = OmegaConf.merge(merged, parse_overrides(overrides or [], "stage2.steps=100"))
         resolved = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error

@@ -1,5 +1,6 @@
 """What a link file may say: one pydantic model per family, every unknown key an error."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -191,17 +192,24 @@ class DigitalConfig(_Config):
 
     Attributes
     ----------
-    over : The link below: a built-in one by name, or a YAML file, relative to the link file's folder.
+    over : The link below, of another family. A file names a built-in link, or a YAML file relative to its own folder,
+        or gives settings: those of a whole link, or what differs from the link that it ``extends``.
     bits : Bits per value of the uniform quantiser.
     clip : End of its range over the root mean square of a user's block; by default the best for Gaussian values.
     modulation : A symbol carries two values, so the rate of the 5G LDPC code is 2·bits, and CRC, over its bits.
     """
 
     family: Literal["digital"]
-    over: str
+    over: Annotated[FlatConfig | OfdmConfig | ErasureConfig, Field(discriminator="family")]
     bits: int = Field(default=2, ge=1, le=4)
     clip: Positive | None = None
     modulation: Literal["QPSK", "16-QAM", "64-QAM", "256-QAM", "1024-QAM"] = "64-QAM"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DigitalConfig":
+        if isinstance(self.over, FlatConfig) and self.over.combining == "none":
+            raise ValueError("over a link that does not equalise: name one with lmmse, zf or mrc")
+        return self
 
 
 LinkConfig = Annotated[FlatConfig | OfdmConfig | ErasureConfig | DigitalConfig, Field(discriminator="family")]
@@ -214,15 +222,19 @@ _FAMILIES: dict[str, type[BaseModel]] = {
 _ADAPTER: TypeAdapter[LinkConfig] = TypeAdapter(LinkConfig)
 
 
-def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[str, LinkConfig]:
+def read_config(name_or_path: str | Path, overrides: Mapping[str, Any]) -> tuple[str, LinkConfig]:
     """Read and check a link file.
+
+    A file that ``extends`` another link, a built-in one by name or a YAML file relative to its own folder, says only
+    what differs.
 
     Parameters
     ----------
     name_or_path : str or Path
         A built-in link by name, a YAML file by path.
     overrides : key → value
-        Keys of the file's family that replace what the file says.
+        Keys of the file's family that replace what the file says. A mapping for ``over`` changes keys of the link below
+        a digital link, as in ``{"over": {"speed": 30.0}}``.
 
     Returns
     -------
@@ -235,8 +247,19 @@ def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[st
         If there is no such link, the file is not YAML, or a key or value is wrong.
     """
     path = find("links", name_or_path)
+    content = _resolve_below(path, _merge(_read(path), overrides))
     try:
-        text = path.read_text()
+        return path.stem, _ADAPTER.validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"link '{path.stem}': {_explain(error)}") from error
+
+
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a link file says, laid over what it extends; paths in it are relative to its folder."""
+    if path in extended_by:
+        raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
+    try:
+        text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not a readable YAML file: {' '.join(str(error).split())}") from error
@@ -246,13 +269,46 @@ def read_config(name_or_path: str | Path, overrides: dict[str, Any]) -> tuple[st
         )
     if content.get("responses"):
         content["responses"] = path.parent / str(content["responses"])
-    if str(content.get("over", "")).endswith(".yaml"):
-        content["over"] = str(path.parent / content["over"])
-    content = {"description": _header(text)} | content | overrides
-    try:
-        return path.stem, _ADAPTER.validate_python(content)
-    except ValidationError as error:
-        raise UserError(f"link '{path.stem}': {_explain(error, content.get('family'))}") from error
+    if description := _header(text):
+        content.setdefault("description", description)
+    _anchor(content, "over", path.parent)
+    if isinstance(content.get("over"), dict):
+        _anchor(content["over"], "extends", path.parent)
+    _anchor(content, "extends", path.parent)
+    return _extended(content, (*extended_by, path))
+
+
+def _anchor(content: dict[str, Any], key: str, folder: Path) -> None:
+    """Make the YAML file that a key names relative to a folder."""
+    if str(content.get(key, "")).endswith(".yaml"):
+        content[key] = str(folder / content[key])
+
+
+def _extended(content: Mapping[str, Any], extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """Settings laid over those of the link that they extend, if they do."""
+    content = dict(content)
+    base = content.pop("extends", None)
+    return content if base is None else _merge(_read(find("links", str(base)), extended_by), content)
+
+
+def _merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with some changed; a mapping for ``over`` changes keys of the link below, unless it says which it is."""
+    below, changed = content.get("over"), changes.get("over")
+    if not isinstance(changed, Mapping) or below is None or {"extends", "family"} & set(changed):
+        return {**content, **changes}
+    return {**content, **changes, "over": _merge(below if isinstance(below, Mapping) else {"extends": below}, changed)}
+
+
+def _resolve_below(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those of the link below in full."""
+    over = content.get("over")
+    if content.get("family") != "digital" or over is None:
+        return content
+    below = _extended(over if isinstance(over, Mapping) else {"extends": over}, ())
+    if below.get("family") == "digital":
+        named = "a link" if isinstance(over, Mapping) else f"'{over}'"
+        raise UserError(f"link '{path.stem}' goes over {named}, which is digital itself: name a link of another family")
+    return {**content, "over": below}
 
 
 def _header(text: str) -> str:
@@ -261,16 +317,21 @@ def _header(text: str) -> str:
     return first.lstrip("# ").split("; see it with")[0] if first.startswith("#") else ""
 
 
-def _explain(error: ValidationError, family: object) -> str:
+def _explain(error: ValidationError) -> str:
     """One line out of pydantic's report: the first mistake, and the mend."""
     mistake = error.errors()[0]
-    key = ".".join(str(part) for part in mistake["loc"] if part != family)
+    families = [part for part in mistake["loc"] if part in _FAMILIES]
+    path = [str(part) for part in mistake["loc"] if part not in _FAMILIES]
+    key = ".".join(path)
     if mistake["type"] == "extra_forbidden":
-        return f"unknown key '{key}', {nearest(key, _FAMILIES[str(family)].model_fields)}"
+        return f"unknown key '{key}', {nearest(path[-1], _FAMILIES[str(families[-1])].model_fields)}"
     if mistake["type"].startswith("union_tag"):
+        family = mistake.get("ctx", {}).get("tag")
         return f"unknown family '{family}', {nearest(str(family), _FAMILIES)}"
     message = mistake["msg"].removeprefix("Value error, ")
-    return message if not key else f"{key}: {message[0].lower()}{message[1:]}, not {mistake['input']!r}"
+    if not key or mistake["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message[0].lower()}{message[1:]}, not {mistake['input']!r}"
 
 
 def _check_distinct(users: list[str]) -> None:

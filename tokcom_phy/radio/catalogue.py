@@ -1,0 +1,14 @@
+"""What links there are: the command ``tokcom links``, which starts without PyTorch."""
+
+from rich.table import Table
+
+from tokcom_phy.files import builtin_names
+from tokcom_phy.radio.schema import read_config
+
+
+def describe_links() -> Table:
+    """A table of the built-in links, one line each."""
+    table = Table("link", "what it is", box=None)
+    for name in builtin_names("links"):
+        table.add_row(name, read_config(name, {})[1].description)
+    return table
