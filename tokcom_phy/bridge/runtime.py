@@ -1,0 +1,51 @@
+"""TensorFlow, imported quietly and modestly; whoever needs it takes it from here: ``from ….runtime import tf``.
+
+What the environment already says about logging, memory growth and Keras' backend stands.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tokcom_phy.errors import UserError
+
+__all__ = ["tf"]
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what is written to the file behind stderr; it is shown after all if an exception ends the block.
+
+    TensorFlow's libraries greet while they are being loaded, before they read the log level.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+if sys.modules.get("tensorflow"):
+    import tensorflow as tf
+else:
+    try:
+        with _quiet():
+            import tensorflow as tf
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise UserError('TensorFlow is not installed: pip install "tokcom-phy[tensorflow]"') from None
