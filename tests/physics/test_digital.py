@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.special import erfc
-from sionna.phy.mapping import Demapper, Mapper
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
@@ -14,6 +13,7 @@ from tokcom_phy.radio.blockcode import BlockCode
 from tokcom_phy.radio.budget import budget
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.quantizer import Quantizer
+from tokcom_phy.radio.sionna import Demapper, Mapper
 from tokcom_phy.radio.state import ANONYMOUS
 
 BATCH, NUM_SYMBOLS = 64, 4096

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sionna.phy import config as sionna_config
 from torch import Tensor
 
 from tokcom_phy.files import builtin_names
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.budget import HEADER_SYMBOLS, budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.radio.picture import draw_link
+from tokcom_phy.radio.sionna import rand, seeded
 
 SMALL: dict[str, Any] = {"num_subcarriers": 12, "num_rx_ant": 4}
 
@@ -63,10 +63,16 @@ def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
 
 def test_drawing_disturbs_nobody_elses_random_numbers() -> None:
     link = load_link("ofdm-tdl-c", device="cpu", **SMALL)
-    before = torch.get_rng_state(), sionna_config.torch_rng("cpu").get_state()
-    link.draw(3, 50, 10.0, seed=1)
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert torch.equal(sionna_config.torch_rng("cpu").get_state(), before[1])
+    before = torch.get_rng_state()
+    found = []
+    for draw in (lambda: None, lambda: link.draw(3, 50, 10.0, seed=1)):
+        with seeded(0, "cpu"):
+            first = rand((3,), device="cpu")
+            draw()
+            found.append(torch.stack([first, rand((3,), device="cpu")]))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0][0], found[0][1])
 
 
 def test_same_noise_at_every_snr() -> None:

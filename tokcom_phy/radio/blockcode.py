@@ -3,12 +3,10 @@
 from functools import lru_cache
 
 import torch
-from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
-from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
-from sionna.phy.mapping import Demapper, Mapper
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.radio.sionna import CRCDecoder, CRCEncoder, Demapper, LDPC5GDecoder, LDPC5GEncoder, Mapper
 
 BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
 CRC_BITS = 16

@@ -7,14 +7,24 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sionna.phy.channel import cir_to_ofdm_channel, gen_single_sector_topology, subcarrier_frequencies
-from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
-from sionna.phy.ofdm import tdl_freq_cov_mat, tdl_time_cov_mat
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
+from tokcom_phy.radio.sionna import (
+    CDL,
+    TDL,
+    PanelArray,
+    RMa,
+    UMa,
+    UMi,
+    cir_to_ofdm_channel,
+    gen_single_sector_topology,
+    subcarrier_frequencies,
+    tdl_freq_cov_mat,
+    tdl_time_cov_mat,
+)
 
 Response = Callable[[Sequence[int], slice], Tensor]
 

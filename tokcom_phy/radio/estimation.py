@@ -5,12 +5,17 @@ interpolators are asked once for their weights; LMMSE interpolation is Sionna's 
 """
 
 import torch
-from sionna.phy.ofdm import LinearInterpolator, LMMSEChannelEstimator, NearestNeighborInterpolator, ResourceGrid
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import sionna_seed
+from tokcom_phy.radio.sionna import (
+    LinearInterpolator,
+    LMMSEChannelEstimator,
+    NearestNeighborInterpolator,
+    ResourceGrid,
+)
 
 
 class PilotEstimator:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from sionna.phy.channel import GenerateFlatFadingChannel
-from sionna.phy.utils import rand
 from torch import Tensor
 
 from tokcom_phy.radio.combining import combine
 from tokcom_phy.radio.link import Link, Request, activity, combined_state, merge
 from tokcom_phy.radio.schema import FlatConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
+from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
 
 _FADES = 16

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from sionna.phy import config as sionna_config
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.power import noise_power, normalize_power, rapp
 from tokcom_phy.radio.combining import Combined
 from tokcom_phy.radio.seeding import Key
+from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.tokens import from_symbols, symbol_mask, to_symbols
 
@@ -79,7 +79,7 @@ class Link(ABC):
         self.name = name
         self.config = config
         self.description: str = config.description
-        self.device = device or sionna_config.device
+        self.device = device or default_device()
 
     @abstractmethod
     def _draw(self, request: Request) -> LinkState:

@@ -7,12 +7,13 @@ drawn in blocks of `BLOCK` consecutive indices, each block from its own seed; th
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from sionna.phy import config as sionna_config
 from torch import Tensor
+
+from tokcom_phy.radio.sionna import seeded
 
 BLOCK = 8
 _CHUNK = 8192
@@ -26,16 +27,9 @@ def entropy(*key: int | str) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
 
 
-@contextmanager
-def sionna_seed(device: str, *key: int | str) -> Iterator[None]:
+def sionna_seed(device: str, *key: int | str) -> AbstractContextManager[None]:
     """Let Sionna draw from the seed of ``key``, then give it back the state that it had."""
-    generator = sionna_config.torch_rng(device)
-    state = generator.get_state()
-    generator.manual_seed(entropy(*key))
-    try:
-        yield
-    finally:
-        generator.set_state(state)
+    return seeded(entropy(*key), device)
 
 
 def blocks(indices: Sequence[int]) -> Iterator[tuple[int, list[int]]]:

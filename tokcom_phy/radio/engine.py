@@ -1,0 +1,51 @@
+"""Which engine the radio runs on: the one module that knows."""
+
+import os
+from importlib import metadata
+from typing import Literal
+
+from tokcom_phy.errors import UserError
+
+Engine = Literal["torch", "tensorflow"]
+
+REQUEST = "TOKCOM_ENGINE"
+"""Environment variable that asks for an engine; without it, the installed one runs."""
+
+_INSTALL = {
+    "torch": 'in a Python environment of its own, pip install "tokcom-phy"',
+    "tensorflow": 'in a Python environment of its own, pip install "tokcom-phy[tensorflow]"',
+}
+
+
+def engine() -> Engine:
+    """The installed engine: Sionna 2 runs on torch, Sionna 1.2 on TensorFlow; a Python environment holds one of them.
+
+    Raises
+    ------
+    UserError
+        If Sionna is missing, or the environment variable `REQUEST` asks for another engine than there is.
+    """
+    installed = _installed()
+    asked = os.environ.get(REQUEST) or installed
+    if asked not in _INSTALL:
+        raise UserError(f"{REQUEST} asks for the engine '{asked}': choose one of {', '.join(sorted(_INSTALL))}")
+    if asked != installed:
+        raise UserError(
+            f"{REQUEST} asks for the {asked} engine, installed is {describe(installed)}: {_INSTALL[asked]}, "
+            f"or unset {REQUEST}"
+        )
+    return installed
+
+
+def describe(engine: Engine) -> str:
+    """The engine and its versions, as in ``torch: Sionna 2.2.0 on PyTorch 2.13.0``."""
+    name = {"torch": "PyTorch", "tensorflow": "TensorFlow"}[engine]
+    return f"{engine}: Sionna {metadata.version('sionna')} on {name} {metadata.version(engine)}"
+
+
+def _installed() -> Engine:
+    try:
+        major = int(metadata.version("sionna").split(".")[0])
+    except metadata.PackageNotFoundError:
+        raise UserError('Sionna is not installed: pip install "tokcom-phy"') from None
+    return "torch" if major >= 2 else "tensorflow"
