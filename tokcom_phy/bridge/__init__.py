@@ -1,5 +1,6 @@
 """Between torch and TensorFlow: tensors cross without a copy, and TensorFlow blocks train inside torch models."""
 
 from tokcom_phy.bridge.crossing import to_tensorflow, to_torch
+from tokcom_phy.bridge.module import TensorFlowModule
 
-__all__ = ["to_tensorflow", "to_torch"]
+__all__ = ["TensorFlowModule", "to_tensorflow", "to_torch"]

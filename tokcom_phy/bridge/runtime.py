@@ -49,3 +49,22 @@ else:
         if error.name != "tensorflow":
             raise
         raise UserError('TensorFlow is not installed: pip install "tokcom-phy[tensorflow]"') from None
+
+from tensorflow.python.eager.context import context_safe  # noqa: E402
+
+_lost = False
+
+
+def lost_in_fork() -> bool:
+    """Whether this process was forked from one in which TensorFlow was running: its threads exist there alone, and what
+    waits for them here waits for ever."""
+    return _lost
+
+
+def _note_fork() -> None:
+    global _lost
+    context = context_safe()
+    _lost = context is not None and context._initialized
+
+
+os.register_at_fork(after_in_child=_note_fork)
