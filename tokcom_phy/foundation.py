@@ -1,42 +1,55 @@
 """The foundation model: a causal language model that reads tokens and answers, adapted by LoRA (1), (13)–(16)."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.pretrained import locate
+from tokcom_phy.pretrained import locate, locate_gguf
 from tokcom_phy.prompt import completion, prompt
 
-LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
+LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1}
 """The paper's LoRA."""
+
+LORA_TARGETS = ["q_proj", "v_proj"]
+"""What the paper adapts; a model that names its projections otherwise is adapted where PEFT says."""
+
+_ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep")
+"""What a foundation model must take: it reads vectors in place of words, at positions that leave padding out."""
 
 
 def find_foundation(name: str | Path) -> Path:
-    """The folder of a foundation model whose width the radio can carry; loads no weights.
+    """The folder, or the GGUF file, of a foundation model whose width the radio can carry; loads no weights.
 
     Raises
     ------
     UserError
         If there is no such model, its config is damaged, or its width is odd.
     """
-    folder = locate(name, ["config.json", "tokenizer_config.json"])
+    path = locate_gguf(name) if Path(name).suffix == ".gguf" else locate(name, ["config.json", "tokenizer_config.json"])
     try:
-        width = AutoConfig.from_pretrained(folder).hidden_size
-    except (OSError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"'{name}' in {folder} is no foundation model: {reason}") from error
+        width = AutoConfig.from_pretrained(**_source(path)).get_text_config().hidden_size
+    except Exception as error:  # whatever a damaged or foreign config makes its class do
+        raise UserError(f"'{name}' in {path} is no foundation model: {_reason(error)}") from error
     if width % 2:
         raise UserError(
             f"foundation model '{name}' has odd width {width}: two values make one symbol, use a model of even width"
         )
-    return folder
+    return path
+
+
+def foundation_width(name: str | Path) -> int:
+    """d_T of a foundation model, without loading its weights; raises as `find_foundation` does."""
+    return AutoConfig.from_pretrained(**_source(find_foundation(name))).get_text_config().hidden_size
 
 
 class Foundation(nn.Module):
@@ -47,7 +60,13 @@ class Foundation(nn.Module):
     model : transformers causal language model that takes ``inputs_embeds``
     tokenizer : its tokenizer, with an end token
     name : str
-        Hub name or folder, kept so that a saved system can name what it stands on.
+        Hub name, folder or GGUF file, kept so that a saved system can name what it stands on.
+
+    Raises
+    ------
+    UserError
+        If the tokenizer has no end token or more tokens than the model has embeddings, or the model cannot read
+        vectors or be adapted by LoRA.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str):
@@ -55,6 +74,8 @@ class Foundation(nn.Module):
         self.model: PreTrainedModel | PeftModel = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name
+        _check(model, tokenizer, name)
+        self._lora_targets = _lora_targets(model, name)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
 
@@ -62,18 +83,24 @@ class Foundation(nn.Module):
     def load(cls, name: str | Path, dtype: torch.dtype = torch.float32) -> "Foundation":
         """Load a model and its tokenizer: a shipped one (``tiny/foundation``), from a folder, or by hub name.
 
+        A name that ends in ``.gguf`` is a GGUF file, here or on the hub (``OWNER/REPOSITORY/FILE.gguf``); its
+        quantised weights are widened to ``dtype``.
+
         Raises
         ------
         UserError
-            If there is no such model, it is no causal language model, or its width is odd.
+            If there is no such model, it is no causal language model that can be used, or its width is odd.
         """
-        folder = find_foundation(name)
+        path = find_foundation(name)
         try:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"cannot load the foundation model '{name}' from {folder}: {reason}") from error
+            model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
+            tokenizer = AutoTokenizer.from_pretrained(**_source(path))
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+            raise UserError(f"cannot load the foundation model '{name}' from {path}: {_reason(error)}") from error
+        if path.is_file():
+            model.name_or_path = str(path)
+        elif not Path(name).exists() and not str(name).startswith("tiny/"):
+            model.name_or_path = str(name)  # what an adapter says it belongs to: the hub name, not this machine's cache
         return cls(model, tokenizer, str(name))
 
     @property
@@ -85,9 +112,16 @@ class Foundation(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.model.get_input_embeddings().weight.dtype
 
+    @property
+    def adapted(self) -> bool:
+        """Whether the model carries a LoRA adapter."""
+        return isinstance(self.model, PeftModel)
+
     def add_lora(self) -> None:
         """Put trainable low-rank adapters on the query and value projections, equations (13), (15) and (16)."""
-        self.model = get_peft_model(self.model, LoraConfig(task_type="CAUSAL_LM", **LORA))
+        self.model = get_peft_model(
+            self.model, LoraConfig(task_type="CAUSAL_LM", target_modules=self._lora_targets, **LORA)
+        )
 
     def embed(self, ids: Tensor) -> Tensor:
         """The text encoder E_T, equation (1): the model's own input embeddings, int64 [b, s] → [b, s, d_T]."""
@@ -168,6 +202,48 @@ class Foundation(nn.Module):
     def decode(self, ids: Tensor) -> list[str]:
         """Token ids to texts without special tokens."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """How transformers' ``from_pretrained`` is told of a folder or of a GGUF file."""
+    if path.suffix == ".gguf":
+        return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": path}
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    kind = model.config.model_type
+    absent = [argument for argument in _ARGUMENTS if argument not in inspect.signature(model.forward).parameters]
+    if absent:
+        raise UserError(
+            f"foundation model '{name}' of type '{kind}' takes no {', no '.join(absent)}: use one that does, such as "
+            "Qwen2 or Llama"
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer of '{name}' has no end token: name one as eos_token in tokenizer_config.json")
+    embeddings = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > embeddings:
+        raise UserError(
+            f"the tokenizer of '{name}' has {len(tokenizer)} tokens, its model embeds {embeddings}: they are not a pair"
+        )
+
+
+def _lora_targets(model: PreTrainedModel, name: str) -> list[str]:
+    """Names of the modules that LoRA adapts."""
+    modules = {module.rpartition(".")[2] for module, _ in model.named_modules()}
+    if modules.issuperset(LORA_TARGETS):
+        return LORA_TARGETS
+    known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type, [])
+    if not known or not modules.issuperset(known):
+        raise UserError(
+            f"foundation model '{name}' of type '{model.config.model_type}' has no {' and '.join(LORA_TARGETS)} to "
+            "adapt, and PEFT knows no others: use one that has, such as Qwen2 or Llama"
+        )
+    return list(known)
 
 
 def _positions(mask: Tensor) -> Tensor:

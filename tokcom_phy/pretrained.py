@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
 
 from tokcom_phy.errors import UserError, nearest
 
@@ -51,6 +51,37 @@ def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
     return _from_hub(name, files, layout)
 
 
+def locate_gguf(name_or_file: str | Path) -> Path:
+    """Find a GGUF file: a local one by its path, any other as ``OWNER/REPOSITORY/FILE.gguf`` on the hub.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it is no GGUF file.
+    """
+    name = str(name_or_file)
+    file = Path(name).expanduser()
+    if not file.is_file():
+        owner, _, rest = name.partition("/")
+        repository, _, path = rest.partition("/")
+        if file.is_absolute() or name.startswith((".", "~")) or not path:
+            raise UserError(f"no file {file}: give a GGUF file, or OWNER/REPOSITORY/FILE.gguf on the hub")
+        try:
+            file = Path(hf_hub_download(f"{owner}/{repository}", path))
+        except Exception as error:  # whatever the hub's client meets
+            raise UserError(
+                f"no file {file}, and it cannot be had from the hub ({_reason(error)}): give a GGUF file"
+            ) from error
+    with file.open("rb") as opened:
+        if opened.read(4) != b"GGUF":
+            raise UserError(f"{file} is no GGUF file: get it again")
+    return file.absolute()
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _missing(folder: Path, files: Sequence[str]) -> list[str]:
     missing = [file for file in files if not (folder / file).is_file()]
     if not any((folder / file).is_file() for file in _WEIGHTS):
@@ -67,9 +98,8 @@ def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
         weights = "model*.safetensors*" if any(file in there for file in _WEIGHTS[:2]) else "pytorch_model*.bin*"
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
     except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"model '{name}' is not in the local cache and cannot be had from the hub ({reason}): give {layout}"
+            f"model '{name}' is not in the local cache and cannot be had from the hub ({_reason(error)}): give {layout}"
         ) from error
     missing = _missing(folder, files)
     if missing:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.foundation import Foundation
+from tokcom_phy.model_card import model_card
 from tokcom_phy.radio import Link, LinkState
 from tokcom_phy.receiver import Receiver
 from tokcom_phy.transmitter import Transmitter
@@ -214,8 +215,12 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         settings = {"foundation_model": self.foundation.name, **asdict(self.config)}
         (save_directory / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         save_file(self.transceivers(), save_directory / "transceivers.safetensors")
-        if isinstance(self.foundation.model, PeftModel):
-            self.foundation.model.save_pretrained(save_directory / "adapter")
+        if self.foundation.adapted:
+            self.foundation.model.save_pretrained(save_directory / "adapter", save_embedding_layers=False)
+
+    def generate_model_card(self) -> ModelCard:
+        """The model card that `save_pretrained` and `push_to_hub` write as ``README.md``."""
+        return model_card(self)
 
     @classmethod
     def _from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed

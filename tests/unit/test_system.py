@@ -1,5 +1,6 @@
 import pytest
 import torch
+from huggingface_hub import HfApi, ModelCard, RepoUrl
 from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file
 
@@ -102,6 +103,50 @@ def test_adapter_loads_with_plain_peft(system, tmp_path):
     system.save_pretrained(tmp_path / "saved")
     plain = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "saved" / "adapter")
     assert any("lora_A" in name for name, _ in plain.named_parameters())
+
+
+def test_the_model_card_says_what_it_is_made_of(system, tmp_path):
+    system.save_pretrained(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.library_name == "tokcom-phy"
+    assert "token-communication" in card.data.tags
+    assert card.data.base_model is None
+    parameters = (6 * 32 + 32) + (10 * 32 + 32) + 3 * (32 * 16 + 16 + 16 * 32 + 32)
+    for words in ("audio (features of width 6), video (features of width 10), text", f"{parameters:,} parameters"):
+        assert words in card.text
+    assert "| adapter | none |" in card.text
+    system.foundation.add_lora()
+    system.foundation.name = "Qwen/Qwen2.5-1.5B"
+    system.save_pretrained(tmp_path / "adapted")
+    again = ModelCard.load(tmp_path / "adapted" / "README.md")
+    assert again.data.base_model == "Qwen/Qwen2.5-1.5B"
+    assert "`adapter/`" in again.text
+
+
+def test_what_is_pushed_to_the_hub_is_the_saved_folder(system, tmp_path, monkeypatch):
+    """Up to the two calls that leave the machine."""
+    system.foundation.add_lora()
+    pushed = {}
+
+    def upload(self, *, repo_id, folder_path, **options):
+        pushed.update({p.relative_to(folder_path).as_posix(): p.read_bytes() for p in folder_path.rglob("*.*")})
+        return f"https://huggingface.co/{repo_id}"
+
+    monkeypatch.setattr(
+        HfApi, "create_repo", lambda self, repo_id, **options: RepoUrl(f"https://huggingface.co/{repo_id}")
+    )
+    monkeypatch.setattr(HfApi, "upload_folder", upload)
+    assert system.push_to_hub("someone/system") == "https://huggingface.co/someone/system"
+    assert pushed.keys() == {
+        "README.md",
+        "config.json",
+        "transceivers.safetensors",
+        "adapter/README.md",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    }
+    (tmp_path / "transceivers.safetensors").write_bytes(pushed["transceivers.safetensors"])
+    assert load_file(tmp_path / "transceivers.safetensors").keys() == system.transceivers().keys()
 
 
 def test_a_checkpoint_of_another_size_is_refused(system, foundation, tmp_path):

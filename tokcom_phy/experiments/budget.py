@@ -9,12 +9,11 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
-from transformers import AutoConfig
 
 from tokcom_phy.data.media import SUFFIXES
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.pretrained import locate
+from tokcom_phy.foundation import foundation_width
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.budget import Budget, budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.system import TEXT
@@ -52,8 +51,7 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     UserError
         If the foundation model is not to be had, or there are no video files in ``media``.
     """
-    folder = locate(experiment.foundation, ["config.json"])
-    width = AutoConfig.from_pretrained(folder).get_text_config().hidden_size
+    width = foundation_width(experiment.foundation)
     clip_bits = _mean_clip_bits(media) if media else None
     groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for variant in experiment.variants:
