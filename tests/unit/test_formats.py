@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tokcom_phy.data import formats
 from tokcom_phy.errors import UserError
+from tokcom_phy.training.evaluate import majority_per_template
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data"
 published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published annotation files in {PUBLISHED}")
@@ -158,3 +160,19 @@ def test_published_captions_load_whole() -> None:
         (entry["video_id"], entry["desc"]) for entry in entries
     )
     assert len(captions) == 3500
+
+
+@published
+def test_published_majority_per_template() -> None:
+    """Against a table of the raw entries: the most frequent answer of each template, ties to the first seen."""
+    tables = [
+        pd.read_json(PUBLISHED / f"MUSIC-AVQA/annotation/avqa-{split}.json")[["question_content", "anser"]]
+        for split in ("val", "train_fake")
+    ]
+    counts = tables[0].groupby(["question_content", "anser"], sort=False).size()
+    best = {template: group.idxmax()[1] for template, group in counts.groupby("question_content", sort=False)}
+    expected = (tables[1]["question_content"].map(best) == tables[1]["anser"]).mean()
+    val, fake = formats.load_questions(PUBLISHED, "val"), formats.load_questions(PUBLISHED, "train_fake")
+    right = majority_per_template(val, fake)
+    assert sum(right) / len(right) == pytest.approx(expected, abs=1e-12)
+    assert len({question.answer for question in val}) == 41

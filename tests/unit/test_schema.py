@@ -11,7 +11,7 @@ from tokcom_phy.files import builtin_folder, builtin_names
 
 @pytest.mark.parametrize("name", builtin_names("experiments"))
 def test_built_in_experiments_load_and_are_headed_by_their_command(name):
-    experiment = load_experiment(name)
+    experiment = load_experiment(name, overrides=["data.root=/data"] if name == "music-avqa-text" else None)
     assert experiment.name == name
     first = (builtin_folder("experiments") / f"{name}.yaml").read_text().splitlines()[0]
     assert re.fullmatch(rf"# .+   Run: tokcom run {name}", first)

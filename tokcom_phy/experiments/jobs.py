@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import set_seed
 
-from tokcom_phy.data.formats import Question, load_captions, load_questions
+from tokcom_phy.data.formats import Caption, Question, load_captions, load_questions
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.plan import Job
@@ -26,13 +27,15 @@ from tokcom_phy.training.trainer import TrainingRadio
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
+Item = TypeVar("Item", Caption, Question)
+
 EVALUATION_SEED = 2**20
 """Realisations that evaluate are seeded apart from those that train."""
 
 
 @cache
-def _store(path: Path) -> FeatureStore:
-    return FeatureStore.open(path)
+def _store(path: Path | None) -> FeatureStore | None:
+    return FeatureStore.open(path) if path else None
 
 
 @cache
@@ -41,13 +44,23 @@ def _link(name: str) -> Link:
 
 
 @cache
-def _questions(root: Path, split: str, store: Path) -> list[Question]:
-    """The split's questions whose clip has features."""
-    have = set(_store(store).video_ids)
-    questions = [q for q in load_questions(root, split) if q.video_id in have]
-    if not questions:
-        raise UserError(f"no question of the {split} split in {root} has a prepared clip: run tokcom data check {root}")
-    return questions
+def _questions(root: Path, split: str, store: Path | None) -> list[Question]:
+    """The split's questions whose clip has features; all, where nothing is heard or seen."""
+    return _prepared(load_questions(root, split), store, f"question of the {split} split in {root}")
+
+
+@cache
+def _captions(root: Path, split: str, store: Path | None) -> list[Caption]:
+    """The split's captions, likewise."""
+    return _prepared(load_captions(root, split), store, f"caption of the {split} split in {root}")
+
+
+def _prepared(items: list[Item], store: Path | None, what: str) -> list[Item]:
+    features = _store(store)
+    prepared = [item for item in items if features is None or item.video_id in features]
+    if not prepared:
+        raise UserError(f"no {what} has a prepared clip: run tokcom data check on that folder")
+    return prepared
 
 
 class Worker:
@@ -59,15 +72,16 @@ class Worker:
     run_dir : Path
     root : Path
         The dataset's folder.
-    store : Path
-        The feature store made from it.
+    store : Path or None
+        The feature store made from it; None where no variant hears or sees anything.
     """
 
-    def __init__(self, experiment: Experiment, run_dir: Path, root: Path, store: Path):
+    def __init__(self, experiment: Experiment, run_dir: Path, root: Path, store: Path | None):
         self.experiment = experiment
         self.run_dir = run_dir
         self.root = root
         self.store = store
+        self.splits = experiment.data.splits
 
     def do(self, job: Job, progress: Callable[[int], None]) -> None:
         """Do one job; ``progress`` is told how many of its units are done."""
@@ -80,19 +94,16 @@ class Worker:
 
     def align(self, job: Job, progress: Callable[[int], None]) -> None:
         settings = self.experiment.stage1
-        lengths = self.experiment.token_lengths(job.variant)
+        alignment = self.experiment.variants[job.variant].alignment
+        lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
         system = self.build("on-air", job.seed)
-        have = set(_store(self.store).video_ids)
-        captions = [c for c in load_captions(self.root, "train") if c.video_id in have]
-        if not captions:
-            raise UserError(f"no caption in {self.root} has a prepared clip: run tokcom data check {self.root}")
         losses = align(
             system,
-            captions,
+            _captions(self.root, self.splits.captions, self.store),
             self.batcher(system, lengths),
             TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
             settings,
-            self.experiment.variants[job.variant].alignment,
+            alignment,
             job.seed,
             lambda done, _: progress(done),
         )
@@ -109,7 +120,7 @@ class Worker:
         system.foundation.add_lora()
         losses = finetune(
             system,
-            _questions(self.root, "train", self.store),
+            _questions(self.root, self.splits.train, self.store),
             self.batcher(system, lengths),
             TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
             settings,
@@ -119,9 +130,9 @@ class Worker:
         self.keep(system, losses, checkpoint_folder(self.run_dir, job.subject, job.seed))
 
     def evaluate(self, job: Job, progress: Callable[[int], None]) -> None:
-        questions = _questions(self.root, "test", self.store)
+        questions = _questions(self.root, self.splits.test, self.store)
         if job.subject == MAJORITY:
-            right = majority_per_template(_questions(self.root, "train", self.store), questions)
+            right = majority_per_template(_questions(self.root, self.splits.train, self.store), questions)
             silent: Evaluation | None = Evaluation(right, right, [], {}, {})
         else:
             lengths = self.experiment.modalities(job.subject)
@@ -150,7 +161,8 @@ class Worker:
         """A new system with the initial weights of ``seed``."""
         set_seed(seed)
         foundation = Foundation.load(self.experiment.foundation)
-        widths = {modality: _store(self.store).width(modality) for modality in self.experiment.encoders}
+        store = _store(self.store)
+        widths = {modality: store.width(modality) for modality in self.experiment.encoders} if store else {}
         config = SystemConfig(widths, foundation.width, self.experiment.receiver_width, question)
         return TokenCommSystem(config, foundation)
 

@@ -35,7 +35,7 @@ class Outcome:
 def run_jobs(
     jobs: Sequence[Job],
     finished: set[str],
-    start: tuple[Experiment, Path, Path, Path],
+    start: tuple[Experiment, Path, Path, Path | None],
     workers: int,
     on_progress: Callable[[str, int], None],
     on_outcome: Callable[[Outcome], None],
@@ -46,7 +46,7 @@ def run_jobs(
     ----------
     jobs : those to run, each after those that it needs
     finished : names of jobs that need not run
-    start : what a worker is made from: experiment, run directory, dataset's folder, feature store
+    start : what a worker is made from: experiment, run directory, dataset's folder, feature store or None
     workers : int
     on_progress : told a job's name and how many more of its units are done
     on_outcome : told how each job ended; a job whose need failed ends with that as its error
@@ -92,7 +92,7 @@ def _pass_on(reports: Any, on_progress: Callable[[str, int], None]) -> None:
             return
 
 
-def _start(reports: Any, experiment: Experiment, run_dir: Path, root: Path, store: Path) -> None:
+def _start(reports: Any, experiment: Experiment, run_dir: Path, root: Path, store: Path | None) -> None:
     """Set up a worker process."""
     global _worker, _reports
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

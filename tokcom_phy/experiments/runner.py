@@ -87,9 +87,11 @@ def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]
     console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {workers} workers · {run_dir}")
 
     root = settings.data.root or _synthesize(settings, run_dir, workers, clock)
-    with clock.step("prepare features"):
-        store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers)
-    asked = _write_questions(run_dir, root, store)
+    store = None
+    if settings.needs_media():
+        with clock.step("prepare features"):
+            store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers)
+    asked = _write_questions(run_dir, root, settings.data.splits.test, store)
     _keep(run_dir / "links.json", links)
 
     jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]
@@ -222,10 +224,12 @@ def _synthesize(settings: Experiment, run_dir: Path, workers: int, clock: Clock)
     return root
 
 
-def _write_questions(run_dir: Path, root: Path, store: Path) -> list[str]:
+def _write_questions(run_dir: Path, root: Path, split: str, store: Path | None) -> list[str]:
     """Write down which questions are asked, in which order; returns their types."""
-    have = set(FeatureStore.open(store).video_ids)
-    questions = [q for q in load_questions(root, "test") if q.video_id in have]
+    questions = load_questions(root, split)
+    if store:
+        have = set(FeatureStore.open(store).video_ids)
+        questions = [q for q in questions if q.video_id in have]
     types = ["/".join(q.type) for q in questions]
     asked = [
         {"video_id": q.video_id, "question_id": q.question_id, "type": kind, "question": q.text, "answer": q.answer}
@@ -257,7 +261,7 @@ def _run_jobs(
     settings: Experiment,
     run_dir: Path,
     root: Path,
-    store: Path,
+    store: Path | None,
     workers: int,
     clock: Clock,
     console: Console,

@@ -53,6 +53,21 @@ class SyntheticCorpus(Strict):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
 
 
+class Splits(Strict):
+    """Names of the annotation files that are used, SPLIT of ``desc_SPLIT.json`` and ``avqa-SPLIT.json``.
+
+    Attributes
+    ----------
+    captions : captions of stage 1
+    train : questions of stage 2, on which the majority control is fitted too
+    test : questions of the evaluation
+    """
+
+    captions: str = "train"
+    train: str = "train"
+    test: str = "test"
+
+
 class Data(Strict):
     """Where the clips and annotations come from.
 
@@ -60,10 +75,12 @@ class Data(Strict):
     ----------
     root : folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made
     synthetic : the synthetic corpus, used when there is no root
+    splits : which of the annotation files train and test
     """
 
     root: Path | None = None
     synthetic: SyntheticCorpus | None = None
+    splits: Splits = Splits()
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
@@ -186,6 +203,10 @@ class Experiment(Strict):
     def all_lengths(self) -> dict[str, list[int]]:
         """modality → every s_m that some variant needs."""
         return {m: sorted({self.token_lengths(v)[m] for v in self.variants}) for m in self.lengths}
+
+    def needs_media(self) -> bool:
+        """Whether any variant hears or sees something; a question-only experiment needs no clip."""
+        return any(v.alignment == "contrastive" or self.modalities(name) for name, v in self.variants.items())
 
     def alignment(self, variant: str) -> str:
         """Name of the stage 1 that a variant starts from; variants that align the same way share it."""

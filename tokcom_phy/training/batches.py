@@ -30,19 +30,22 @@ class Batcher:
 
     Attributes
     ----------
-    store : FeatureStore
+    store : FeatureStore or None
+        None where nothing is heard or seen.
     lengths : modality → s_m
         Which modalities to load, and how many tokens of each.
     foundation : Foundation
         Whose tokenizer cuts the texts.
     """
 
-    store: FeatureStore
+    store: FeatureStore | None
     lengths: Mapping[str, int]
     foundation: Foundation
 
     def features(self, video_ids: Sequence[str]) -> dict[str, Tensor]:
         """modality → float32 [b, s_m, d_m]."""
+        if self.store is None:
+            return {}
         return {m: self.store.tokens(m, video_ids, length) for m, length in self.lengths.items()}
 
     def captions(self, captions: Sequence[Caption]) -> dict:
