@@ -28,6 +28,9 @@ from tokcom_phy.radio.sionna import (
 
 Response = Callable[[Sequence[int], slice], Tensor]
 
+_RELEASE = "16.1"
+"""Release of TR 38.901 whose tables UMi, UMa and RMa take: the latest that every engine has."""
+
 
 class Channel(ABC):
     """A multiuser uplink channel with E|h|² = 1 per user and receive antenna.
@@ -208,6 +211,7 @@ class SectorChannel(PathChannel):
             direction="uplink",
             enable_pathloss=False,
             enable_shadow_fading=False,
+            spec_version=_RELEASE,
             device=device,
             **penetration,
         )

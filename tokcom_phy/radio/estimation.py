@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
 from tokcom_phy.radio.schema import OfdmConfig
-from tokcom_phy.radio.seeding import sionna_seed
+from tokcom_phy.radio.seeding import generator_for, sionna_seed
 from tokcom_phy.radio.sionna import (
     LinearInterpolator,
     LMMSEChannelEstimator,
@@ -56,7 +56,7 @@ class PilotEstimator:
 
     def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
         with sionna_seed(device, "pilots"):
-            return ResourceGrid(
+            grid = ResourceGrid(
                 num_ofdm_symbols,
                 num_subcarriers,
                 self.config.subcarrier_spacing,
@@ -65,6 +65,11 @@ class PilotEstimator:
                 pilot_ofdm_symbol_indices=pilot_symbols,
                 device=device,
             )
+        # Sionna's combs with QPSK symbols of our own, which are the same on every engine and device.
+        combs = grid.pilot_pattern.pilots
+        signs = 1.0 - 2.0 * torch.randint(2, (*combs.shape, 2), generator=generator_for("cpu", "pilots"))
+        grid.pilot_pattern.pilots = torch.view_as_complex(signs).to(device) * (combs != 0)
+        return grid
 
     def _weights(self, grid: ResourceGrid) -> Tensor:
         """Weights of every pilot, by Sionna's interpolator: [num_users, pilots of a user, symbols, subcarriers]."""

@@ -2,27 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sionna.phy import config
-from sionna.phy.channel import (
-    GenerateFlatFadingChannel,
-    cir_to_ofdm_channel,
-    gen_single_sector_topology,
-    subcarrier_frequencies,
-)
-from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
-from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
-from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
-from sionna.phy.mapping import Demapper, Mapper
-from sionna.phy.ofdm import (
-    LinearInterpolator,
-    LMMSEChannelEstimator,
-    NearestNeighborInterpolator,
-    ResourceGrid,
-    tdl_freq_cov_mat,
-    tdl_time_cov_mat,
-)
-from sionna.phy.utils import rand
+from tokcom_phy.radio.engine import engine
 
 __all__ = [
     "CDL",
@@ -52,19 +34,68 @@ __all__ = [
     "tdl_time_cov_mat",
 ]
 
+if TYPE_CHECKING or engine() == "torch":
+    from sionna.phy import config
+    from sionna.phy.channel import (
+        GenerateFlatFadingChannel,
+        cir_to_ofdm_channel,
+        gen_single_sector_topology,
+        subcarrier_frequencies,
+    )
+    from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
+    from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
+    from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
+    from sionna.phy.mapping import Demapper, Mapper
+    from sionna.phy.ofdm import (
+        LinearInterpolator,
+        LMMSEChannelEstimator,
+        NearestNeighborInterpolator,
+        ResourceGrid,
+        tdl_freq_cov_mat,
+        tdl_time_cov_mat,
+    )
+    from sionna.phy.utils import rand
 
-def default_device() -> str:
-    """Where Sionna computes unless told otherwise."""
-    return config.device
+    def default_device() -> str:
+        """Where Sionna computes unless told otherwise."""
+        return config.device
 
+    @contextmanager
+    def seeded(seed: int, device: str) -> Iterator[None]:
+        """Let Sionna draw from a seed, then give its process-global generator back the state that it had."""
+        generator = config.torch_rng(device)
+        state = generator.get_state()
+        generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            generator.set_state(state)
 
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Let Sionna draw from a seed, then give its process-global generator back the state that it had."""
-    generator = config.torch_rng(device)
-    state = generator.get_state()
-    generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(state)
+else:
+    from tokcom_phy.radio.sionna_tensorflow import (
+        CDL,
+        TDL,
+        CRCDecoder,
+        CRCEncoder,
+        Demapper,
+        GenerateFlatFadingChannel,
+        LDPC5GDecoder,
+        LDPC5GEncoder,
+        LinearInterpolator,
+        LMMSEChannelEstimator,
+        Mapper,
+        NearestNeighborInterpolator,
+        PanelArray,
+        ResourceGrid,
+        RMa,
+        UMa,
+        UMi,
+        cir_to_ofdm_channel,
+        default_device,
+        gen_single_sector_topology,
+        rand,
+        seeded,
+        subcarrier_frequencies,
+        tdl_freq_cov_mat,
+        tdl_time_cov_mat,
+    )

@@ -1,0 +1,337 @@
+"""Sionna 1.2 in the manner of Sionna 2: each block is Sionna's own and runs in TensorFlow, torch tensors go in and out.
+
+Blocks are compiled by ``tf.function``; tensors cross without a copy (`tokcom_phy.bridge`). TensorFlow computes on its
+own default device; the results are handed over on the link's.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tokcom_phy.bridge import to_tensorflow, to_torch
+from tokcom_phy.bridge.runtime import tf
+from tokcom_phy.errors import UserError
+
+# TensorFlow first, quietly: Sionna imports it too.
+from sionna.phy import channel, config, mapping, ofdm  # isort: skip
+from sionna.phy.channel import tr38901  # isort: skip
+from sionna.phy.fec import crc, ldpc  # isort: skip
+
+__all__ = [
+    "CDL",
+    "TDL",
+    "CRCDecoder",
+    "CRCEncoder",
+    "Demapper",
+    "GenerateFlatFadingChannel",
+    "LDPC5GDecoder",
+    "LDPC5GEncoder",
+    "LMMSEChannelEstimator",
+    "LinearInterpolator",
+    "Mapper",
+    "NearestNeighborInterpolator",
+    "PanelArray",
+    "RMa",
+    "ResourceGrid",
+    "UMa",
+    "UMi",
+    "cir_to_ofdm_channel",
+    "default_device",
+    "gen_single_sector_topology",
+    "rand",
+    "seeded",
+    "subcarrier_frequencies",
+    "tdl_freq_cov_mat",
+    "tdl_time_cov_mat",
+]
+
+# Each link and each code block is compiled once for itself: no fault, as TensorFlow suspects.
+tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
+
+_LOS_ANGLE_OF_ARRIVAL = math.acos(0.7)
+"""The specular path of TDL-D and TDL-E is shifted by 0.7 of the maximum Doppler shift (TR 38.901, 7.7.2)."""
+
+
+def default_device() -> str:
+    """Where TensorFlow computes, as torch names it."""
+    return "cuda:0" if torch.cuda.is_available() and tf.config.list_physical_devices("GPU") else "cpu"
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Let Sionna draw from a seed, then give its process-global generator back the state that it had."""
+    generator = config.tf_rng
+    state = tf.identity(generator.state)
+    # Philox: a counter of two words, then the key.
+    generator.reset(tf.constant([0, 0, seed - 2**63], tf.int64))
+    try:
+        yield
+    finally:
+        generator.reset(state)
+
+
+def _inward(value: Any) -> Any:
+    """What a Sionna block is given for what ours is given."""
+    if isinstance(value, Block):
+        return value.block
+    return to_tensorflow(value) if isinstance(value, Tensor) else value
+
+
+def _outward(value: Any, device: str) -> Any:
+    """What ours gives for what a Sionna block gives."""
+    if isinstance(value, tuple | list):
+        return tuple(_outward(part, device) for part in value)
+    return to_torch(value).to(device) if isinstance(value, tf.Tensor) else value
+
+
+class Block:
+    """A Sionna 1.2 object that takes and gives torch tensors.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Those of ``kind``.
+    device : str, optional
+        Where results are handed over.
+
+    Attributes
+    ----------
+    block
+        The object itself.
+    """
+
+    kind: ClassVar[Callable[..., Any]]
+    autograph: ClassVar[bool] = False
+    """Whether the block branches in Python on what is known at run time only; such take ten times longer to compile."""
+
+    def __init__(self, *args: Any, device: str | None = None, **kwargs: Any):
+        self.device = device or default_device()
+        self.block = self.kind(*map(_inward, args), **{name: _inward(value) for name, value in kwargs.items()})
+        self._compiled = tf.function(self._call, autograph=self.autograph, reduce_retracing=True)
+
+    def _call(self, *inputs: Any) -> Any:
+        """One run of the block, TensorFlow to TensorFlow: what is compiled."""
+        return self.block(*inputs)
+
+    def __call__(self, *inputs: Any) -> Any:
+        return _outward(self._compiled(*map(_inward, inputs)), self.device)
+
+
+def _block(kind: Callable[..., Any]) -> type[Block]:
+    return type(kind.__name__, (Block,), {"kind": staticmethod(kind), "__doc__": kind.__doc__})
+
+
+def _function(kind: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, device: str | None = None, **kwargs: Any) -> Any:
+        inputs = {name: _inward(value) for name, value in kwargs.items()}
+        return _outward(kind(*map(_inward, args), **inputs), device or default_device())
+
+    call.__doc__ = kind.__doc__
+    return call
+
+
+CRCEncoder = _block(crc.CRCEncoder)
+CRCDecoder = _block(crc.CRCDecoder)
+LDPC5GEncoder = _block(ldpc.LDPC5GEncoder)
+LDPC5GDecoder = _block(ldpc.LDPC5GDecoder)
+Mapper = _block(mapping.Mapper)
+Demapper = _block(mapping.Demapper)
+GenerateFlatFadingChannel = _block(channel.GenerateFlatFadingChannel)
+PanelArray = _block(tr38901.PanelArray)
+
+subcarrier_frequencies = _function(channel.subcarrier_frequencies)
+gen_single_sector_topology = _function(channel.gen_single_sector_topology)
+tdl_freq_cov_mat = _function(ofdm.tdl_freq_cov_mat)
+rand = _function(config.tf_rng.uniform)
+"""Uniform numbers of [0, 1) from Sionna's generator: float32 of a shape."""
+
+
+def tdl_time_cov_mat(*args: Any, device: str | None = None) -> Tensor:
+    """Sionna's, with the Doppler shift of the line of sight that Sionna 2 has."""
+    call = _function(ofdm.tdl_time_cov_mat)
+    return call(*args, los_angle_of_arrival=_LOS_ANGLE_OF_ARRIVAL, device=device)
+
+
+def _count(number: int) -> tf.Tensor:
+    """A number of time steps as an input of compiled code, so that one trace serves all; Sionna counts in floats."""
+    return tf.constant(number, tf.float32)
+
+
+class TDL(Block):
+    """Sionna's TDL, with the Doppler shift of the line of sight that Sionna 2 has."""
+
+    kind = tr38901.TDL
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, los_angle_of_arrival=_LOS_ANGLE_OF_ARRIVAL, **kwargs)
+
+    def __call__(self, batch_size: int, num_time_steps: int, sampling_frequency: float) -> tuple[Tensor, Tensor]:
+        drawn: tuple[Tensor, Tensor] = super().__call__(batch_size, _count(num_time_steps), sampling_frequency)
+        return drawn
+
+
+class CDL(Block):
+    """Sionna's CDL for several orientations of the base station, which it takes one of.
+
+    Parameters
+    ----------
+    bs_orientation : float32 [batch_size, 3]
+        Of every example [rad]; equal ones one after the other.
+    """
+
+    kind = tr38901.CDL
+
+    def __init__(self, *args: Any, bs_orientation: Tensor, **kwargs: Any):
+        orientations, counts = torch.unique_consecutive(bs_orientation, dim=0, return_counts=True)
+        super().__init__(*args, bs_orientation=orientations[0], **kwargs)
+        others = [CDL(*args, bs_orientation=row[None], **kwargs) for row in orientations[1:]]
+        self._models = [self.block, *(other.block for other in others)]
+        self._counts = counts.tolist()
+
+    def _call(self, num_time_steps: tf.Tensor, sampling_frequency: float) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = [
+            model(count, num_time_steps, sampling_frequency)
+            for model, count in zip(self._models, self._counts, strict=True)
+        ]
+        return tuple(tf.concat(parts, axis=0) for parts in zip(*drawn, strict=True))
+
+    def __call__(self, batch_size: int, num_time_steps: int, sampling_frequency: float) -> tuple[Tensor, Tensor]:
+        drawn: tuple[Tensor, Tensor] = super().__call__(_count(num_time_steps), sampling_frequency)
+        return drawn
+
+
+class _Sector(Block):
+    """A channel model of a sector: its topology is set and its channel drawn in one compiled call."""
+
+    autograph = True
+    _topology: tuple[Tensor, ...]
+
+    def __init__(self, *args: Any, spec_version: str, **kwargs: Any):
+        if spec_version != "16.1":
+            raise UserError(f"Sionna 1.2 has the tables of TR 38.901 release 16.1, not of {spec_version}")
+        super().__init__(*args, **kwargs)
+
+    def reset_topology(self) -> None:
+        """Nothing to forget: every topology is new to Sionna 1.2."""
+
+    def set_topology(self, *topology: Tensor) -> None:
+        """As Sionna's, for the next call."""
+        self._topology = topology
+
+    def _call(self, num_time_steps: tf.Tensor, sampling_frequency: float, *topology: tf.Tensor) -> Any:
+        self.block.set_topology(*topology)
+        return self.block(num_time_steps, sampling_frequency)
+
+    def __call__(self, num_time_steps: int, sampling_frequency: float) -> tuple[Tensor, Tensor]:
+        drawn: tuple[Tensor, Tensor] = super().__call__(_count(num_time_steps), sampling_frequency, *self._topology)
+        return drawn
+
+
+class UMi(_Sector):
+    """Urban microcell."""
+
+    kind = tr38901.UMi
+
+
+class UMa(_Sector):
+    """Urban macrocell."""
+
+    kind = tr38901.UMa
+
+
+class RMa(_Sector):
+    """Rural macrocell."""
+
+    kind = tr38901.RMa
+
+
+class PilotPattern(Block):
+    """Where pilots are, and what they are."""
+
+    kind = ofdm.PilotPattern
+
+    def __init__(self, pattern: ofdm.PilotPattern, device: str):
+        self.block, self.device = pattern, device
+
+    @property
+    def pilots(self) -> Tensor:
+        """Pilots of each stream, complex64 [num_tx, num_streams_per_tx, num_pilots]."""
+        pilots: Tensor = _outward(self.block.pilots, self.device)
+        return pilots
+
+    @pilots.setter
+    def pilots(self, pilots: Tensor) -> None:
+        self.block.pilots = _inward(pilots)
+
+
+class ResourceGrid(Block):
+    """Sionna's resource grid."""
+
+    kind = ofdm.ResourceGrid
+
+    @property
+    def pilot_pattern(self) -> PilotPattern:
+        return PilotPattern(self.block.pilot_pattern, self.device)
+
+    @property
+    def num_data_symbols(self) -> int:
+        return int(self.block.num_data_symbols)
+
+
+class _Interpolator(Block):
+    """An interpolator: not compiled, as each is asked once for its weights."""
+
+    def __call__(self, h_hat: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
+        interpolated: tuple[Tensor, Tensor] = _outward(self.block(_inward(h_hat), _inward(err_var)), self.device)
+        return interpolated
+
+
+class NearestNeighborInterpolator(_Interpolator):
+    """Sionna's."""
+
+    kind = ofdm.NearestNeighborInterpolator
+
+
+class LinearInterpolator(_Interpolator):
+    """Sionna's."""
+
+    kind = ofdm.LinearInterpolator
+
+
+class LMMSEChannelEstimator(Block):
+    """Least squares at the pilots, then Sionna's LMMSE interpolation: what Sionna 2 has in one block."""
+
+    @staticmethod
+    def kind(grid: ofdm.ResourceGrid, cov_mat_time: tf.Tensor, cov_mat_freq: tf.Tensor, order: str) -> Any:
+        interpolator = ofdm.LMMSEInterpolator(grid.pilot_pattern, cov_mat_time, cov_mat_freq, order=order)
+        return ofdm.LSChannelEstimator(grid, interpolator=interpolator)
+
+
+def cir_to_ofdm_channel(frequencies: Tensor, a: Tensor, tau: Tensor) -> Tensor:
+    """Frequency responses of paths, as Sionna's.
+
+    Linear in the coefficients of the paths: Sionna is asked for each path by itself, with coefficient one; the sum over
+    the paths is one matrix product, as in Sionna 2.
+
+    Parameters
+    ----------
+    frequencies : float32 [num_subcarriers]
+    a : complex64 [batch, num_rx, num_rx_ant, num_tx, num_tx_ant, paths, num_time_steps]
+    tau : float32 [batch, num_rx, num_tx, paths]
+
+    Returns
+    -------
+    complex64 [batch, num_rx, num_rx_ant, num_tx, num_tx_ant, num_time_steps, num_subcarriers]
+    """
+    alone = tau.flatten(2)[..., None]
+    unit = torch.ones_like(alone, dtype=a.dtype)[:, :, None, :, None, None]
+    response = _outward(_responses(_inward(frequencies), _inward(unit), _inward(alone)), str(a.device))
+    per_path = response[:, :, :, :, :, 0].unflatten(3, tau.shape[2:]).movedim(5, 4)
+    return torch.einsum("...pn,...pf->...nf", a, per_path)
+
+
+_responses = tf.function(channel.cir_to_ofdm_channel, autograph=False, reduce_retracing=True)
