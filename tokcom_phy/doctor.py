@@ -11,7 +11,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.files import builtin_names
+from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, version
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -38,6 +40,7 @@ def examine() -> list[Finding]:
         *_libraries(),
         *_compute(),
         _codecs(),
+        _ray_tracing(),
         *(_shipped_model(part) for part in ("foundation", "audio", "video")),
         *(_builtin(kind) for kind in ("links", "experiments", "plots")),
     ]
@@ -104,6 +107,16 @@ def _codecs() -> Finding:
     if missing:
         return Finding("codecs", f"no {', '.join(sorted(missing))}", "reinstall av")
     return Finding("codecs", "H.264, MPEG-4, AAC")
+
+
+def _ray_tracing() -> Finding:
+    try:
+        library = find_llvm()
+    except UserError as error:
+        return Finding("ray tracing", "no LLVM", str(error), needed=False)
+    if library is None:
+        return Finding("ray tracing", f"no LLVM from {OLDEST} on", INSTALL, needed=False)
+    return Finding("ray tracing", f"LLVM {version(library) or ''} ({library})")
 
 
 def _shipped_model(part: str) -> Finding:

@@ -46,6 +46,11 @@ def find(kind: str, name_or_path: str | Path) -> Path:
     raise UserError(f"unknown {kind[:-1]} '{name_or_path}': {nearest(str(name_or_path), builtin_names(kind))}")
 
 
+def cache_folder() -> Path:
+    """Where what was computed once is kept for later runs: ``$TOKCOM_CACHE``, by default ``~/.cache/tokcom-phy``."""
+    return Path(os.environ.get("TOKCOM_CACHE") or Path.home() / ".cache" / "tokcom-phy")
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, on failure it is removed.

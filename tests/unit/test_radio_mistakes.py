@@ -1,5 +1,8 @@
 """A user's mistakes with links: one clear line each."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +11,19 @@ import pytest
 import torch
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.llvm import INSTALL
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.budget import budget
 
 TOKENS = {"audio": torch.ones(2, 3, 8)}
 ODD = {"audio": torch.ones(2, 3, 7)}
+SCENE = {"name": "munich", "base_station": [0, 0, 30], "facing": [10, 0, 1.5]}
+
+
+def ray_traced(**scene: object) -> object:
+    return load_link("ofdm-tdl-c", channel="ray-traced", scene={**SCENE, **scene})
+
+
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "unknown link": (lambda: load_link("ofdm-tdl-x"), "ofdm-tdl-c"),
     "missing file": (lambda: load_link("nowhere/mine.yaml"), "nowhere/mine.yaml"),
@@ -30,6 +41,14 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "raw reception of many": (lambda: load_link("rayleigh-mimo", combining="none"), "lmmse"),
     "recorded channel without a file": (lambda: load_link("ofdm-tdl-c", channel="file"), "responses"),
     "missing responses": (lambda: load_link("ofdm-tdl-c", channel="file", responses="none.npy"), "none.npy"),
+    "ray-traced channel without a scene": (lambda: load_link("ofdm-tdl-c", channel="ray-traced"), "which scene"),
+    "scene without ray tracing": (lambda: load_link("ofdm-tdl-c", scene=SCENE), "'ray-traced'"),
+    "unknown scene": (lambda: ray_traced(name="munch"), "'munich'"),
+    "missing scene": (lambda: ray_traced(name="nowhere/mine.xml"), "nowhere/mine.xml"),
+    "misspelt key of a scene": (lambda: ray_traced(radios=3.0), "'radius'"),
+    "a base station that is no point": (lambda: ray_traced(base_station=[1, 2]), "scene.base_station"),
+    "a base station that looks nowhere": (lambda: ray_traced(facing=[0, 0, 30]), "another one to look at"),
+    "fewer positions than users": (lambda: ray_traced(positions=2), "3 users"),
     "impossible bursts": (lambda: load_link("erasure", loss_rate=0.9, mean_burst=1.5), "mean_burst"),
     "certain loss": (lambda: load_link("erasure", loss_rate=1.0), "loss_rate"),
     "bits that do not fit the modulation": (lambda: load_link("digital-awgn", bits=3), "256-QAM with 3 bits"),
@@ -115,6 +134,30 @@ def test_responses_that_do_not_fit(tmp_path: Path, responses: np.ndarray, mend: 
         load_link("ofdm-tdl-c", channel="file", responses=path)
     assert "\n" not in str(raised.value)
     assert mend in str(raised.value)
+
+
+def test_a_scene_without_its_mesh(tmp_path: Path) -> None:
+    path = tmp_path / "mine.xml"
+    path.write_text('<scene><shape type="ply"><string name="filename" value="wall.ply"/></shape></scene>')
+    with pytest.raises(UserError, match=r"names .*wall\.ply, which is not there"):
+        ray_traced(name=str(path))
+
+
+def test_ray_tracing_without_llvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sionna RT, once imported, has found its LLVM already: hence another interpreter."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tokcom_phy.llvm\ntokcom_phy.llvm._folders = lambda: []\nfrom tokcom_phy.cli import main\nmain()\n"
+    )
+    monkeypatch.delenv("DRJIT_LIBLLVM_PATH", raising=False)
+    environment = {**os.environ, "TOKCOM_CACHE": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(script), "links", "show", "ofdm-munich"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ray tracing on a CPU needs LLVM")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1
+    assert INSTALL in done.stderr
 
 
 def test_responses_too_short_for_the_payload(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Channels of 3GPP TR 38.901, as Sionna makes them: a frequency response per user, antenna and resource element."""
+"""Channels, as Sionna makes them or as recorded: a frequency response per user, antenna and resource element."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
+from tokcom_phy.radio.raytracing import TracedPaths, sionna_rt, traced_file, traced_paths
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
@@ -235,6 +237,44 @@ class SectorChannel(PathChannel):
         return a / power.sqrt()[..., None], tau
 
 
+class RayTracedChannel(PathChannel):
+    """Users on the streets of a scene, each on another position at random, with power control.
+
+    What is left of a user's mean power over paths and antennas is normalised to one in every realisation. Users move,
+    each in a direction of its own; the scene around them stands still, and paths keep their delays and angles.
+
+    Raises
+    ------
+    UserError
+        If there is no such scene; when it is traced for the first time, also as `tokcom_phy.radio.raytracing.trace`.
+    """
+
+    def __init__(self, config: OfdmConfig, device: str):
+        super().__init__(config, device)
+        assert config.scene is not None
+        self.scene = config.scene
+        if not traced_file(self.scene, config.carrier_frequency, config.num_rx_ant).exists():
+            sionna_rt()
+
+    @cached_property
+    def traced(self) -> TracedPaths:
+        """All positions, on the link's device; traced when they are asked for, unless some process has done so."""
+        paths = traced_paths(self.scene, self.config.carrier_frequency, self.config.num_rx_ant)
+        return TracedPaths(*(tensor.to(self.device) for tensor in paths))
+
+    def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        traced = self.traced
+        rng = np.random.default_rng(entropy(seed, block, "channel"))
+        drawn = [rng.choice(len(traced.a), len(self.config.users), replace=False) for _ in range(BLOCK)]
+        position = torch.from_numpy(np.stack(drawn)[:, list(users)]).to(self.device)
+        a, tau, doppler = traced.a[position], traced.tau[position], traced.doppler[position]
+        power = a.abs().square().sum(-1, keepdim=True).mean(2, keepdim=True)
+        distance = self.config.speed * self.symbol_duration * torch.arange(num_symbols, device=self.device)
+        turns = torch.exp(2j * torch.pi * doppler[..., None] * distance)
+        a = (a / power.sqrt())[..., None] * turns[:, :, None]
+        return a.transpose(1, 2)[:, None, :, :, None], tau[:, None]
+
+
 class FileChannel(Channel):
     """Recorded channels: measured, ray-traced, or made by another simulator such as DeepMIMO.
 
@@ -307,5 +347,10 @@ def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> 
 def load_channel(config: OfdmConfig, device: str) -> Channel:
     """The channel that a link's configuration names."""
     family = config.channel.split("-")[0]
-    kinds: dict[str, Callable[[OfdmConfig, str], Channel]] = {"TDL": TdlChannel, "CDL": CdlChannel, "file": FileChannel}
+    kinds: dict[str, Callable[[OfdmConfig, str], Channel]] = {
+        "TDL": TdlChannel,
+        "CDL": CdlChannel,
+        "ray": RayTracedChannel,
+        "file": FileChannel,
+    }
     return kinds.get(family, SectorChannel)(config, device)

@@ -12,6 +12,8 @@ from tokcom_phy.files import find
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Coordinate, Coordinate, Coordinate]
 Users = Annotated[list[str], Field(min_length=1)]
 
 
@@ -77,12 +79,50 @@ class FlatConfig(_Config):
         return self
 
 
+class SceneConfig(BaseModel):
+    """A scene to trace rays in, and who is where in it; see `tokcom_phy.radio.raytracing.trace`.
+
+    Attributes
+    ----------
+    name : A scene that Sionna RT ships, or a Mitsuba file (.xml), relative to the link file's folder.
+    base_station : Position of the base station's antennas, x, y, z [m].
+    facing : A point that they look at, x, y, z [m].
+    radius : Users are dropped so far around the base station [m].
+    user_height : Of a user's antenna above the ground [m].
+    positions : Positions that are traced; a realisation of the link puts each user on another one of them.
+    min_path_gain_db : Path gain that a position needs to be served [dB].
+    max_depth : Reflections and diffractions of a path at most.
+    diffraction : Whether edges diffract.
+    seed : Of the positions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    base_station: Point
+    facing: Point
+    radius: Positive = 200.0
+    user_height: Positive = 1.5
+    positions: Count = 256
+    min_path_gain_db: float = Field(default=-130.0, allow_inf_nan=False)
+    max_depth: int = Field(default=3, ge=0, le=10)
+    diffraction: bool = True
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _looks_somewhere(self) -> "SceneConfig":
+        if self.base_station == self.facing:
+            raise ValueError("base_station and facing are the same point: name another one to look at")
+        return self
+
+
 class OfdmConfig(_Config):
     """An OFDM uplink with pilots: single-antenna users, one base station.
 
     Attributes
     ----------
-    channel : Channel model of 3GPP TR 38.901, or 'file' for recorded responses.
+    channel : Channel model of 3GPP TR 38.901, 'ray-traced', or 'file' for recorded responses.
+    scene : Where rays are traced, for channel 'ray-traced'.
     responses : NumPy file of channel responses, for channel 'file'; relative to the link file's folder.
     delay_spread : RMS delay spread of TDL and CDL models [s].
     carrier_frequency : [Hz]
@@ -116,8 +156,10 @@ class OfdmConfig(_Config):
         "UMi",
         "UMa",
         "RMa",
+        "ray-traced",
         "file",
     ]
+    scene: SceneConfig | None = None
     responses: Path | None = None
     delay_spread: Positive = 100e-9
     carrier_frequency: Positive = 3.5e9
@@ -147,6 +189,14 @@ class OfdmConfig(_Config):
             )
         if (self.channel == "file") != (self.responses is not None):
             raise ValueError("channel 'file' and responses go together: name the file of channel responses")
+        if (self.channel == "ray-traced") != (self.scene is not None):
+            raise ValueError(
+                "channel 'ray-traced' and scene go together: say which scene, and where the base station is"
+            )
+        if self.scene is not None and self.scene.positions < len(self.users):
+            raise ValueError(
+                f"scene.positions {self.scene.positions}: choose at least one for each of {len(self.users)} users"
+            )
         if len(set(self.pilot_symbols)) < len(self.pilot_symbols) or not all(
             0 <= symbol < self.num_ofdm_symbols for symbol in self.pilot_symbols
         ):
@@ -271,16 +321,15 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         content["responses"] = path.parent / str(content["responses"])
     if description := _header(text):
         content.setdefault("description", description)
-    _anchor(content, "over", path.parent)
-    if isinstance(content.get("over"), dict):
-        _anchor(content["over"], "extends", path.parent)
-    _anchor(content, "extends", path.parent)
+    for place, key in [(content, "extends"), (content, "over"), (content.get("over"), "extends")]:
+        _anchor(place, key, ".yaml", path.parent)
+    _anchor(content.get("scene"), "name", ".xml", path.parent)
     return _extended(content, (*extended_by, path))
 
 
-def _anchor(content: dict[str, Any], key: str, folder: Path) -> None:
-    """Make the YAML file that a key names relative to a folder."""
-    if str(content.get(key, "")).endswith(".yaml"):
+def _anchor(content: Any, key: str, suffix: str, folder: Path) -> None:
+    """Make the file that a key names relative to a folder."""
+    if isinstance(content, dict) and str(content.get(key, "")).endswith(suffix):
         content[key] = str(folder / content[key])
 
 
@@ -292,11 +341,16 @@ def _extended(content: Mapping[str, Any], extended_by: tuple[Path, ...]) -> dict
 
 
 def _merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with some changed; a mapping for ``over`` changes keys of the link below, unless it says which it is."""
-    below, changed = content.get("over"), changes.get("over")
-    if not isinstance(changed, Mapping) or below is None or {"extends", "family"} & set(changed):
-        return {**content, **changes}
-    return {**content, **changes, "over": _merge(below if isinstance(below, Mapping) else {"extends": below}, changed)}
+    """Settings with some changed, inner ones one by one; a link below that says which it is replaces the other."""
+    merged = dict(content)
+    for key, value in changes.items():
+        before = merged.get(key)
+        if key == "over" and isinstance(before, str):
+            before = {"extends": before}
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and not {"extends", "family"} & set(value):
+            value = _merge(before, value)
+        merged[key] = value
+    return merged
 
 
 def _resolve_below(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -324,7 +378,8 @@ def _explain(error: ValidationError) -> str:
     path = [str(part) for part in mistake["loc"] if part not in _FAMILIES]
     key = ".".join(path)
     if mistake["type"] == "extra_forbidden":
-        return f"unknown key '{key}', {nearest(path[-1], _FAMILIES[str(families[-1])].model_fields)}"
+        model = SceneConfig if "scene" in path[:-1] else _FAMILIES[str(families[-1])]
+        return f"unknown key '{key}', {nearest(path[-1], model.model_fields)}"
     if mistake["type"].startswith("union_tag"):
         family = mistake.get("ctx", {}).get("tag")
         return f"unknown family '{family}', {nearest(str(family), _FAMILIES)}"

@@ -1,0 +1,272 @@
+"""Ray-traced links: closed forms over a plane, and a street canyon that is traced once."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.llvm import INSTALL, find_llvm
+from tokcom_phy.radio import load_link, raytracing
+from tokcom_phy.radio.channels import RayTracedChannel
+from tokcom_phy.radio.ofdm import OfdmLink
+from tokcom_phy.radio.raytracing import TracedPaths, trace, traced_file, traced_paths
+from tokcom_phy.radio.schema import SceneConfig
+
+pytestmark = pytest.mark.skipif(
+    find_llvm() is None and not torch.cuda.is_available(), reason=f"ray tracing needs LLVM: {INSTALL}"
+)
+
+SPEED_OF_LIGHT, CARRIER = 299792458.0, 3.5e9
+WAVELENGTH = SPEED_OF_LIGHT / CARRIER
+HEIGHT, USER_HEIGHT = 12.0, 2.0
+CANYON: dict[str, Any] = {"name": "simple_street_canyon", "base_station": (-33, 0, 32), "facing": (20, 0, 1.5)}
+SMALL: dict[str, Any] = {"num_rx_ant": 4, "num_subcarriers": 48, "channel": "ray-traced"}
+PLANE = """ply
+format ascii 1.0
+element vertex 4
+property float x
+property float y
+property float z
+element face 2
+property list uchar int vertex_index
+end_header
+-1000 -1000 0
+1000 -1000 0
+1000 1000 0
+-1000 1000 0
+3 0 1 2
+3 0 2 3
+"""
+SCENE = """<scene version="2.1.0">
+<bsdf type="itu-radio-material" id="metal"><string name="type" value="metal"/></bsdf>
+<shape type="ply" id="mesh-plane">
+<string name="filename" value="plane.ply"/><ref id="metal" name="bsdf"/>
+</shape>
+</scene>
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKCOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def plane(folder: Path) -> str:
+    """A scene that is a plane of metal."""
+    (folder / "plane.ply").write_text(PLANE)
+    (folder / "plane.xml").write_text(SCENE)
+    return str(folder / "plane.xml")
+
+
+@pytest.fixture(scope="module")
+def over_plane(tmp_path_factory: pytest.TempPathFactory) -> TracedPaths:
+    scene = SceneConfig(
+        name=plane(tmp_path_factory.mktemp("plane")),
+        base_station=(0, 0, HEIGHT),
+        facing=(100, 0, HEIGHT),
+        radius=150,
+        user_height=USER_HEIGHT,
+        positions=20,
+    )
+    return trace(scene, CARRIER, 3)
+
+
+def canyon_link(**overrides: Any) -> OfdmLink:
+    link = load_link("ofdm-tdl-c", device="cpu", **{**SMALL, "scene": {**CANYON, "positions": 64}, **overrides})
+    assert isinstance(link, OfdmLink)
+    return link
+
+
+def antenna_gain(direction: np.ndarray) -> np.ndarray:
+    """TR 38.901, table 7.3-1: power pattern of an antenna that looks along x, for directions [n, 3]."""
+    x, y, z = (direction / np.linalg.norm(direction, axis=1, keepdims=True)).T
+    zenith, azimuth = np.degrees(np.arccos(z)), np.degrees(np.arctan2(y, x))
+    vertical = np.minimum(12 * ((zenith - 90) / 65) ** 2, 30)
+    horizontal = np.minimum(12 * (azimuth / 65) ** 2, 30)
+    return 10 ** ((8 - np.minimum(vertical + horizontal, 30)) / 10)
+
+
+def test_two_rays_over_a_plane(over_plane: TracedPaths) -> None:
+    """Line of sight and its image in a perfect conductor: Friis' gains, delays by length, Doppler by angle."""
+    position, heading = over_plane.position.double().numpy(), over_plane.heading.double().numpy()
+    assert np.allclose(position[:, 2], USER_HEIGHT, atol=1e-4)
+    assert (np.hypot(*position[:, :2].T) < 150).all()
+    users = {"sight": position, "image": position * [1, 1, -1]}
+    to_user = {path: point - [0, 0, HEIGHT] for path, point in users.items()}
+    length = {path: np.linalg.norm(vector, axis=1) for path, vector in to_user.items()}
+    assert over_plane.a.shape[-1] == 2
+    order = over_plane.tau.argsort(dim=1)
+    for user in range(len(position)):
+        for column, path in zip(order[user].tolist(), users, strict=True):
+            expected_delay = (length[path][user] - length["sight"][user]) / SPEED_OF_LIGHT
+            assert float(over_plane.tau[user, column]) == pytest.approx(expected_delay, abs=1e-12)
+            friis = (WAVELENGTH / (4 * np.pi * length[path][user])) ** 2 * antenna_gain(to_user[path])[user]
+            gain = over_plane.a[user, :, column].abs().square().double().numpy()
+            assert gain == pytest.approx(friis, rel=5e-3)
+            approach = -(heading[user] @ to_user[path][user]) / length[path][user]
+            assert float(over_plane.doppler[user, column]) == pytest.approx(approach / WAVELENGTH, abs=1e-3)
+
+
+def test_array_sees_the_direction_of_the_user(over_plane: TracedPaths) -> None:
+    """Antennas half a wavelength apart across the boresight: the phase turns by π·sin(azimuth)·cos(elevation)."""
+    first = over_plane.tau.argmin(dim=1)
+    a = over_plane.a[torch.arange(len(first)), :, first]
+    turn = (a[:, 1:] * a[:, :-1].conj()).sum(1).angle()
+    to_user = over_plane.position.double() - torch.tensor([0, 0, HEIGHT])
+    across = to_user[:, 1] / to_user.norm(dim=1)
+    difference = torch.stack([turn - sign * math.pi * across for sign in (1, -1)])
+    wrapped = torch.remainder(difference + math.pi, 2 * math.pi) - math.pi
+    assert float(wrapped.abs().max(dim=1).values.min()) < 1e-3
+
+
+def test_unit_mean_power_in_every_realisation() -> None:
+    """Over antennas and paths; over the subcarriers the paths add up, so E|h|² = 1 holds on average."""
+    channel = canyon_link().channel
+    assert isinstance(channel, RayTracedChannel)
+    a, _ = channel.paths(1, 0, [0, 1, 2], 1)
+    power = a.abs().square().sum(5).mean(2).flatten()
+    torch.testing.assert_close(power, torch.ones_like(power))
+    h = torch.cat([channel.response(2, block, [0, 1, 2], [0], slice(None)) for block in range(8)])
+    # There are 64 positions, however many realisations.
+    per_user = h.abs().square().mean((1, 3, 4)).flatten()
+    assert abs(float(per_user.mean()) - 1) < 4 * float(per_user.std()) / math.sqrt(64)
+
+
+def test_users_stand_on_different_streets_under_the_open_sky() -> None:
+    channel = canyon_link().channel
+    assert isinstance(channel, RayTracedChannel)
+    position = channel.traced.position
+    assert len(position) == 64
+    assert len(set(map(tuple, position.tolist()))) == 64
+    assert position[:, 2].tolist() == pytest.approx([1.5 - 0.0308] * 64, abs=1e-3)
+    gain_db = 10 * torch.log10(channel.traced.a.abs().square().sum(2).mean(1))
+    assert (gain_db >= -130).all()
+    # The line of sight bounds what a position can receive; reflections add at most some dB.
+    distance = (position - torch.tensor([-33.0, 0.0, 32.0])).norm(dim=1)
+    assert (gain_db < 8 + 6 + 20 * torch.log10(WAVELENGTH / (4 * math.pi * distance))).all()
+
+
+def test_speed_turns_the_line_of_sight(tmp_path: Path) -> None:
+    """Alone, it turns by exp(j2π·v·cos(angle)·t/λ), slot after slot; at rest nothing changes."""
+    scene = {"name": plane(tmp_path), "base_station": (0, 0, HEIGHT), "facing": (100, 0, HEIGHT)}
+    options: dict[str, Any] = {"scene": {**scene, "positions": 3, "max_depth": 0}, "num_rx_ant": 3}
+    still, moving = (canyon_link(speed=speed, **options).channel for speed in (0.0, 40.0))
+    h = moving.response(3, 0, [0], range(60), slice(0, 1))[:, :, 0, :, 0]
+    assert isinstance(moving, RayTracedChannel)
+    to_base = torch.tensor([0, 0, HEIGHT]) - moving.traced.position
+    approach = 40 * (to_base * moving.traced.heading).sum(1) / to_base.norm(dim=1)
+    time = torch.arange(60) * moving.symbol_duration
+    expected = torch.exp(2j * torch.pi * approach[:, None] / WAVELENGTH * time)
+    for turns in h / h[..., :1]:
+        error = (turns[0] - expected).abs().amax(dim=1)
+        assert float(error.min()) < 1e-3
+        torch.testing.assert_close(turns, turns[:1].expand(3, -1))
+    at_rest = still.response(3, 0, [0], range(60), slice(0, 1))[:, :, 0, :, 0]
+    assert torch.equal(at_rest, at_rest[..., :1].expand(-1, -1, 60))
+
+
+def test_a_realisation_is_its_seed_and_index() -> None:
+    link = canyon_link()
+    sent = torch.randn(20, 90, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    whole = link.draw(20, {"audio": 90, "text": 90}, 10.0, seed=5).apply({"audio": sent, "text": sent})["text"]
+    again = link.draw(2, {"audio": 90, "text": 90}, 10.0, seed=5, indices=[11, 3])
+    part = again.apply({"audio": sent[[11, 3]], "text": sent[[11, 3]]})["text"]
+    torch.testing.assert_close(part, whole[[11, 3]])
+
+
+def test_traced_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = SceneConfig(**CANYON, positions=5)
+    path = traced_file(scene, CARRIER, 2)
+    assert not path.exists()
+    first = traced_paths(scene, CARRIER, 2)
+    assert path.exists()
+    again = trace(scene, CARRIER, 2)
+    monkeypatch.setattr(raytracing, "trace", None)
+    kept = traced_paths(scene, CARRIER, 2)
+    for before, fresh, read in zip(first, again, kept, strict=True):
+        assert torch.equal(before, fresh)
+        assert torch.equal(before, read)
+    others = [
+        traced_file(scene.model_copy(update={"seed": 1}), CARRIER, 2),
+        traced_file(scene, 28e9, 2),
+        traced_file(scene, CARRIER, 4),
+    ]
+    assert len({path, *others}) == 4
+
+
+def test_another_mesh_is_another_file(tmp_path: Path) -> None:
+    scene = SceneConfig(**{**CANYON, "name": plane(tmp_path)})
+    before = traced_file(scene, CARRIER, 2)
+    assert traced_file(scene, CARRIER, 2) == before
+    (tmp_path / "plane.ply").write_text(PLANE.replace("1000", "900"))
+    assert traced_file(scene, CARRIER, 2) != before
+
+
+def test_a_broken_cache_is_traced_again() -> None:
+    scene = SceneConfig(**CANYON, positions=3)
+    path = traced_file(scene, CARRIER, 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half a file")
+    first = traced_paths(scene, CARRIER, 2)
+    assert torch.equal(first.a, traced_paths(scene, CARRIER, 2).a)
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from tokcom_phy.radio import raytracing
+from tokcom_phy.radio.schema import SceneConfig
+
+trace = raytracing.trace
+def counted(*arguments):
+    with open(sys.argv[2], "a") as file:
+        file.write("traced\\n")
+    return trace(*arguments)
+raytracing.trace = counted
+print(float(raytracing.traced_paths(SceneConfig.model_validate_json(sys.argv[1]), 3.5e9, 2).a.abs().sum()))
+"""
+
+
+def test_processes_that_start_together_trace_once(tmp_path: Path) -> None:
+    script, count = tmp_path / "process.py", tmp_path / "count"
+    script.write_text(PROCESS)
+    command = [sys.executable, str(script), SceneConfig(**CANYON, positions=7).model_dump_json(), str(count)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert said[0] == said[1]
+    assert count.read_text() == "traced\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "mend"),
+    [
+        ({"min_path_gain_db": -10.0}, "min_path_gain_db"),
+        ({"radius": 0.1, "base_station": (-33, 22, 60)}, "hardly any ground"),
+    ],
+)
+def test_a_base_station_that_serves_nobody(change: dict[str, Any], mend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raytracing, "_PATIENCE", 2)
+    with pytest.raises(UserError) as raised:
+        trace(SceneConfig(**{**CANYON, **change}), CARRIER, 2)
+    assert "\n" not in str(raised.value)
+    assert mend in str(raised.value)
+
+
+def test_a_scene_that_cannot_be_read(tmp_path: Path) -> None:
+    for number, text in enumerate(["<scene", "<scene version='2.1.0'></scene>", SCENE.replace("ply", "plz", 1)]):
+        path = tmp_path / f"broken{number}.xml"
+        path.write_text(text)
+        with pytest.raises(UserError) as raised:
+            trace(SceneConfig(**{**CANYON, "name": str(path)}), CARRIER, 2)
+        assert "\n" not in str(raised.value)
+        assert path.name in str(raised.value)

@@ -1,0 +1,306 @@
+"""Ray tracing: users dropped on the streets of a scene, and their paths to the base station, traced once.
+
+What is traced is kept in a file, so that other links, SNRs, speeds, runs and processes need not trace again.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import pad
+
+from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.files import cache_folder, write_atomically
+from tokcom_phy.llvm import INSTALL, OLDEST, use_llvm
+from tokcom_phy.radio.schema import SceneConfig
+
+_FORMAT = 1
+_AT_A_TIME = 32
+_RAYS = 10**5
+_PATIENCE = 32
+"""So many batches of positions in a row that hold none that is served are enough to give up."""
+
+
+class TracedPaths(NamedTuple):
+    """Propagation paths between each position of a user and the base station.
+
+    Attributes
+    ----------
+    a : complex64 [positions, num_rx_ant, paths]
+        Coefficients at the carrier frequency, the strongest path first, zero where there are fewer paths.
+    tau : float32 [positions, paths]
+        Delay after the first path [s].
+    doppler : float32 [positions, paths]
+        Doppler shift over the user's speed [Hz per m/s].
+    position : float32 [positions, 3]
+        [m]
+    heading : float32 [positions, 3]
+        Where the user moves to, a unit vector.
+    """
+
+    a: Tensor
+    tau: Tensor
+    doppler: Tensor
+    position: Tensor
+    heading: Tensor
+
+
+def scene_file(name: str) -> Path:
+    """The Mitsuba file of a scene: of one that Sionna RT ships by name, or of one's own by path.
+
+    Raises
+    ------
+    UserError
+        If there is no such scene, or a mesh that it names is missing.
+    """
+    if name.endswith(".xml"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"no scene at {path}: give the path of a Mitsuba file, or the name of a scene of Sionna RT")
+        for mesh in _meshes(path):
+            if not mesh.is_file():
+                raise UserError(f"scene {path} names {mesh}, which is not there: put its meshes beside it")
+        return path
+    spec = find_spec("sionna.rt")
+    if spec is None:
+        raise UserError("ray tracing needs Sionna RT, which is not installed: pip install sionna-rt")
+    built_in = {path.stem: path for folder in spec.submodule_search_locations or () for path in _scenes(Path(folder))}
+    if name not in built_in:
+        raise UserError(f"unknown scene '{name}': {nearest(name, built_in)}")
+    return built_in[name]
+
+
+def _scenes(package: Path) -> Iterator[Path]:
+    return (path for path in package.glob("scenes/*/*.xml") if path.stem == path.parent.name)
+
+
+def _meshes(path: Path) -> list[Path]:
+    """The files that a scene's file names."""
+    named = re.findall(r'name="filename"\s+value="([^"]+)"', path.read_text(encoding="utf-8", errors="replace"))
+    return [path.parent / name for name in sorted(set(named))]
+
+
+def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> Path:
+    """Where the paths of a scene are kept: a name that follows from all that determines them.
+
+    Raises
+    ------
+    UserError
+        If there is no such scene.
+    """
+    path = scene_file(scene.name)
+    content = hashlib.sha256(path.read_bytes())
+    for mesh in _meshes(path):
+        content.update(mesh.read_bytes())
+    settings = {**scene.model_dump(mode="json"), "name": content.hexdigest()}
+    key = [_FORMAT, metadata.version("sionna-rt"), settings, carrier_frequency, num_rx_ant]
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / "ray-tracing" / f"{path.stem}-{digest}.safetensors"
+
+
+def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> TracedPaths:
+    """The paths of a scene: read from their file, else traced, by one process while others wait for it.
+
+    Raises
+    ------
+    UserError
+        As `trace`.
+    """
+    path = traced_file(scene, carrier_frequency, num_rx_ant)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path.parent}: {error.strerror}; name another folder by TOKCOM_CACHE") from error
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            try:
+                return TracedPaths(**load_file(path))
+            except (SafetensorError, TypeError, OSError):
+                path.unlink()
+        traced = trace(scene, carrier_frequency, num_rx_ant)
+        with write_atomically(path) as temporary:
+            save_file(traced._asdict(), temporary, {"scene": scene.model_dump_json()})
+    return traced
+
+
+def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> TracedPaths:
+    """Drop users and trace their paths to the base station; a bar on standard error tells how far it has come.
+
+    A user is dropped at random on the ground, the largest object of the scene, under the open sky, and heads in a
+    random direction. It stays where it is served: where its paths gain at least ``min_path_gain_db`` together. Users
+    have one isotropic antenna, the base station a row of ``num_rx_ant`` antennas of 3GPP TR 38.901, half a wavelength
+    apart, all vertically polarised.
+
+    Parameters
+    ----------
+    scene : SceneConfig
+    carrier_frequency : float
+        [Hz]
+    num_rx_ant : int
+
+    Returns
+    -------
+    TracedPaths
+        The same for the same settings.
+
+    Raises
+    ------
+    UserError
+        If there is no such scene or it cannot be read, the machine has no LLVM to trace with, or hardly any position
+        is served.
+    """
+    tracer = _Tracer(scene, carrier_frequency, num_rx_ant)
+    batches: list[TracedPaths] = []
+    found, in_vain = 0, 0
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"tracing {tracer.name}", total=scene.positions)
+        while found < scene.positions:
+            batch = tracer.trace(tracer.drop())
+            in_vain = 0 if len(batch.a) else in_vain + 1
+            if in_vain == _PATIENCE:
+                raise UserError(
+                    f"scene {tracer.name}: from {list(scene.base_station)} the base station serves hardly anybody "
+                    f"within {scene.radius:g} m: change base_station, facing, radius or min_path_gain_db"
+                )
+            batches.append(batch)
+            found += len(batch.a)
+            progress.update(task, completed=min(found, scene.positions))
+    most = max(batch.a.shape[-1] for batch in batches)
+
+    def joined(parts: Iterable[Tensor]) -> Tensor:
+        return torch.cat([pad(part, (0, most - part.shape[-1])) for part in parts])[: scene.positions]
+
+    return TracedPaths(
+        joined(batch.a for batch in batches),
+        joined(batch.tau for batch in batches),
+        joined(batch.doppler for batch in batches),
+        torch.cat([batch.position for batch in batches])[: scene.positions],
+        torch.cat([batch.heading for batch in batches])[: scene.positions],
+    )
+
+
+def sionna_rt() -> Any:
+    """Import Sionna RT, on a GPU or else on an LLVM that works.
+
+    Raises
+    ------
+    UserError
+        If there is neither.
+    """
+    mend = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
+    if not use_llvm() and not torch.cuda.is_available():
+        raise UserError(mend)
+    try:
+        import sionna.rt as rt
+    except ImportError as error:
+        raise UserError(mend) from error
+    return rt
+
+
+class _Tracer:
+    """A scene with a base station, in which users are dropped and paths are traced."""
+
+    def __init__(self, scene: SceneConfig, carrier_frequency: float, num_rx_ant: int):
+        rt = self._rt = sionna_rt()
+        path = scene_file(scene.name)
+        self.name = path.stem
+        self._scene = scene
+        self._rng = np.random.default_rng(scene.seed)
+        try:
+            # Few objects are traced much faster than many: all but the ground are merged by their material.
+            ground = _largest(rt.load_scene(str(path), merge_shapes=False))
+            self._world = rt.load_scene(str(path), merge_shapes_exclude_regex=f"^(mesh-)?{re.escape(ground)}$")
+            self._ground = self._world.objects[ground].mi_mesh
+        except (RuntimeError, ValueError, KeyError, SyntaxError) as error:
+            raise UserError(f"scene {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+        self._world.frequency = carrier_frequency
+        self._world.tx_array = rt.PlanarArray(num_rows=1, num_cols=num_rx_ant, pattern="tr38901", polarization="V")
+        self._world.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
+        base_station = rt.Transmitter("base station", position=list(scene.base_station))
+        self._world.add(base_station)
+        base_station.look_at(list(scene.facing))
+
+    def drop(self) -> np.ndarray:
+        """Draw `_AT_A_TIME` positions, uniformly over the ground around the base station, [_AT_A_TIME, 3] [m]."""
+        import mitsuba as mi
+
+        scene, num_rays = self._scene, 1024
+        sky = np.full(num_rays, self._world.mi_scene.bbox().max.z + 1)
+        positions = np.empty((0, 3))
+        for _ in range(_PATIENCE):
+            distance = scene.radius * np.sqrt(self._rng.random(num_rays))
+            azimuth = self._rng.uniform(0, 2 * np.pi, num_rays)
+            x = scene.base_station[0] + distance * np.cos(azimuth)
+            y = scene.base_station[1] + distance * np.sin(azimuth)
+            below = self._world.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(x, y, sky), mi.Vector3f(0, 0, -1)))
+            outdoors = np.array(below.shape == mi.ShapePtr(self._ground))
+            found = np.stack([x, y, np.array(below.p.z) + scene.user_height], axis=1)[outdoors]
+            positions = np.concatenate([positions, found])[:_AT_A_TIME]
+            if len(positions) == _AT_A_TIME:
+                return positions
+        raise UserError(
+            f"scene {self.name} has hardly any ground under the open sky within {scene.radius:g} m of "
+            f"{list(scene.base_station)}: change base_station or radius"
+        )
+
+    def trace(self, positions: np.ndarray) -> TracedPaths:
+        """The paths of those of some positions, [n, 3] [m], that are served."""
+        azimuth = self._rng.uniform(0, 2 * np.pi, len(positions))
+        heading = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(len(positions))], axis=1)
+        names = [f"user {number}" for number in range(len(positions))]
+        for name, position, velocity in zip(names, positions.tolist(), heading.tolist(), strict=True):
+            self._world.add(self._rt.Receiver(name, position=position, velocity=velocity))
+        paths = self._rt.PathSolver(deterministic=True)(
+            self._world,
+            max_depth=self._scene.max_depth,
+            samples_per_src=_RAYS,
+            refraction=False,
+            diffraction=self._scene.diffraction,
+        )
+        # Traced from the base station, the one source of all these paths, and read backwards: the uplink.
+        a, tau = paths.cir(reverse_direction=True, out_type="numpy")
+        doppler = np.array(paths.doppler)[:, 0]
+        for name in names:
+            self._world.remove(name)
+        a, tau = a[0, :, :, 0, :, 0].swapaxes(0, 1), tau[0]
+        exists = tau >= 0
+        a, tau, doppler = np.where(exists[:, None], a, 0), np.where(exists, tau, 0), np.where(exists, doppler, 0)
+        power = np.square(np.abs(a)).mean(1)
+        # Sionna RT finds the same paths every time, but not in the same order.
+        order = np.lexsort((doppler, tau, -power))
+        a = np.take_along_axis(a, order[:, None], axis=2)
+        tau, doppler = np.take_along_axis(tau, order, axis=1), np.take_along_axis(doppler, order, axis=1)
+        served = power.sum(1) >= 10 ** (self._scene.min_path_gain_db / 10)
+        return TracedPaths(
+            torch.from_numpy(a[served].astype(np.complex64)),
+            torch.from_numpy(tau[served].astype(np.float32)),
+            torch.from_numpy(doppler[served].astype(np.float32)),
+            torch.from_numpy(positions[served].astype(np.float32)),
+            torch.from_numpy(heading[served].astype(np.float32)),
+        )
+
+
+def _largest(scene: Any) -> str:
+    """Name of the object that covers most of a scene, seen from above, by its bounding box."""
+
+    def covered(name: str) -> float:
+        box = scene.objects[name].mi_mesh.bbox()
+        return float((box.max.x - box.min.x) * (box.max.y - box.min.y))
+
+    if not scene.objects:
+        raise ValueError("it holds no objects")
+    return max(scene.objects, key=covered)
