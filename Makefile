@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# One Python environment holds one engine.
+TF     := .venv-tensorflow
 
 # The models are small: several threads in one step cost more than they gain, several processes do not.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format bench clean
+.PHONY: help install demo test test-slow test-tensorflow check format bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,10 @@ test: $(VENV)/.installed-test ## install what tests need, then run them: unit, p
 test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
+test-tensorflow: $(TF)/.installed-test ## install the TensorFlow engine beside the other, then test links and bridge on it
+	$(TF)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/engines tests/bridge tests/physics \
+		tests/unit/test_radio.py tests/unit/test_link_files.py tests/unit/test_engine.py
+
 check: $(VENV)/.installed-test ## lint, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,14 +41,14 @@ format: $(VENV)/.installed-test ## mend what ruff can mend
 bench: install ## run every benchmark; each prints a ratio against a named opponent
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
-clean: ## remove what was built; keep runs/ and .venv
+clean: ## remove what was built; keep runs/ and the environments
 	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+%/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: $(PYTHON) is missing or older than 3.11; install Python 3.11+ or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (some minutes the first time)"
@@ -51,4 +57,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(TF)/.installed-test: pyproject.toml constraints-tensorflow.txt | $(TF)/bin/python
+	@echo "Installing into $(TF) (some minutes the first time)"
+	@$(TF)/bin/python -m pip install -q -c constraints-tensorflow.txt -e '.[tensorflow,test]'
 	@touch $@

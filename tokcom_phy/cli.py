@@ -112,10 +112,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options before any command; `execute` reads --debug, this declares it for the help."""
+    from tokcom_phy.radio.engine import check_request
+
+    if context.invoked_subcommand != "doctor":
+        check_request()
 
 
 def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from tokcom_phy.errors import UserError
 from tokcom_phy.files import builtin_names
 from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, version
+from tokcom_phy.radio.engine import describe, engine
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -56,14 +57,18 @@ def table(findings: list[Finding]) -> Table:
 
 
 def _libraries() -> list[Finding]:
-    """The package's own requirements against what is installed; those of an extra are not needed."""
+    """The package's own requirements against what is installed; those of an extra are not needed.
+
+    An extra may narrow what the package itself requires: the engine that results has a line of its own.
+    """
     extras = metadata.metadata("tokcom-phy").get_all("Provides-Extra", [])
-    findings = []
+    findings, seen = [], set[str]()
     for line in metadata.requires("tokcom-phy") or []:
         requirement = Requirement(line)
         marker = requirement.marker
         extra = next((name for name in extras if marker and marker.evaluate({"extra": name})), None)
-        if extra != "test":
+        if extra != "test" and requirement.name not in seen:
+            seen.add(requirement.name)
             findings.append(_library(requirement, extra))
     return findings
 
@@ -91,11 +96,15 @@ def _compute() -> list[Finding]:
         findings.append(Finding("GPU", ", ".join(names)))
     else:
         findings.append(Finding("GPU", "none (not needed for tiny)"))
+    return [*findings, _engine()]
+
+
+def _engine() -> Finding:
+    """What the radio runs on; another engine than was asked for is no good."""
     try:
-        engine = f"Sionna {metadata.version('sionna')} on PyTorch {torch.__version__}"
-    except metadata.PackageNotFoundError:
-        return findings
-    return [*findings, Finding("engine", engine)]
+        return Finding("engine", describe(engine()))
+    except UserError as error:
+        return Finding("engine", "not there", str(error))
 
 
 def _codecs() -> Finding:

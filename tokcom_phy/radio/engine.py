@@ -37,15 +37,31 @@ def engine() -> Engine:
     return installed
 
 
+def check_request() -> None:
+    """Raise a `UserError` if an engine is asked for that is not there."""
+    if os.environ.get(REQUEST):
+        engine()
+
+
 def describe(engine: Engine) -> str:
-    """The engine and its versions, as in ``torch: Sionna 2.2.0 on PyTorch 2.13.0``."""
+    """An installed engine and its versions, as in ``torch: Sionna 2.2.0 on PyTorch 2.13.0``."""
     name = {"torch": "PyTorch", "tensorflow": "TensorFlow"}[engine]
     return f"{engine}: Sionna {metadata.version('sionna')} on {name} {metadata.version(engine)}"
 
 
 def _installed() -> Engine:
+    versions = {name: _version(name) for name in ("sionna", "tensorflow")}
+    if versions["sionna"] is None:
+        raise UserError('Sionna is not installed: pip install "tokcom-phy"')
+    if int(versions["sionna"].split(".")[0]) >= 2:
+        return "torch"
+    if versions["tensorflow"] is None:
+        raise UserError(f'Sionna {versions["sionna"]} needs TensorFlow: pip install "tokcom-phy[tensorflow]"')
+    return "tensorflow"
+
+
+def _version(name: str) -> str | None:
     try:
-        major = int(metadata.version("sionna").split(".")[0])
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        raise UserError('Sionna is not installed: pip install "tokcom-phy"') from None
-    return "torch" if major >= 2 else "tensorflow"
+        return None
