@@ -52,6 +52,11 @@ def foundation_width(name: str | Path) -> int:
     return AutoConfig.from_pretrained(**_source(find_foundation(name))).get_text_config().hidden_size
 
 
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a foundation model, without its weights; raises as `find_foundation` does."""
+    return AutoTokenizer.from_pretrained(**_source(find_foundation(name)))
+
+
 class Foundation(nn.Module):
     """A frozen causal language model with its tokenizer; `add_lora` makes it trainable.
 

@@ -1,7 +1,7 @@
 """The two profiles: the paper's models and data, and small ones that run on a laptop through the same code.
 
 A profile is a set of defaults that an experiment's own settings override; `tokcom_phy.experiments.schema` says what
-each key means.
+each key means. ``named_lengths`` are the token lengths that an experiment may call by name wherever it gives lengths.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "foundation": "tiny/foundation",
         "encoders": {"audio": "tiny/audio", "video": "tiny/video"},
         "lengths": {"audio": 16, "video": 16},
+        "named_lengths": {"short": 4, "medium": 8, "long": 16, "longest": 32},
         "receiver_width": 256,
         "threads": 1,
         "data": {
@@ -30,6 +31,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "foundation": "Qwen/Qwen2.5-1.5B",
         "encoders": {"audio": "MIT/ast-finetuned-audioset-10-10-0.4593", "video": "google/vivit-b-16x2"},
         "lengths": {"audio": 64, "video": 64},
+        "named_lengths": {"short": 16, "medium": 32, "long": 64, "longest": 128},
         "receiver_width": 1024,
         "data": {},
         "stage1": {"steps": 500, "batch": 32, "learning_rate": 1e-4},

@@ -22,9 +22,13 @@ variants:
   aligned: {alignment: contrastive}
   blind: {alignment: none, modalities: []}
   aligned-on-air: {alignment: contrastive, question: on-air}
+  hot: {stage1: {temperature: 0.5}, stage2: {snr_db: [0, 20]}}
+links:
+  video-far: {extends: awgn, snr_offset_db: {video: -20}}
 evaluate:
   - {variants: [aligned, blind], links: [awgn, ofdm-tdl-c], snr_db: [0, 20]}
   - {variants: [aligned-on-air], links: [awgn], snr_db: [0, 20]}
+  - {variants: [hot], links: [video-far], snr_db: [20]}
 figures: [accuracy_vs_snr]
 """
 

@@ -37,7 +37,7 @@ def test_results_have_the_columns_controls_and_intervals(finished_run):
     reliable = {(v, link, s) for v in ("aligned", "blind") for link in ("awgn", "ofdm-tdl-c") for s in (0.0, 20.0)}
     on_air = {("aligned-on-air", "awgn", s) for s in (0.0, 20.0)}
     assert reliable | on_air <= keys
-    assert {v for v, _, _ in keys} == {"aligned", "blind", "aligned-on-air", "majority"}
+    assert {v for v, _, _ in keys} == {"aligned", "blind", "aligned-on-air", "hot", "majority"}
     assert (accuracy["ci_low"] < accuracy["ci_high"]).all()
     assert ((accuracy["ci_low"] <= accuracy["value"]) & (accuracy["value"] <= accuracy["ci_high"])).all()
     assert (accuracy["n"] == 40).all()
@@ -47,6 +47,48 @@ def test_results_have_the_columns_controls_and_intervals(finished_run):
         (table["metric"] == "token_nmse_db_audio") & (table["link"] == "awgn") & (table["variant"] == "aligned")
     ]
     assert nmse.set_index("snr_db")["value"].to_dict() == pytest.approx({0.0: 0.0, 20.0: -20.0}, abs=0.2)
+
+
+def test_links_and_trainings_of_an_experiments_own_do_what_they_say(finished_run):
+    table = pd.read_csv(finished_run / "results.csv")
+    nmse = table[(table["link"] == "video-far") & table["metric"].str.startswith("token_nmse_db")]
+    found = nmse.set_index("metric")["value"].to_dict()
+    assert found == pytest.approx({"token_nmse_db_audio": -20.0, "token_nmse_db_video": 0.0}, abs=0.2)
+    losses = {
+        name: json.loads((finished_run / "checkpoints" / name / "seed-0" / "losses.json").read_text())
+        for name in ("stage1-contrastive", "stage1-contrastive-temperature-0.5")
+    }
+    usual, hot = losses.values()
+    assert usual[0] != hot[0]  # the same batch, weights and radio
+
+
+def test_costs_curves_and_differences_are_kept(finished_run):
+    table = pd.read_csv(finished_run / "results.csv")
+    costs = table[(table["variant"] == "aligned") & (table["link"] == "awgn")].set_index("metric")["value"]
+    assert costs["channel_uses"] == 2 * 16 * 128 / 2
+    assert table.loc[(table["variant"] == "blind") & (table["metric"] == "energy_mj"), "value"].eq(0).all()
+    on_air = table[(table["variant"] == "aligned-on-air") & (table["metric"] == "channel_uses")]["value"].item()
+    assert on_air > costs["channel_uses"]
+    curves = pd.read_csv(finished_run / "curves.csv")
+    assert set(curves["question_type"]) >= {"all", "Audio-Visual/Location"}
+    differences = pd.read_csv(finished_run / "differences.csv")
+    keys = set(map(tuple, differences[["variant", "link", "than_variant", "than_link"]].to_numpy().tolist()))
+    assert ("aligned", "awgn", "blind", "awgn") in keys
+    assert ("aligned", "awgn", "aligned", "ofdm-tdl-c") in keys
+    value = {
+        variant: curves.loc[
+            (curves["variant"] == variant)
+            & (curves["link"] == "awgn")
+            & (curves["snr_db"] == 20)
+            & (curves["question_type"] == "all"),
+            "value",
+        ].item()
+        for variant in ("aligned", "blind")
+    }
+    pair = (differences["variant"] == "aligned") & (differences["than_variant"] == "blind")
+    row = differences[pair & (differences["link"] == "awgn") & (differences["snr_db"] == 20)]
+    assert row["value"].item() == pytest.approx(value["aligned"] - value["blind"])
+    assert row["ci_low"].item() < row["value"].item() < row["ci_high"].item()
 
 
 def test_a_second_run_repeats_nothing(finished_run, tokcom, experiment):

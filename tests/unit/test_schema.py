@@ -121,3 +121,125 @@ def test_odd_values_at_the_top_are_one_clear_line(tmp_path, text):
     with pytest.raises(UserError) as caught:
         load_experiment(str(path))
     assert "\n" not in str(caught.value)
+
+
+SWEEP = """\
+name: sweep
+title: Sweep
+variants:
+  aligned: {}
+  same: {modalities: [audio]}
+  hot: {stage1: {temperature: 0.13}}
+  faded: {stage1: {link: rayleigh, snr_db: [-10, 20]}, stage2: {link: fast, snr_db: 0}}
+  short: {lengths: {audio: short}}
+links:
+  fast: {extends: ofdm-tdl-c, speed: 30}
+evaluate:
+  - {variants: [aligned, same, hot, faded, short], links: [awgn, fast], snr_db: [0]}
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+    return str(path)
+
+
+def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(sweep):
+    experiment = load_experiment(sweep)
+    assert experiment.alignment_settings("hot").temperature == 0.13
+    assert experiment.alignment_settings("aligned").temperature == 0.07
+    assert experiment.finetuning_settings("faded").link == "fast"
+    assert experiment.finetuning_settings("faded").steps == experiment.stage2.steps
+    align = [job for job in plan(experiment) if job.stage == "align"]
+    assert {job.subject for job in align} == {
+        "contrastive",
+        "contrastive-temperature-0.13",
+        "contrastive-link-rayleigh-snr_db--10.0to20.0",
+        "contrastive-audio4",
+    }
+    needs = {job.subject: job.needs for job in plan(experiment) if job.stage == "finetune"}
+    assert needs["aligned"] == needs["same"]
+
+
+def test_a_link_of_its_own_is_the_file_with_the_keys_changed(sweep):
+    experiment = load_experiment(sweep)
+    config = experiment.link_config("fast")
+    assert (config.speed, config.channel) == (30.0, "TDL-C")
+    assert experiment.load_link("fast").config == config
+    assert experiment.evaluated_links() == ["awgn", "fast"]
+    assert experiment.all_links() == ["awgn", "fast", "rayleigh"]
+
+
+def test_named_lengths_follow_the_profile(sweep):
+    assert load_experiment(sweep).token_lengths("short") == {"audio": 4, "video": 16}
+    paper = load_experiment(sweep, profile="paper", overrides=["data.root=/data"])
+    assert paper.token_lengths("short") == {"audio": 16, "video": 64}
+
+
+@pytest.mark.parametrize("name", builtin_names("experiments"))
+def test_built_in_experiments_are_ready_for_the_papers_profile(name):
+    experiment = load_experiment(name, profile="paper", overrides=["data.root=/data"])
+    assert all(experiment.alignment_settings(variant).batch == 32 for variant in experiment.variants)
+    assert plan(experiment)
+
+
+def test_sections_of_a_profile_hold_for_it_alone(tmp_path):
+    path = tmp_path / "e.yaml"
+    path.write_text(SWEEP + "profiles:\n  tiny: {lengths: {audio: 9}}\n  paper: {seeds: [7]}\n")
+    tiny = load_experiment(str(path))
+    paper = load_experiment(str(path), profile="paper", overrides=["data.root=/data"])
+    assert (tiny.lengths["audio"], tiny.seeds) == (9, (0,))
+    assert (paper.lengths["audio"], paper.seeds) == (64, (7,))
+    path.write_text(SWEEP + "profiles:\n  papper: {seeds: [7]}\n")
+    with pytest.raises(UserError, match="profiles: give settings for one profile under its name: tiny, paper"):
+        load_experiment(str(path))
+
+
+@pytest.mark.parametrize("name", ["fig2a", "fig2b", "fig3"])
+def test_the_papers_figures_have_the_papers_lengths(name):
+    experiment = load_experiment(name, profile="paper", overrides=["data.root=/data"])
+    swept = {"fig2a": ["audio"], "fig2b": ["video"], "fig3": ["audio", "video"]}[name]
+    for modality in swept:
+        assert experiment.all_lengths()[modality] == [16, 32, 64, 128]
+
+
+@pytest.mark.parametrize("name", set(builtin_names("experiments")) - {"fig2a", "fig2b", "tsne"})
+def test_every_accuracy_stands_beside_the_blind_control(name):
+    experiment = load_experiment(name, overrides=["data.root=/data"])
+    for series in experiment.evaluate:
+        for link in series.links:
+            assert any(
+                not experiment.modalities(variant)
+                for other in experiment.evaluate
+                if link in other.links and set(series.snr_db) <= set(other.snr_db)
+                for variant in other.variants
+            ), link
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "variants.hot.stage1.temprature=1",
+            "variants.hot.stage1: unknown key 'temprature': did you mean 'temperature'",
+        ),
+        ("variants.hot.stage1.temperature=-1", "variants.hot.stage1: temperature"),
+        ("variants.faded.stage2.link=fist", "unknown link 'fist': did you mean 'fast'"),
+        ("links.fast.sped=3", "links.fast: link 'ofdm-tdl-c': unknown key 'sped', did you mean 'speed'"),
+        ("links.fast.extends=ofdm-tdl-cc", "links.fast: unknown link 'ofdm-tdl-cc'"),
+        ("links={awgn: {extends: rayleigh}}", "links.awgn: this is a built-in link"),
+        ("links.slow={speed: 3}", "links.slow: name the link that it changes"),
+        ("links={../fast: {extends: awgn}}", "name '../fast'"),
+        ("links.fast.snr_offset_db={vidoe: -3}", "did you mean 'video'"),
+        (
+            "variants.short.lengths.audio=shrot",
+            "variants.short.lengths.audio: unknown length 'shrot': did you mean 'short",
+        ),
+    ],
+)
+def test_faults_in_what_an_experiment_changes_are_named(sweep, override, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_experiment(sweep, overrides=[override])
+    assert "\n" not in str(caught.value)

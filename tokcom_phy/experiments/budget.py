@@ -1,10 +1,12 @@
 """What an experiment sends and what that costs on each of its links: the command ``tokcom budget``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -12,9 +14,11 @@ from rich.table import Table
 
 from tokcom_phy.data.media import SUFFIXES
 from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.results import ALL, COLUMNS
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.foundation import foundation_width
-from tokcom_phy.radio import load_link
+from tokcom_phy.foundation import foundation_width, load_tokenizer
+from tokcom_phy.prompt import prompt
+from tokcom_phy.radio import Link
 from tokcom_phy.radio.budget import Budget, budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.system import TEXT
 
@@ -66,7 +70,8 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
         ]
         parts += [f"\n[bold]{escape(', '.join(variants))}[/]", _describe(dict(payload), width)]
         if payload:
-            parts.append(_table(dict(payload), list(dict.fromkeys(links)), width, clip_bits))
+            named = {name: experiment.load_link(name) for name in links}
+            parts.append(_table(dict(payload), named, width, clip_bits))
     parts.append(
         f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2"
         + ("; file: the clip as it is, likewise" if clip_bits else "")
@@ -75,21 +80,60 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     return Group(*parts)
 
 
+def question_lengths(experiment: Experiment, questions: Sequence[str]) -> list[int]:
+    """Tokens of each question."""
+    tokenizer = load_tokenizer(experiment.foundation)
+    return [len(ids) for ids in tokenizer([prompt(q) for q in questions], add_special_tokens=False)["input_ids"]]
+
+
+def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.DataFrame:
+    """Rows of ``results.csv`` with what one question costs each variant over each link that it is evaluated on.
+
+    Metrics are ``channel_uses``, ``latency_ms`` and ``energy_mj``; ``snr_db`` and ``seed`` are absent (NaN).
+
+    Parameters
+    ----------
+    experiment : Experiment
+    questions : list of str
+        Those that are asked: one that goes over the air is as long as they are in the mean, rounded.
+    """
+    on_air = any(variant.question == "on-air" for variant in experiment.variants.values())
+    question_tokens = round(mean(question_lengths(experiment, questions))) if on_air else 0
+    width = foundation_width(experiment.foundation)
+    links = {name: experiment.load_link(name) for name in experiment.evaluated_links()}
+    visits = {
+        (variant, link): None for series in experiment.evaluate for variant in series.variants for link in series.links
+    }
+    rows = []
+    for variant, link in visits:
+        payload = {
+            user: symbols_of_tokens(length, width)
+            for user, length in sent_tokens(experiment, variant, question_tokens).items()
+        }
+        cost = budget(links[link], payload, symbols_per_token=width // 2) if payload else None
+        for metric, value in {
+            "channel_uses": cost.channel_uses if cost else 0,
+            "latency_ms": 1e3 * cost.latency if cost else 0.0,
+            "energy_mj": 1e3 * cost.energy if cost else 0.0,
+        }.items():
+            rows.append((experiment.name, variant, link, np.nan, np.nan, metric, ALL, value, np.nan, np.nan, 1))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
 def _describe(payload: Mapping[str, int], width: int) -> str:
     if not payload:
         return "nothing goes over the air"
     return ", ".join(f"{length} {user}" for user, length in payload.items()) + f" tokens of {width} values a question"
 
 
-def _table(payload: Mapping[str, int], links: list[str], width: int, clip_bits: float | None) -> Table:
+def _table(payload: Mapping[str, int], links: Mapping[str, Link], width: int, clip_bits: float | None) -> Table:
     analog = {user: symbols_of_tokens(length, width) for user, length in payload.items()}
     digital = {user: symbols_of_bits(length * width * BITS_PER_VALUE) for user, length in payload.items()}
     table = Table("link", "sent as", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("uses", "elements", "slots", "ms", "kHz", "mJ", "overhead"):
         table.add_column(column, justify="right")
-    for name in links:
-        link = load_link(name)
-        table.add_row(link.name, "tokens", *_cells(budget(link, analog, symbols_per_token=width // 2)))
+    for name, link in links.items():
+        table.add_row(name, "tokens", *_cells(budget(link, analog, symbols_per_token=width // 2)))
         table.add_row("", "digital", *_cells(budget(link, digital)))
         if clip_bits and set(payload) != {TEXT}:
             table.add_row("", "file", *_cells(budget(link, {next(iter(payload)): symbols_of_bits(clip_bits)})))

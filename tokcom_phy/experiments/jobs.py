@@ -7,22 +7,26 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import set_seed
 
-from tokcom_phy.data.formats import Caption, Question, load_captions, load_questions
+from tokcom_phy.data.formats import Caption, Question, caption_splits, load_captions, load_questions
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, point_name, write_point
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 from tokcom_phy.foundation import Foundation
-from tokcom_phy.radio import Link, load_link
-from tokcom_phy.system import Delivery, SystemConfig, TokenCommSystem
-from tokcom_phy.training.align import align
+from tokcom_phy.radio import Link
+from tokcom_phy.system import Delivery, Radio, SystemConfig, TokenCommSystem
+from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.settings import AlignmentSettings
 from tokcom_phy.training.trainer import TrainingRadio
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,11 +40,6 @@ EVALUATION_SEED = 2**20
 @cache
 def _store(path: Path | None) -> FeatureStore | None:
     return FeatureStore.open(path) if path else None
-
-
-@cache
-def _link(name: str) -> Link:
-    return load_link(name)
 
 
 @cache
@@ -82,6 +81,7 @@ class Worker:
         self.root = root
         self.store = store
         self.splits = experiment.data.splits
+        self._links: dict[str, Link] = {}
 
     def do(self, job: Job, progress: Callable[[int], None]) -> None:
         """Do one job; ``progress`` is told how many of its units are done."""
@@ -93,24 +93,28 @@ class Worker:
             self.evaluate(job, progress)
 
     def align(self, job: Job, progress: Callable[[int], None]) -> None:
-        settings = self.experiment.stage1
+        settings = self.experiment.alignment_settings(job.variant)
         alignment = self.experiment.variants[job.variant].alignment
         lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
         system = self.build("on-air", job.seed)
+        batcher = self.batcher(system, lengths)
+        before = self.features(system, batcher, settings, job.seed)
         losses = align(
             system,
             _captions(self.root, self.splits.captions, self.store),
-            self.batcher(system, lengths),
-            TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
+            batcher,
+            TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
             settings,
             alignment,
             job.seed,
             lambda done, _: progress(done),
         )
-        self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed))
+        after = self.features(system, batcher, settings, job.seed)
+        features = {f"{m}-{when}": f for when, of in (("before", before), ("after", after)) for m, f in of.items()}
+        self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed), features)
 
     def finetune(self, job: Job, progress: Callable[[int], None]) -> None:
-        settings = self.experiment.stage2
+        settings = self.experiment.finetuning_settings(job.subject)
         variant = self.experiment.variants[job.subject]
         lengths = self.experiment.modalities(job.subject)
         system = self.build(variant.question, job.seed)
@@ -122,7 +126,7 @@ class Worker:
             system,
             _questions(self.root, self.splits.train, self.store),
             self.batcher(system, lengths),
-            TrainingRadio(_link(settings.link), settings.snr_db, job.seed),
+            TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
             settings,
             job.seed,
             lambda done, _: progress(done),
@@ -147,7 +151,7 @@ class Worker:
                     system,
                     questions,
                     batcher,
-                    _link(job.link),
+                    self.link(job.link),
                     snr_db,
                     EVALUATION_SEED + job.seed,
                     self.experiment.evaluation_batch,
@@ -156,6 +160,12 @@ class Worker:
                     silent = found
                 write_point(self.run_dir, _point(job, snr_db, found))
             progress(done)
+
+    def link(self, name: str) -> Link:
+        """A link of the experiment, by its name there."""
+        if name not in self._links:
+            self._links[name] = self.experiment.load_link(name)
+        return self._links[name]
 
     def build(self, question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""
@@ -169,13 +179,34 @@ class Worker:
     def batcher(self, system: TokenCommSystem, lengths: dict[str, int]) -> Batcher:
         return Batcher(_store(self.store), lengths, system.foundation)
 
-    def keep(self, system: TokenCommSystem, losses: list[float], folder: Path) -> None:
-        """Save a trained system and its losses; the folder appears in one step."""
+    def features(
+        self, system: TokenCommSystem, batcher: Batcher, settings: AlignmentSettings, seed: int
+    ) -> dict[str, Tensor]:
+        """Pooled features (10) of captions that nothing is trained on, at the SNR in the middle of the training's:
+        modality → float32 [captions, d_T]; empty where the experiment keeps none."""
+        if not self.experiment.keep_features:
+            return {}
+        held_out = [split for split in caption_splits(self.root) if split != self.splits.captions]
+        captions = [caption for split in held_out for caption in _captions(self.root, split, self.store)]
+        if not captions:
+            raise UserError(f"no captions in {self.root} but those trained on: set keep_features=0, or add a split")
+        captions = captions[: self.experiment.keep_features]
+        radio = Radio(
+            self.link(settings.link), float(np.mean(settings.snr_db)), EVALUATION_SEED + seed, range(len(captions))
+        )
+        return pooled_features(system.eval(), batcher.captions(captions), radio, settings.pooling)
+
+    def keep(
+        self, system: TokenCommSystem, losses: list[float], folder: Path, features: dict[str, Tensor] | None = None
+    ) -> None:
+        """Save a trained system, its losses and, if there are any, features; the folder appears in one step."""
         unfinished = folder.with_name(f".{folder.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
             system.save_pretrained(unfinished)
             (unfinished / "losses.json").write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
+            if features:
+                save_file(features, unfinished / "features.safetensors")
             unfinished.rename(folder)
         except OSError as error:
             raise UserError(f"cannot write {folder}: {error.strerror or error}") from error

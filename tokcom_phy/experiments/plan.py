@@ -41,8 +41,10 @@ class Job:
     def units(self, experiment: Experiment) -> int:
         """How much progress it reports: optimiser steps, or points."""
         if self.stage == "align":
-            return experiment.stage1.steps
-        return experiment.stage2.steps if self.stage == "finetune" else len(self.snr_db)
+            return experiment.alignment_settings(self.variant).steps
+        if self.stage == "finetune":
+            return experiment.finetuning_settings(self.variant).steps
+        return len(self.snr_db)
 
     def finished(self, run_dir: Path) -> bool:
         """Whether all that it leaves behind is there."""

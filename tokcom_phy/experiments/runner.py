@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -23,15 +23,15 @@ from tokcom_phy.data.formats import load_questions
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import draw_figures
 from tokcom_phy.experiments.plan import STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Outcome, run_jobs
-from tokcom_phy.experiments.results import read_points, tabulate, tabulate_losses, write_tables
+from tokcom_phy.experiments.results import read_points, tabulate_differences, write_tables
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
-from tokcom_phy.experiments.summary import results_table, time_table
+from tokcom_phy.experiments.summary import differences_table, results_table, time_table
 from tokcom_phy.files import write_atomically
 from tokcom_phy.foundation import find_foundation
-from tokcom_phy.radio.schema import read_config
 from tokcom_phy.synthetic.corpus import synthesize
 
 _STAGE_NAMES = {"align": "stage 1: align", "finetune": "stage 2: fine-tune", "evaluate": "evaluate"}
@@ -99,10 +99,12 @@ def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]
     if until == "evaluate":
         with clock.step("tables and figures"):
             points = read_points(run_dir)
-            losses = tabulate_losses(settings, run_dir)
-            write_tables(run_dir, pd.concat([tabulate(settings.name, points, asked), losses], ignore_index=True))
+            costs = tabulate_budgets(settings, [question["question"] for question in asked])
+            write_tables(run_dir, settings, points, [question["type"] for question in asked], costs)
             figures = draw_figures(run_dir)
-        console.print(results_table(points, settings.links(), [*settings.variants, MAJORITY]))
+        if points:
+            console.print(results_table(points, settings.evaluated_links(), [*settings.variants, MAJORITY]))
+            console.print(differences_table(tabulate_differences(settings, points)))
         for figure in figures:
             console.print(f"figure: {figure}")
     console.print(time_table(clock.seconds))
@@ -180,8 +182,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
 
 def _read_links(settings: Experiment) -> dict[str, dict[str, object]]:
     """What every link of the experiment is; a fault in a link file is found here."""
-    names = sorted({*settings.links(), settings.stage1.link, settings.stage2.link})
-    return {name: read_config(name, {})[1].model_dump(mode="json") for name in names}
+    return {name: settings.link_config(name).model_dump(mode="json") for name in sorted(settings.all_links())}
 
 
 def _difference(before: object, now: object, key: str = "") -> str:
@@ -224,19 +225,24 @@ def _synthesize(settings: Experiment, run_dir: Path, workers: int, clock: Clock)
     return root
 
 
-def _write_questions(run_dir: Path, root: Path, split: str, store: Path | None) -> list[str]:
-    """Write down which questions are asked, in which order; returns their types."""
+def _write_questions(run_dir: Path, root: Path, split: str, store: Path | None) -> list[dict[str, Any]]:
+    """Write down which questions are asked, in which order, and return that."""
     questions = load_questions(root, split)
     if store:
         have = set(FeatureStore.open(store).video_ids)
         questions = [q for q in questions if q.video_id in have]
-    types = ["/".join(q.type) for q in questions]
     asked = [
-        {"video_id": q.video_id, "question_id": q.question_id, "type": kind, "question": q.text, "answer": q.answer}
-        for q, kind in zip(questions, types, strict=True)
+        {
+            "video_id": q.video_id,
+            "question_id": q.question_id,
+            "type": "/".join(q.type),
+            "question": q.text,
+            "answer": q.answer,
+        }
+        for q in questions
     ]
     _keep(run_dir / "questions.json", asked)
-    return types
+    return asked
 
 
 def _keep(file: Path, content: object) -> None:

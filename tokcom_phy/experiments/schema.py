@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import yaml
 from omegaconf import OmegaConf
@@ -21,9 +21,11 @@ from pydantic import (
 )
 
 from tokcom_phy.errors import UserError, nearest
-from tokcom_phy.files import find
+from tokcom_phy.files import builtin_names, find
 from tokcom_phy.overrides import parse_overrides
 from tokcom_phy.profiles import PROFILES
+from tokcom_phy.radio import Link, load_link
+from tokcom_phy.radio.schema import LinkConfig, read_config
 from tokcom_phy.system import Delivery
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 
@@ -98,16 +100,23 @@ class Variant(Strict):
     modalities : which non-text modalities reach the model; all of the experiment's by default, none for a blind system
     lengths : modality → s_m where it differs from the experiment's
     question : whether the question is sent reliably or over the air
+    stage1, stage2 : settings of these stages where they differ from the experiment's, such as ``{temperature: 0.03}``
     """
 
     alignment: Alignment = "contrastive"
     modalities: tuple[str, ...] | None = None
     lengths: dict[str, PositiveInt] = {}
     question: Delivery = "reliable"
+    stage1: dict[str, Any] = {}
+    stage2: dict[str, Any] = {}
 
 
 class Series(Strict):
-    """Variants to be evaluated over links and SNRs [dB]."""
+    """Variants to be evaluated over links and SNRs [dB].
+
+    The first variant is compared with each other one, question by question on the same realisations, and the first link
+    with each other one.
+    """
 
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
     links: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -125,6 +134,8 @@ class Experiment(Strict):
     foundation, encoders : hub names, folders, or models that the package ships
     lengths : modality → s_m, tokens that are sent
     receiver_width : hidden width of the receivers (8)
+    keep_features : captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures
+    links : links of this experiment alone: name → the link it extends, and keys that differ
     threads : CPU threads of a worker; results are bit-identical for equal threads
     evaluation_batch : questions answered at once
     """
@@ -137,25 +148,27 @@ class Experiment(Strict):
     encoders: dict[str, str]
     lengths: dict[str, PositiveInt]
     receiver_width: PositiveInt
+    keep_features: NonNegativeInt = 0
+    links: dict[str, dict[str, Any]] = {}
     threads: PositiveInt | None = None
     evaluation_batch: PositiveInt = 100
     data: Data
     stage1: AlignmentSettings
     stage2: FinetuningSettings
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
-    evaluate: Annotated[tuple[Series, ...], Field(min_length=1)]
+    evaluate: tuple[Series, ...] = ()
     figures: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names_make_files(self) -> "Experiment":
-        for name in (self.name, *self.variants):
+        for name in (self.name, *self.variants, *self.links):
             if not re.fullmatch(r"(?!stage1-)\w[\w.-]*", name):
                 raise ValueError(
                     f"name '{name}': use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
                 )
-        links = self.links()
+        links = [*self.links, *(link for link in self.all_links() if link not in self.links)]
         if len({Path(link).stem for link in links}) < len(links):
-            raise ValueError(f"evaluate: links {', '.join(sorted(links))} share a file name: rename one")
+            raise ValueError(f"links {', '.join(sorted(links))} share a file name: rename one")
         for series in self.evaluate:
             if len({f"{snr:+g}" for snr in series.snr_db}) < len(series.snr_db):
                 raise ValueError("evaluate: an SNR is named twice, or two are less than a millionth apart")
@@ -179,17 +192,63 @@ class Experiment(Strict):
             for name in series.variants:
                 if name not in self.variants:
                     raise ValueError(f"evaluate: unknown variant '{name}': {nearest(name, self.variants)}")
-            for link in series.links:
-                find("links", link)
-        for stage in (self.stage1, self.stage2):
-            find("links", stage.link)
         for figure in self.figures:
             find("plots", figure)
         return self
 
-    def links(self) -> list[str]:
+    @model_validator(mode="after")
+    def _links_exist(self) -> "Experiment":
+        for name, inline in self.links.items():
+            if name in builtin_names("links"):
+                raise ValueError(f"links.{name}: this is a built-in link: choose another name")
+            if "extends" not in inline:
+                raise ValueError(f"links.{name}: name the link that it changes, such as extends: awgn")
+            try:
+                self.link_config(name)
+            except UserError as error:
+                raise ValueError(f"links.{name}: {error}") from error
+        for link in self.all_links():
+            if link not in self.links and Path(link).suffix != ".yaml" and link not in builtin_names("links"):
+                raise ValueError(f"unknown link '{link}': {nearest(link, [*self.links, *builtin_names('links')])}")
+            find("links", self._link_source(link)[0])
+        return self
+
+    def evaluated_links(self) -> list[str]:
         """Links that are evaluated, in declared order."""
         return list(dict.fromkeys(link for series in self.evaluate for link in series.links))
+
+    def all_links(self) -> list[str]:
+        """Links that are evaluated, then those that are only trained through."""
+        trained = [
+            stage.link
+            for name in self.variants
+            for stage in (self.alignment_settings(name), self.finetuning_settings(name))
+        ]
+        return list(dict.fromkeys([*self.evaluated_links(), *trained]))
+
+    def load_link(self, name: str) -> Link:
+        """A link by its name in this experiment."""
+        source, changes = self._link_source(name)
+        return load_link(source, **changes)
+
+    def link_config(self, name: str) -> LinkConfig:
+        """All settings of a link of this experiment."""
+        return read_config(*self._link_source(name))[1]
+
+    def _link_source(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Name or path of a link's file, and the keys that this experiment changes."""
+        changes = dict(self.links.get(name, {}))
+        return str(changes.pop("extends", name)), changes
+
+    def alignment_settings(self, variant: str) -> AlignmentSettings:
+        """Stage 1 of a variant."""
+        changes = self.variants[variant].stage1
+        return check(AlignmentSettings, {**self.stage1.model_dump(), **changes}, f"variants.{variant}.stage1")
+
+    def finetuning_settings(self, variant: str) -> FinetuningSettings:
+        """Stage 2 of a variant."""
+        changes = self.variants[variant].stage2
+        return check(FinetuningSettings, {**self.stage2.model_dump(), **changes}, f"variants.{variant}.stage2")
 
     def token_lengths(self, variant: str) -> dict[str, int]:
         """modality → s_m of a variant, for all modalities in declared order."""
@@ -210,12 +269,20 @@ class Experiment(Strict):
 
     def alignment(self, variant: str) -> str:
         """Name of the stage 1 that a variant starts from; variants that align the same way share it."""
-        lengths = "".join(f"-{m}{s}" for m, s in self.token_lengths(variant).items() if s != self.lengths[m])
-        return self.variants[variant].alignment + lengths
+        name: str = self.variants[variant].alignment
+        name += "".join(f"-{m}{s}" for m, s in self.token_lengths(variant).items() if s != self.lengths[m])
+        usual = self.stage1.model_dump()
+        for key, value in self.alignment_settings(variant).model_dump().items():
+            if value != usual[key]:
+                parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
+                name += f"-{key}-" + "to".join(map(str, parts))
+        return name
 
 
 def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
     """Read an experiment, lay it over its profile, apply ``a.b=c`` overrides and check the whole.
+
+    Settings under ``profiles.NAME`` of the file hold for that profile alone.
 
     Raises
     ------
@@ -229,10 +296,13 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
     if profile not in PROFILES:
         raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
     settings["profile"] = profile
+    sections = settings.pop("profiles", {})
+    if not isinstance(sections, dict) or not set(sections) <= set(PROFILES):
+        raise UserError(f"{path.name}: profiles: give settings for one profile under its name: {', '.join(PROFILES)}")
     try:
-        merged = OmegaConf.merge(PROFILES[profile], settings)
+        merged = OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {}))
         merged = OmegaConf.merge(merged, parse_overrides(overrides or [], "stage2.steps=100"))
-        resolved = OmegaConf.to_container(merged, resolve=True)
+        resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
     return check(Experiment, resolved, path.name)
@@ -277,6 +347,26 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
             settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
         except OmegaConfBaseException as error:
             raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
+    return settings
+
+
+def _with_lengths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which the profile's named token lengths have become numbers."""
+    named = settings.pop("named_lengths")
+
+    def numbers(lengths: object, where: str) -> object:
+        if not isinstance(lengths, dict):
+            return lengths
+        for modality, length in lengths.items():
+            if isinstance(length, str) and length not in named:
+                raise UserError(f"{where}.{modality}: unknown length '{length}': {nearest(length, named)}")
+        return {m: named[length] if isinstance(length, str) else length for m, length in lengths.items()}
+
+    settings["lengths"] = numbers(settings["lengths"], "lengths")
+    variants = settings.get("variants")
+    for name, variant in variants.items() if isinstance(variants, dict) else ():
+        if isinstance(variant, dict) and "lengths" in variant:
+            variant["lengths"] = numbers(variant["lengths"], f"variants.{name}.lengths")
     return settings
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 from rich.table import Table
 
 from tokcom_phy.experiments.results import Point, accuracy_curves
+from tokcom_phy.experiments.schema import MAJORITY
 
 
 def results_table(points: list[Point], links: Sequence[str], variants: Sequence[str]) -> Table:
@@ -28,6 +30,33 @@ def results_table(points: list[Point], links: Sequence[str], variants: Sequence[
             cells = [f"{100 * values[snr]:.1f}" if snr in values else "" for snr in snrs]
             table.add_row(f" {variant}", *cells, f"{100 * half:.1f}")
     return table
+
+
+def differences_table(differences: pd.DataFrame) -> Table:
+    """Paired differences of accuracies [points] with their intervals, a column an SNR; without those to the majority
+    control, and without those that are zero everywhere."""
+    differences = differences[differences["than_variant"] != MAJORITY]
+    snrs = sorted(differences["snr_db"].unique())
+    title = r"Paired differences of accuracy \[points], 95 % intervals, against SNR \[dB]"
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
+    table.add_column("difference", no_wrap=True)
+    for snr in snrs:
+        table.add_column(f"{snr:g}", justify="right")
+    names = ["variant", "link", "than_variant", "than_link"]
+    for (variant, link, than_variant, than_link), rows in differences.groupby(names, sort=False):
+        if not rows["value"].any():
+            continue
+        table.add_row(
+            f"{variant} − {than_variant}, {link}" if link == than_link else f"{link} − {than_link}, {variant}"
+        )
+        found = rows.set_index("snr_db")
+        table.add_row("", *(_interval(found.loc[snr]) if snr in found.index else "" for snr in snrs))
+    return table
+
+
+def _interval(difference: pd.Series) -> str:
+    half = (difference["ci_high"] - difference["ci_low"]) / 2
+    return f"{100 * difference['value']:+.1f}±{100 * half:.1f}"
 
 
 def time_table(seconds: dict[str, float]) -> Table:

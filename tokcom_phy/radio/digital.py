@@ -57,6 +57,7 @@ class DigitalLink(Link):
         check_rate(config.bits, config.modulation, symbols_per_block(config.bits))
         super().__init__(name, config, over.device)
         self.over = over
+        self.snr_offset_db = over.snr_offset_db
         self.quantizer = Quantizer(config.bits, config.clip)
 
     def check_users(self, users: list[str]) -> None:

@@ -22,6 +22,7 @@ class FlatLink(Link):
 
     def __init__(self, name: str, config: FlatConfig, device: str | None = None):
         super().__init__(name, config, device)
+        self.snr_offset_db = config.snr_offset_db
         self._fading = GenerateFlatFadingChannel(1, config.num_rx_ant, device=self.device)
 
     def check_users(self, users: list[str]) -> None:

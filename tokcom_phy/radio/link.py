@@ -73,6 +73,8 @@ class Link(ABC):
         What the link is, in one line.
     device : str
         Where it draws; the one Sionna prefers unless told otherwise.
+    snr_offset_db : user → float
+        What is added to the SNR of some users [dB].
     """
 
     def __init__(self, name: str, config: Any, device: str | None = None):
@@ -80,6 +82,7 @@ class Link(ABC):
         self.config = config
         self.description: str = config.description
         self.device = device or default_device()
+        self.snr_offset_db: Mapping[str, float] = {}
 
     @abstractmethod
     def _draw(self, request: Request) -> LinkState:
@@ -131,7 +134,8 @@ class Link(ABC):
         masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
         _check_payload(batch, lengths, masks)
-        no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in _per_user(snr_db, users).items()}
+        own_snr_db = {user: snr + self.snr_offset_db.get(user, 0.0) for user, snr in _per_user(snr_db, users).items()}
+        no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in own_snr_db.items()}
         names = list(range(batch)) if indices is None else [int(index) for index in indices]
         if len(names) != batch or min(seed, *names) < 0:
             raise UserError(

@@ -1,7 +1,7 @@
 """OFDM uplinks: resource grid, pilots, channel estimation and multiuser combining."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class OfdmLink(Link):
 
     def __init__(self, name: str, config: OfdmConfig, device: str | None = None):
         super().__init__(name, config, device)
+        self.snr_offset_db = config.snr_offset_db
         self.channel: Channel = load_channel(config, self.device)
         num_users = len(config.users) if config.access == "mu-mimo" else 1
         num_subcarriers = config.num_subcarriers // (len(config.users) if config.access == "ofdma" else 1)
@@ -48,12 +49,33 @@ class OfdmLink(Link):
         self.data_symbols = [t for t in range(config.num_ofdm_symbols) if t not in config.pilot_symbols]
 
     def check_users(self, users: list[str]) -> None:
-        check_users(users, self.config.users)
+        check_users(users, [user for user in self.config.users if user not in self.config.interferers])
 
     def _position(self, user: str) -> int:
         return 0 if user == ANONYMOUS else self.config.users.index(user)
 
     def _draw(self, request: Request) -> LinkState:
+        if not self.config.interferers:
+            return self._draw_users(request)
+        state = self._draw_users(self._with_interferers(request))
+        n = max(request.num_symbols.values())
+        sent = {
+            user: complex_noise((n,), self.device, [(request.seed, index, "sent", user) for index in request.indices])
+            for user in self.config.interferers
+        }
+        return state.absorb(sent)
+
+    def _with_interferers(self, request: Request) -> Request:
+        interferers = self.config.interferers
+        longest = max(request.num_symbols.values())
+        no = torch.stack(list(request.no.values())).log().mean(0).exp()
+        return replace(
+            request,
+            num_symbols={**request.num_symbols, **dict.fromkeys(interferers, longest)},
+            no={**request.no, **dict.fromkeys(interferers, no)},
+        )
+
+    def _draw_users(self, request: Request) -> LinkState:
         parts = [self._draw_block(request.take(positions), block) for block, positions in blocks(request.indices)]
         order = [position for _, positions in blocks(request.indices) for position in positions]
         return concatenate(parts, order)

@@ -1,6 +1,6 @@
 """What a link file may say: one pydantic model per family, every unknown key an error."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 Users = Annotated[list[str], Field(min_length=1)]
+Decibels = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Config(BaseModel):
@@ -49,6 +50,7 @@ class FlatConfig(_Config):
     noiseless : No noise at all, at any SNR.
     access : 'orthogonal', each user on channel uses of its own, or 'mu-mimo', all at once.
     users : Who shares the link under mu-mimo; under orthogonal access anybody may send.
+    snr_offset_db : user → how far its SNR lies from the SNR that the link is used at [dB]: near and far users.
     num_rx_ant : Receive antennas.
     combining : 'lmmse', 'zf', 'mrc', or 'none' to hand on h·x + n of a single antenna as it is, equation (6) literally.
     unbiased : Divide LMMSE output by its own gain; without, the output has the least mean squared error.
@@ -62,6 +64,7 @@ class FlatConfig(_Config):
     noiseless: bool = False
     access: Literal["orthogonal", "mu-mimo"] = "orthogonal"
     users: Users = ["audio", "video", "text"]
+    snr_offset_db: dict[str, Decibels] = {}
     num_rx_ant: Count = 1
     combining: Literal["none", "lmmse", "zf", "mrc"] = "lmmse"
     unbiased: bool = False
@@ -70,6 +73,7 @@ class FlatConfig(_Config):
     @model_validator(mode="after")
     def _fits(self) -> "FlatConfig":
         _check_distinct(self.users)
+        _check_known("snr_offset_db", self.snr_offset_db, self.users)
         if self.combining == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
             raise ValueError("combining 'none' is for one antenna and orthogonal access: choose lmmse, zf or mrc")
         if self.fading == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
@@ -133,6 +137,8 @@ class OfdmConfig(_Config):
     cyclic_prefix_length : In samples at the rate num_subcarriers · subcarrier_spacing.
     pilot_symbols : OFDM symbols of a slot that carry pilots, on orthogonal combs (Kronecker pattern).
     users : One single-antenna device per modality.
+    interferers : Users that send all the time under mu-mimo, at the mean SNR of the others, what nobody listens to.
+    snr_offset_db : user → how far its SNR lies from the SNR that the link is used at [dB]: near and far users.
     num_rx_ant : Antennas of the base station.
     access : 'mu-mimo' (all users on all resource elements), 'ofdma' (a band each) or 'tdma' (slots in turn).
     csi : 'perfect' or 'ls' (least squares at the pilots, interpolated).
@@ -170,6 +176,8 @@ class OfdmConfig(_Config):
     cyclic_prefix_length: int = Field(default=9, ge=0)
     pilot_symbols: Annotated[list[int], Field(min_length=1)] = [2, 11]
     users: Users = ["audio", "video", "text"]
+    interferers: list[str] = []
+    snr_offset_db: dict[str, Decibels] = {}
     num_rx_ant: Count = 8
     access: Literal["mu-mimo", "ofdma", "tdma"] = "mu-mimo"
     csi: Literal["perfect", "ls"] = "ls"
@@ -180,8 +188,14 @@ class OfdmConfig(_Config):
     @model_validator(mode="after")
     def _fits(self) -> "OfdmConfig":
         _check_distinct(self.users)
+        _check_known("interferers", self.interferers, self.users)
+        _check_known("snr_offset_db", self.snr_offset_db, [u for u in self.users if u not in self.interferers])
         if self.access == "mu-mimo":
             _check_antennas(self.users, self.num_rx_ant)
+        elif self.interferers:
+            raise ValueError(f"interferers disturb nobody under {self.access}: leave them out, or choose mu-mimo")
+        if set(self.users) == set(self.interferers):
+            raise ValueError("interferers are all users: leave one to listen to")
         if self.access != "tdma" and self.num_subcarriers % len(self.users):
             raise ValueError(
                 f"num_subcarriers {self.num_subcarriers} cannot be shared by {len(self.users)} users: "
@@ -392,6 +406,12 @@ def _explain(error: ValidationError) -> str:
 def _check_distinct(users: list[str]) -> None:
     if len(set(users)) < len(users):
         raise ValueError(f"users {users}: name each user once")
+
+
+def _check_known(key: str, named: Iterable[str], users: list[str]) -> None:
+    for user in named:
+        if user not in users:
+            raise ValueError(f"{key} names '{user}', who is not among the users it may name: {nearest(user, users)}")
 
 
 def _check_antennas(users: list[str], num_rx_ant: int) -> None:

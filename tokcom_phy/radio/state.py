@@ -93,6 +93,27 @@ class LinkState:
             if tuple(x.shape) != shape:
                 raise UserError(f"'{user}' sends symbols of shape {tuple(x.shape)}, the link was drawn for {shape}")
 
+    def absorb(self, symbols: Mapping[str, Tensor]) -> "LinkState":
+        """The same realisation with what some users send become part of the noise of the others.
+
+        Parameters
+        ----------
+        symbols : user → complex64 [b, n]
+            What the users send that nobody listens to.
+        """
+        left = [user for user in self.gain if user not in symbols]
+        noise = {}
+        for user in left:
+            interference = [_scaled(x, self.gain[user][sender]) for sender, x in symbols.items()]
+            noise[user] = reduce(_add, interference, self.noise[user])
+        return LinkState(
+            {user: {sender: self.gain[user][sender] for sender in left} for user in left},
+            noise,
+            {user: self.effective_noise_var[user] for user in left},
+            {user: self.sinr[user] for user in left},
+            {user: mask for user, mask in self.mask.items() if user in left},
+        )
+
     @property
     def effective_snr_db(self) -> dict[str, float]:
         """Effective SNR per user [dB]: that of the AWGN channel with the same mean mutual information.

@@ -1,12 +1,15 @@
 """Stage 1, cross-modal alignment: captions teach the transceivers to speak the foundation model's language."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Caption
-from tokcom_phy.losses import contrastive_loss, pool, reconstruction_loss
-from tokcom_phy.system import TEXT, TokenCommSystem
+from tokcom_phy.losses import Pooling, contrastive_loss, pool, reconstruction_loss
+from tokcom_phy.system import TEXT, Radio, TokenCommSystem
 from tokcom_phy.training.batches import Batcher, Items
 from tokcom_phy.training.settings import Alignment, AlignmentSettings
 from tokcom_phy.training.trainer import Progress, TrainingRadio, train
@@ -47,6 +50,31 @@ class AlignmentStep(nn.Module):
             feature = pool(received[modality], how=self.settings.pooling)
             loss = loss + contrastive_loss(feature, text_feature, self.settings.temperature)
         return {"loss": loss}
+
+
+@torch.no_grad()
+def pooled_features(
+    system: TokenCommSystem, captions: Mapping[str, Any], radio: Radio, pooling: Pooling
+) -> dict[str, Tensor]:
+    """Features a_m (10) of captioned clips behind the receivers, the text's among them.
+
+    Parameters
+    ----------
+    system : TokenCommSystem
+    captions : as `Batcher.captions` gives them, b of them
+    radio : Radio
+        With b indices.
+    pooling : 'mean' or 'cls'
+
+    Returns
+    -------
+    modality → float32 [b, d_T], on the CPU
+    """
+    batch = send_to_device(captions, next(system.parameters()).device)
+    transmission = system.transmit(batch["features"], batch["text"], radio)
+    received = system.receive(transmission)
+    masks = {TEXT: transmission.masks[TEXT]}
+    return {modality: pool(tokens, masks.get(modality), pooling).cpu() for modality, tokens in received.items()}
 
 
 def align(

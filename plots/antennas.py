@@ -1,0 +1,12 @@
+"""Answer accuracy against the number of antennas of the base station, a line an SNR."""
+
+from matplotlib.figure import Figure
+
+from tokcom_phy.experiments.drawing import against_setting
+from tokcom_phy.experiments.figures import Run
+
+
+def draw(run: Run) -> Figure:
+    antennas = {link: run.setting(link, "num_rx_ant") for link in run.config["links"]}
+    users = len(run.setting(next(iter(antennas)), "users"))
+    return against_setting(run, antennas, f"antennas of the base station, {users} users at once", "aligned", log=True)

@@ -1,0 +1,23 @@
+"""Answer accuracy against SNR with perfect and with estimated channel knowledge, and what the estimates cost."""
+
+from matplotlib.figure import Figure
+
+from tokcom_phy.experiments.drawing import against_snr
+from tokcom_phy.experiments.figures import Run
+
+
+def draw(run: Run) -> Figure:
+    density = {
+        "perfect": "perfect CSI",
+        "ls-4-pilots": "LS, 4 pilot symbols a slot",
+        "ls-2-pilots": "LS, 2 pilot symbols a slot",
+        "ls-1-pilot": "LS, 1 pilot symbol a slot",
+    }
+    interpolation = {
+        "perfect": "perfect CSI",
+        "ls-2-pilots": "LS, 2 pilot symbols a slot",
+        "ls-2-pilots-nearest": "the same, nearest pilot",
+        "ls-2-pilots-lmmse": "the same, LMMSE interpolation",
+    }
+    groups = {"pilot density (linear interpolation)": density, "interpolation (2 pilot symbols)": interpolation}
+    return against_snr(run, groups, "aligned", "perfect CSI minus\nestimated [points]")[0]

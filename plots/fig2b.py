@@ -1,0 +1,10 @@
+"""The paper's Fig. 2(b): training loss per round for visual token lengths, aligned and unaligned."""
+
+from matplotlib.figure import Figure
+
+from tokcom_phy.experiments.drawing import loss_by_length
+from tokcom_phy.experiments.figures import Run
+
+
+def draw(run: Run) -> Figure:
+    return loss_by_length(run, "video")

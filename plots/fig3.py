@@ -1,0 +1,59 @@
+"""The paper's Fig. 3: accuracy against SNR for four token lengths, aligned and unaligned, and what alignment gains on
+the same questions and realisations; at the paper's profile also what the paper states."""
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from tokcom_phy.experiments.drawing import (
+    LOOKS,
+    Look,
+    accuracy_axis,
+    controls,
+    curve,
+    difference_axis,
+    finish,
+    panels,
+    ramp,
+)
+from tokcom_phy.experiments.figures import Run
+
+# Stated in arXiv 2505.07841, on MUSIC-AVQA with VALOR-32K for the alignment.
+BEST_ACCURACY = 47.9
+"""The paper's best accuracy [%]."""
+OTHER_MODELS = {"OneLLM-7B": 47.6, "ChatBridge-13B": 43.0}
+"""Accuracy [%] that the paper quotes for models that are not sent over the air."""
+GAINS = {0: 7.3, 6: 13.7}
+"""SNR [dB] → what alignment gains [points]."""
+
+
+def draw(run: Run) -> Figure:
+    aligned = [name for name in run.config["variants"] if name.startswith("aligned")]
+    figure, axes = panels(1, 2, width=4.4, height=3.6)
+    left, right = axes[0]
+    handles: dict[str, Line2D] = {}
+    for name, colour, look in zip(aligned, ramp(len(aligned)), LOOKS, strict=False):
+        other = name.replace("aligned", "unaligned")
+        length = run.config["variants"][name]["lengths"]["audio"]
+        for variant, kind, dashes in ((name, "aligned", "-"), (other, "unaligned", "--")):
+            rows = run.curves[run.curves["variant"] == variant]
+            handles[f"{kind}, {length} tokens"] = curve(
+                left, rows, "snr_db", Look(colour, look.marker, dashes), dashes == "-"
+            )
+        gain = run.differences[(run.differences["variant"] == name) & (run.differences["than_variant"] == other)]
+        curve(right, gain, "snr_db", Look(colour, look.marker))
+    handles |= controls(left, run.curves)
+    accuracy_axis(left, "SNR [dB]")
+    difference_axis(right, "SNR [dB]", "aligned minus unaligned [points]")
+    if run.config["profile"] == "paper":
+        handles |= _stated(left, right)
+    return finish(figure, run, handles)
+
+
+def _stated(left, right) -> dict[str, Line2D]:
+    """Draw what the paper states."""
+    handles = {}
+    levels = {"the paper's best": BEST_ACCURACY, **OTHER_MODELS}
+    for (name, accuracy), dashes in zip(levels.items(), ("-", (0, (5, 1)), (0, (1, 1))), strict=True):
+        handles[f"{name}, {accuracy} %"] = left.axhline(accuracy, color="0.6", linestyle=dashes, linewidth=1.2)
+    (handles["the paper's gain"],) = right.plot(list(GAINS), list(GAINS.values()), "*", color="0.2", markersize=12)
+    return handles

@@ -1,0 +1,48 @@
+"""t-SNE of the pooled features (10) of audio, video and text, behind the receivers, before and after stage 1."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from safetensors.numpy import load_file
+from sklearn.manifold import TSNE
+
+from tokcom_phy.experiments.drawing import LOOKS, finish, panels
+from tokcom_phy.experiments.figures import Run
+
+SEED = 0
+
+
+def draw(run: Run) -> Figure:
+    seed = run.config["seeds"][0]
+    (folder,) = (run.path / "checkpoints").glob(f"stage1-*/seed-{seed}")
+    features = load_file(folder / "features.safetensors")
+    modalities = [*run.config["encoders"], "text"]
+    figure, axes = panels(1, 2, width=3.8, height=3.4)
+    handles = {}
+    for when, axis in zip(("before", "after"), axes[0], strict=True):
+        parts = [unit(features[f"{modality}-{when}"]) for modality in modalities]
+        clips = len(parts[0])
+        places = TSNE(perplexity=min(20, clips / 2), metric="cosine", init="pca", random_state=SEED).fit_transform(
+            np.concatenate(parts)
+        )
+        for number, (modality, look) in enumerate(zip(modalities, LOOKS, strict=False)):
+            x, y = places[number * clips : (number + 1) * clips].T
+            (handles[modality],) = axis.plot(x, y, look.marker, color=look.colour, markersize=4.5, alpha=0.8)
+        found = ", ".join(
+            f"{m} {100 * found_text(part, parts[-1]):.0f} %"
+            for m, part in zip(modalities[:-1], parts[:-1], strict=True)
+        )
+        axis.set_title(f"{when} alignment\nown caption nearest: {found}", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_xlabel("t-SNE 1")
+        axis.set_ylabel("t-SNE 2")
+    return finish(figure, run, handles, f"{clips} held-out captioned clips, a point a clip and modality")
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def found_text(features: np.ndarray, texts: np.ndarray) -> float:
+    """Share of clips whose feature is nearest, by cosine, to the text of their own caption."""
+    return float(((features @ texts.T).argmax(1) == np.arange(len(texts))).mean())

@@ -1,0 +1,12 @@
+"""Answer accuracy against the number of users on the band, a line an SNR."""
+
+from matplotlib.figure import Figure
+
+from tokcom_phy.experiments.drawing import against_setting
+from tokcom_phy.experiments.figures import Run
+
+
+def draw(run: Run) -> Figure:
+    users = {link: len(run.setting(link, "users")) for link in run.config["links"]}
+    antennas = run.setting(next(iter(users)), "num_rx_ant")
+    return against_setting(run, users, f"users on the band (audio, video and others), {antennas} antennas", "aligned")
