@@ -5,7 +5,9 @@ Start-up stays light: PyTorch, transformers and Sionna are imported by the comma
 
 import errno
 import os
+import re
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -251,8 +253,22 @@ def prepare(
     lengths: Annotated[
         list[int] | None, typer.Option("--length", min=1, help="Tokens per modality to keep; repeatable.")
     ] = None,
+    encoders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder", metavar="M=NAME", help="Another encoder of modality M: hub name or folder; repeatable."
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=1e-3, help="Take frames at this rate, 0.6 as the paper's code does; by default evenly."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store; by default DIR/features.")] = None,
     workers: Workers = None,
+    device: Annotated[str | None, typer.Option(help="Where encoders run; by default the GPU if there is one.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; without it, all parts are merged.")
+    ] = None,
 ) -> None:
     """Decode and encode every clip once, into a feature store."""
     from tokcom_phy.data.prepare import prepare
@@ -260,9 +276,23 @@ def prepare(
 
     if profile not in PROFILES:
         raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
-    encoders = PROFILES[profile]["encoders"]
-    wanted = dict.fromkeys(encoders, lengths) if lengths else PROFILES[profile]["lengths"]
-    print(prepare(directory, encoders, wanted, out, workers or os.cpu_count() or 1))
+    names = {**PROFILES[profile]["encoders"], **_pairs("--encoder", encoders or [], PROFILES[profile]["encoders"])}
+    wanted = dict.fromkeys(names, lengths) if lengths else PROFILES[profile]["lengths"]
+    part = re.fullmatch(r"(\d+)/(\d+)", shard or "1/1")
+    if part is None:
+        raise UserError(f"--shard {shard}: write I/N, for example --shard 1/4 for the first of four parts")
+    print(
+        prepare(
+            directory,
+            names,
+            wanted,
+            out,
+            workers or os.cpu_count() or 1,
+            fps=fps,
+            device=device,
+            shard=(int(part[1]), int(part[2])) if shard else None,
+        )
+    )
 
 
 @data_app.command()
@@ -274,6 +304,19 @@ def check(directory: Folder) -> None:
     Console().print(report.table())
     if not report.sound:
         raise typer.Exit(1)
+
+
+def _pairs(option: str, texts: list[str], names: Iterable[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a dictionary, each name one of ``names``."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and value):
+            raise UserError(f"{option} {text}: write NAME=VALUE")
+        if name not in names:
+            raise UserError(f"{option} {text}: unknown '{name}': {nearest(name, names)}")
+        pairs[name] = value
+    return pairs
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 import random
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -94,6 +96,63 @@ def test_rotated_video_is_upright(tmp_path: Path) -> None:
     assert frames.shape == (2, 96, 64, 3)
     assert frames[:, :40].mean() > 180
     assert frames[:, 56:].mean() < 20
+
+
+def filtered(path: Path, rate: str) -> np.ndarray:
+    """What FFmpeg's ``fps`` filter makes of a video, which is how the paper's published code extracts frames."""
+    graph = av.filter.Graph()
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        source, rule, sink = graph.add_buffer(template=stream), graph.add("fps", rate), graph.add("buffersink")
+        source.link_to(rule)
+        rule.link_to(sink)
+        graph.configure()
+        frames = []
+        for frame in [*container.decode(stream), None]:
+            source.push(frame)
+            while True:
+                try:
+                    frames.append(cast(av.VideoFrame, sink.pull()).to_ndarray(format="rgb24"))
+                except (av.BlockingIOError, av.EOFError):
+                    break
+    return np.stack(frames)
+
+
+@pytest.mark.parametrize(
+    ("count", "times", "frame_rate", "fps"),
+    [
+        (60, None, Fraction(6), "0.6"),
+        (60, None, Fraction(25, 4), "0.6"),
+        (60, None, Fraction(30), "2.5"),
+        (40, [0, *range(20, 59)], Fraction(6), "0.6"),
+    ],
+)
+def test_a_fixed_rate_takes_the_frames_that_ffmpeg_takes(
+    tmp_path: Path, count: int, times: list[int] | None, frame_rate: Fraction, fps: str
+) -> None:
+    path = write_video(tmp_path / "a.mp4", frames=grey_frames(count), times=times, frame_rate=frame_rate)
+    expected = filtered(path, fps)
+    frames = media.decode(path, audio=False, num_frames=len(expected) + 3, fps=float(fps)).frames
+    assert frames is not None
+    np.testing.assert_allclose(brightness(frames[: len(expected)]), brightness(expected), atol=1)
+    assert (frames[len(expected) :] == frames[len(expected) - 1]).all()
+    first = media.decode(path, audio=False, num_frames=1, fps=float(fps)).frames
+    np.testing.assert_array_equal(first, frames[:1])
+
+
+def test_a_clip_shorter_than_half_a_period_gives_its_last_frame(tmp_path: Path) -> None:
+    frames = media.decode(write_clip(tmp_path / "a.mp4", seconds=0.64), audio=False, num_frames=3, fps=0.6).frames
+    assert frames is not None
+    np.testing.assert_allclose(brightness(frames), [240] * 3, atol=4)
+
+
+def test_frames_that_were_extracted_at_a_fixed_rate_are_taken_in_order(tmp_path: Path) -> None:
+    for index, pixels in enumerate(grey_frames(8)):
+        Image.fromarray(pixels).save(tmp_path / f"frame_{index + 1:04d}.png")
+    levels = brightness(grey_frames(8))
+    np.testing.assert_array_equal(brightness(media.read_frames(tmp_path, 4, fps=0.6)), levels[:4])
+    repeated = [*levels, levels[-1], levels[-1]]
+    np.testing.assert_array_equal(brightness(media.read_frames(tmp_path, 10, fps=0.6)), repeated)
 
 
 def test_decoding_is_deterministic(tmp_path: Path) -> None:

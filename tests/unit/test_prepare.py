@@ -8,11 +8,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from encoder_files import write_encoders
 from filelock import FileLock
-from media_files import grey_frames, tone, write_clip, write_video
+from media_files import grey_frames, rotate, tone, write_clip, write_video
 
 from tokcom_phy.data import prepare as module
 from tokcom_phy.data.media import decode
@@ -158,16 +159,26 @@ def test_results_do_not_depend_on_workers(
     root: Path, encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "bad.mp4").write_bytes(b"")
-    monkeypatch.setattr(module, "CLIPS_PER_WORKER", 1)
+    monkeypatch.setattr(module, "SECONDS_PER_WORKER", 1e-9)
     alone = prepare(root, encoders, LENGTHS, tmp_path / "alone", workers=1)
     together = prepare(root, encoders, LENGTHS, tmp_path / "together", workers=2)
     assert (alone / FILE_NAME).read_bytes() == (together / FILE_NAME).read_bytes()
     assert FeatureStore.open(together).skipped.keys() == {"bad"}
 
 
-def test_a_killed_preparation_is_continued(
-    root: Path, encoders: dict[str, Path], tmp_path: Path, encoded: list[str]
+def test_a_killed_preparation_is_continued_at_the_clip_in_hand(
+    root: Path, encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    log = tmp_path / "encoded"
+    encode = module._encode
+
+    def logged(files, *arguments):
+        result = encode(files, *arguments)
+        with log.open("a") as lines:
+            lines.write(f"{files.video.stem}\n")
+        return result
+
+    monkeypatch.setattr(module, "_encode", logged)
     for index in range(4, 40):
         os.link(root / "clip0.mp4", root / f"clip{index}.mp4")
     process = multiprocessing.get_context("fork").Process(target=prepare, args=(root, encoders, LENGTHS))
@@ -180,12 +191,130 @@ def test_a_killed_preparation_is_continued(
     process.join()
     assert not (out / FILE_NAME).exists()
 
+    before = len(log.read_text().splitlines())
+    assert 0 < before < 38
     store = FeatureStore.open(prepare(root, encoders, LENGTHS))
-    assert 0 < len(encoded) < 38
-    assert len(store) == 40
+    encoded = log.read_text().splitlines()
+    assert len(set(encoded)) == len(store) == 40
+    assert len(encoded) <= 41
     whole = prepare(root, encoders, LENGTHS, tmp_path / "whole")
     assert (out / FILE_NAME).read_bytes() == (whole / FILE_NAME).read_bytes()
     assert sorted(path.name for path in out.iterdir()) == [".lock", FILE_NAME]
+
+
+def test_shards_are_merged(
+    root: Path, encoders: dict[str, Path], tmp_path: Path, encoded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "bad.mp4").write_bytes(b"")
+    whole = prepare(root, encoders, LENGTHS, tmp_path / "whole")
+    encoded.clear()
+    out = root / "features"
+    for shard in ((1, 3), (3, 3)):
+        assert prepare(root, encoders, LENGTHS, shard=shard) == out
+    assert sorted(encoded) == ["bad", "clip1", "clip2"]
+    assert "1 of 2 clips are skipped" in capsys.readouterr().out
+    assert not (out / FILE_NAME).exists()
+    prepare(root, encoders, LENGTHS, shard=(1, 3))
+    assert encoded.count("clip2") == 1
+    encoded.clear()
+    prepare(root, encoders, {"audio": 4, "video": 8})
+    assert sorted(encoded) == ["bad", "clip0", "clip3"]
+    assert (out / FILE_NAME).read_bytes() == (whole / FILE_NAME).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [".lock", FILE_NAME]
+    encoded.clear()
+    prepare(root, encoders, LENGTHS, shard=(2, 3))
+    assert encoded == []
+
+
+def test_a_killed_shard_is_merged_as_far_as_it_went(
+    root: Path, encoders: dict[str, Path], encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = module._encode
+
+    def killed(files, *arguments):
+        if files.video.stem == "clip2":
+            raise KeyboardInterrupt
+        return counted(files, *arguments)
+
+    monkeypatch.setattr(module, "_encode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(root, encoders, LENGTHS, shard=(1, 2))
+    monkeypatch.setattr(module, "_encode", counted)
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    assert encoded == ["clip0", "clip1", "clip2", "clip3"]
+    assert len(store) == 4
+
+
+def test_all_waits_for_a_shard(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    out = root / "features"
+    out.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(out / ".lock-shard-1-of-2"):
+            waiting = pool.submit(prepare, root, encoders, LENGTHS)
+            time.sleep(1.0)
+            assert encoded == []
+            assert not waiting.done()
+        assert waiting.result(timeout=60) == out
+    assert len(encoded) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"shard": (0, 2)}, "no shard 0 of 2"),
+        ({"shard": (3, 2)}, "no shard 3 of 2: they are counted from 1"),
+        ({"device": "nowhere"}, "cannot compute on device 'nowhere'"),
+    ],
+)
+def test_impossible_options_are_named(root: Path, encoders: dict[str, Path], options: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words) as raised:
+        prepare(root, encoders, LENGTHS, **options)
+    assert "\n" not in str(raised.value)
+    assert not (root / "features").exists()
+
+
+def test_frames_at_a_fixed_rate_are_other_features(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
+    even = FeatureStore.open(prepare(root, encoders, LENGTHS)).tokens("video", ["clip0"], 8)
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS, fps=5))
+    assert len(encoded) == 8
+    assert store.modalities["video"].fps == 5
+    assert store.modalities["audio"].fps is None
+    frames = decode(root / "clip0.mp4", audio=False, num_frames=16, fps=5).frames
+    assert frames is not None
+    tokens = slide(load_encoder("video", encoders["video"]).encode([frames]), 8)
+    torch.testing.assert_close(store.tokens("video", ["clip0"], 8), tokens.half().float(), atol=2e-3, rtol=2e-3)
+    assert not torch.equal(store.tokens("video", ["clip0"], 8), even)
+    prepare(root, encoders, LENGTHS, fps=5)
+    assert len(encoded) == 8
+
+
+def test_every_odd_clip_works_or_is_named(tmp_path: Path, encoders: dict[str, Path]) -> None:
+    root = tmp_path / "odd"
+    frames, sound = grey_frames(8), tone(440, 1)
+    whole = write_clip(root / "truncated.mp4").read_bytes()
+    (root / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    (root / "zero.mp4").write_bytes(b"")
+    write_video(root / "silent.mp4", frames=frames)
+    write_video(root / "dark.mp4", waveform=sound)
+    write_video(root / "blink.mp4", frames=frames, waveform=tone(440, 0.01))
+    write_video(root / "one-frame.mp4", frames=frames[:1], waveform=sound)
+    surround = np.stack([tone(440, 1, 96_000)] * 6)
+    write_video(root / "surround.mp4", frames=frames, waveform=surround, rate=96_000, layout="5.1")
+    write_video(root / "variable.mp4", frames=frames, times=[0, *range(25, 32)], waveform=sound)
+    rotate(write_video(root / "phone.mp4", frames=grey_frames(4, 64, 96), waveform=sound), (0, 1, -1, 0))
+    stereo = np.stack([tone(440, 1, 48_000)] * 2)
+    codecs = ("libvpx", "libopus")
+    write_video(root / "camera.webm", frames=frames, waveform=stereo, rate=48_000, layout="stereo", codecs=codecs)
+    write_video(root / "tape.avi", frames=frames, waveform=sound, codecs=("mpeg4", "libmp3lame"))
+    write_video(root / "film.mkv", frames=frames, waveform=sound, codecs=("mpeg4", "aac"))
+    store = FeatureStore.open(prepare(root, encoders, LENGTHS))
+    works = ["blink", "camera", "film", "one-frame", "phone", "surround", "tape", "variable"]
+    assert store.video_ids == works
+    for modality in ("audio", "video"):
+        assert store.tokens(modality, works, 8).isfinite().all()
+    assert list(store.skipped) == ["dark", "silent", "truncated", "zero"]
+    for name, reason in store.skipped.items():
+        assert str(root / f"{name}.mp4") in reason
 
 
 def test_nothing_to_prepare_is_named(tmp_path: Path, encoders: dict[str, Path]) -> None:

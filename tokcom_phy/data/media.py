@@ -1,8 +1,10 @@
 """Media of a clip: where its files are, and how they become a 16 kHz mono waveform and evenly sampled RGB frames."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,8 +90,10 @@ def list_clips(root: str | Path) -> list[str]:
     return sorted(name for name in found if name and not name.startswith("."))
 
 
-def read_clip(files: ClipFiles, *, audio: bool = True, num_frames: int | None = None) -> Clip:
+def read_clip(files: ClipFiles, *, audio: bool = True, num_frames: int | None = None, fps: float | None = None) -> Clip:
     """Read what is asked for of a clip: its sound if ``audio``, ``num_frames`` frames unless that is None.
+
+    ``fps`` is the rule by which frames are taken, see `decode` and `read_frames`.
 
     Raises
     ------
@@ -106,17 +110,15 @@ def read_clip(files: ClipFiles, *, audio: bool = True, num_frames: int | None = 
         if picture is None:
             raise MediaError(f"{files.audio}: no picture beside it, expected {FRAMES_FOLDER}/ID/ or a video file")
     if sound is not None and sound == picture:
-        return decode(sound, num_frames=num_frames)
+        return decode(sound, num_frames=num_frames, fps=fps)
     waveform = frames = None
     if sound is not None:
         waveform = read_wav(sound) if sound.suffix == ".wav" else decode(sound).waveform
     if picture is not None and num_frames is not None:
-        in_folder = picture.is_dir()
-        frames = (
-            read_frames(picture, num_frames)
-            if in_folder
-            else decode(picture, audio=False, num_frames=num_frames).frames
-        )
+        if picture.is_dir():
+            frames = read_frames(picture, num_frames, fps)
+        else:
+            frames = decode(picture, audio=False, num_frames=num_frames, fps=fps).frames
     return Clip(waveform, frames)
 
 
@@ -128,7 +130,7 @@ def sample_indices(available: int, num_frames: int) -> list[int]:
     return [(2 * part + 1) * available // (2 * num_frames) for part in range(num_frames)]
 
 
-def decode(path: str | Path, *, audio: bool = True, num_frames: int | None = None) -> Clip:
+def decode(path: str | Path, *, audio: bool = True, num_frames: int | None = None, fps: float | None = None) -> Clip:
     """Decode a video file with PyAV.
 
     Parameters
@@ -140,6 +142,10 @@ def decode(path: str | Path, *, audio: bool = True, num_frames: int | None = Non
     num_frames : int, optional
         How many frames to take, evenly in time: those on screen in the middle of each of ``num_frames`` parts of the
         clip, so that a variable frame rate does no harm; upright if the file says how it was rotated.
+    fps : float, optional
+        Take frames at this fixed rate [1/s] instead, those on screen in the middle of each period of 1/fps as FFmpeg's
+        ``fps`` filter does: the first ``num_frames`` of them, the last one repeated if there are fewer. The paper's
+        published code does so at 0.6.
 
     Raises
     ------
@@ -150,7 +156,7 @@ def decode(path: str | Path, *, audio: bool = True, num_frames: int | None = Non
     with _opened(path) as container:
         packets = _packets(container, path, audio=audio, video=num_frames is not None)
         waveform = _waveform(packets[0], path) if audio else None
-        frames = _frames(packets[-1], num_frames, path) if num_frames is not None else None
+        frames = _frames(packets[-1], num_frames, fps, path) if num_frames is not None else None
     return Clip(waveform, frames)
 
 
@@ -215,8 +221,11 @@ def read_wav(path: str | Path) -> NDArray[np.float32]:
     return samples[:, 0]
 
 
-def read_frames(folder: str | Path, num_frames: int) -> NDArray[np.uint8]:
-    """Read ``num_frames`` evenly sampled frames of a folder of extracted frames, ``frame_0001.png|jpg`` and on.
+def read_frames(folder: str | Path, num_frames: int, fps: float | None = None) -> NDArray[np.uint8]:
+    """Read ``num_frames`` frames of a folder of extracted frames, ``frame_0001.png|jpg`` and on.
+
+    They are sampled evenly; with ``fps``, at which they were extracted then, they are the first ones, the last one
+    repeated if there are fewer.
 
     Returns
     -------
@@ -230,7 +239,7 @@ def read_frames(folder: str | Path, num_frames: int) -> NDArray[np.uint8]:
     paths = frame_paths(folder)
     if not paths:
         raise MediaError(f"{folder}: no frames, expected frame_0001.png or frame_0001.jpg and on")
-    chosen = sample_indices(len(paths), num_frames)
+    chosen = [min(i, len(paths) - 1) for i in range(num_frames)] if fps else sample_indices(len(paths), num_frames)
     images: dict[int, NDArray[np.uint8]] = {}
     for index in sorted(set(chosen)):
         try:
@@ -278,7 +287,8 @@ def _packets(container: av.container.InputContainer, path: Path, *, audio: bool,
     Raises
     ------
     MediaError
-        If there is no such track, or more than a tenth of the packets that the file declares are not there.
+        If there is no such track, or more than a tenth of the packets that the file declares, and more than one,
+        are not there.
     """
     tracks: list[av.AudioStream | av.VideoStream] = []
     if audio:
@@ -290,7 +300,7 @@ def _packets(container: av.container.InputContainer, path: Path, *, audio: bool,
         packets[packet.stream.index].append(packet)
     for track in tracks:
         present = sum(packet.size > 0 for packet in packets[track.index])
-        if 10 * (track.frames - present) > track.frames:
+        if track.frames - present > max(track.frames / 10, 1):  # AVI files count one more than there are
             raise MediaError(f"{path}: truncated, only {present} of {track.frames} {track.type} packets are there")
     if not any(track.frames for track in tracks) and container.duration:
         ends = [float(_time(packet) * packet.time_base) for packet in chain(*packets.values()) if packet.size]
@@ -327,8 +337,8 @@ def _waveform(packets: list[av.Packet], path: Path) -> NDArray[np.float32]:
     return np.concatenate(pieces)
 
 
-def _frames(packets: list[av.Packet], num_frames: int, path: Path) -> NDArray[np.uint8]:
-    moments = _moments(packets, num_frames)
+def _frames(packets: list[av.Packet], num_frames: int, fps: float | None, path: Path) -> NDArray[np.uint8]:
+    moments = _moments(packets, num_frames, fps)
     reformatter = VideoReformatter()
     taken: list[NDArray[np.uint8]] = []
     shown: av.VideoFrame | None = None
@@ -343,13 +353,17 @@ def _frames(packets: list[av.Packet], num_frames: int, path: Path) -> NDArray[np
     return np.stack(taken)
 
 
-def _moments(packets: list[av.Packet], num_frames: int) -> list[int]:
-    """The middles of ``num_frames`` equal parts of the track, in its time base."""
+def _moments(packets: list[av.Packet], num_frames: int, fps: float | None) -> list[int]:
+    """The middles of ``num_frames`` equal parts of the track, or of periods of 1/``fps``, in its time base."""
     times = sorted(_time(packet) for packet in packets if packet.size)
     if not times:
         return [0] * num_frames
     gaps = np.diff(times) if len(times) > 1 else [packets[0].duration or 1]
     length = times[-1] - times[0] + int(np.median(gaps))
+    if fps:
+        period = 1 / (Fraction(fps).limit_denominator(10**6) * packets[0].time_base)
+        last = max(math.floor(length / period + Fraction(1, 2)), 1) - 1
+        return [times[0] + math.ceil((min(part, last) + Fraction(1, 2)) * period) - 1 for part in range(num_frames)]
     return [times[0] + offset for offset in sample_indices(length, num_frames)]
 
 

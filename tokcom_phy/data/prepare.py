@@ -1,11 +1,13 @@
 """Preparation: every clip is decoded and encoded once, into a feature store."""
 
+import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,8 @@ from tokcom_phy.encoders import Encoder, VideoEncoder, load_encoder
 from tokcom_phy.errors import UserError
 from tokcom_phy.processes import worker_pool
 
-CLIPS_PER_WORKER = 200
-"""A further process is started for so many clips at least: starting one takes as long as they do."""
+SECONDS_PER_WORKER = 8.0
+"""A further process is started for so much work at least: starting one takes as long."""
 
 NAMED = 10
 """Skipped clips that the console names; the store names all."""
@@ -51,6 +53,10 @@ def prepare(
     lengths: Mapping[str, int | Iterable[int]],
     out: str | Path | None = None,
     workers: int = 1,
+    *,
+    fps: float | None = None,
+    device: str | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Path:
     """Decode and encode each clip of a dataset once, and store its features.
 
@@ -69,7 +75,14 @@ def prepare(
     out : path, optional
         Folder of the store, ``root/features`` by default.
     workers : int
-        Processes, of one thread each.
+        Processes, of one thread each; fewer where starting them would take longer than the work.
+    fps : float, optional
+        Take frames at this rate [1/s] instead of evenly, see `tokcom_phy.data.media.decode`; 0.6 in the paper's code.
+    device : str, optional
+        Where the encoders run: the GPU if there is one, else the CPU, by default.
+    shard : (i, n), optional
+        Encode the i-th of n parts of the clips only, 1 ≤ i ≤ n, into a part of the store. Several machines that share
+        ``out`` each take one; a call without ``shard`` then merges all parts and encodes what is still missing.
 
     Returns
     -------
@@ -80,28 +93,36 @@ def prepare(
     Raises
     ------
     UserError
-        If there are no clips or none can be used, an encoder is missing, a length is larger than its encoder allows,
-        or the folder cannot be written to.
+        If there are no clips or none can be used, an encoder or the device is missing, a length is larger than its
+        encoder allows, there is no such shard, or the folder cannot be written to.
     """
     root = Path(root)
     out = root / "features" if out is None else Path(out)
     if lengths.keys() != encoders.keys():
         raise UserError(f"token lengths of {sorted(lengths)} for encoders of {sorted(encoders)}: name the same")
-    clips, skipped = _clips(root)
+    if shard and not 1 <= shard[0] <= shard[1]:
+        raise UserError(f"no shard {shard[0]} of {shard[1]}: they are counted from 1, write 1/{shard[1]} for the first")
+    device = _device(device)
+    clips, skipped = _clips(root, shard)
     states = {video_id: _state(files) for video_id, files in clips.items()}
-    loaded = {modality: load_encoder(modality, name) for modality, name in encoders.items()}
-    wanted = {name: _modality(encoder, lengths[name]) for name, encoder in loaded.items()}
+    loaded = {modality: load_encoder(modality, name, device) for modality, name in encoders.items()}
+    wanted = {name: _modality(encoder, lengths[name], fps) for name, encoder in loaded.items()}
+    file = f"shard-{shard[0]}-of-{shard[1]}.arrow" if shard else FILE_NAME
 
-    with _alone(out):
-        stored = read_contents(out / FILE_NAME)
-        modalities = {name: _joined(spec, stored) for name, spec in wanted.items()}
-        rows = _rows(out, modalities, states)
+    with _alone(out, file):
+        stored = read_contents(out / file)
+        parts = _parts(out, file)
+        modalities = {name: _joined(spec, out) for name, spec in wanted.items()}
+        rows = _rows([out / file, *parts], modalities, states)
+        if shard:
+            merged = _rows([out / FILE_NAME], modalities, states)
+            clips = {video_id: files for video_id, files in clips.items() if video_id not in merged}
         pending = {video_id: files for video_id, files in clips.items() if video_id not in rows}
         if pending:
             with (
-                _journal(out, Contents(modalities)) as journal,
+                _journal(out, file, Contents(modalities)) as journal,
                 _progress(len(pending), modalities) as advance,
-                closing(_encode_all(pending, loaded, encoders, modalities, workers)) as results,
+                closing(_encode_all(pending, loaded, encoders, modalities, workers, device)) as results,
             ):
                 for video_id, result in results:
                     if isinstance(result, str):
@@ -109,23 +130,35 @@ def prepare(
                     else:
                         journal.write({video_id: Row(states[video_id], result)})
                     advance()
-            rows = _rows(out, modalities, states)
+            parts = sorted({*parts, *_journals(out, file)})
+            rows = _rows([out / file, *parts], modalities, states)
         skipped = dict(sorted(skipped.items()))
-        before = read_rows(out / FILE_NAME, modalities)
+        before = read_rows(out / file, modalities)
         changed = stored is None or stored.skipped != skipped or _sources(before) != _sources(rows)
-        if rows and changed:
-            write_store(out, Contents(modalities, skipped), rows)
-        for file in _journals(out):
-            file.unlink(missing_ok=True)
-    if not rows:
+        if (rows or shard) and changed:
+            write_store(out, Contents(modalities, skipped), rows, file)
+        for part in parts:
+            part.unlink(missing_ok=True)
+    if not rows and not shard:
         example = next(iter(skipped.values()))
         raise UserError(f"none of the {len(skipped)} clips in {root} can be used, for example: {example}")
     _report(len(rows), skipped, out)
     return out
 
 
-def _clips(root: Path) -> tuple[dict[str, ClipFiles], dict[str, str]]:
-    """Media files of each clip, and why there are none for others."""
+def _device(name: str | None) -> str:
+    """Where to run, after a look whether it is there."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot compute on device '{name}' ({reason}): choose cpu, or see tokcom doctor") from error
+    return name
+
+
+def _clips(root: Path, shard: tuple[int, int] | None) -> tuple[dict[str, ClipFiles], dict[str, str]]:
+    """Media files of each clip of the shard, and why there are none for others."""
     clips: dict[str, ClipFiles] = {}
     missing: dict[str, str] = {}
     for folder in dataset_folders(root):
@@ -139,7 +172,13 @@ def _clips(root: Path) -> tuple[dict[str, ClipFiles], dict[str, str]]:
         raise UserError(
             f"no clips in {root}: expected ID.mp4 files or extraction/ast_audio and extraction/vivit_frames"
         )
-    return clips, {video_id: reason for video_id, reason in missing.items() if video_id not in clips}
+    names = sorted({*clips, *missing})
+    if shard:
+        names = names[shard[0] - 1 :: shard[1]]
+    return (
+        {video_id: clips[video_id] for video_id in names if video_id in clips},
+        {video_id: missing[video_id] for video_id in names if video_id not in clips},
+    )
 
 
 def _state(files: ClipFiles) -> str:
@@ -152,52 +191,68 @@ def _state(files: ClipFiles) -> str:
     )
 
 
-def _modality(encoder: Encoder, lengths: int | Iterable[int]) -> Modality:
+def _modality(encoder: Encoder, lengths: int | Iterable[int], fps: float | None) -> Modality:
     """What is asked for of a modality."""
     positions = union_of_positions(encoder.num_tokens, (lengths,) if isinstance(lengths, int) else lengths)
-    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions)
+    rate = fps if isinstance(encoder, VideoEncoder) else None
+    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate)
 
 
-def _joined(modality: Modality, stored: Contents | None) -> Modality:
-    """What is asked for together with what is stored of the same encoder."""
-    for before in stored.modalities.values() if stored else ():
-        if before.fingerprint == modality.fingerprint:
-            return replace(modality, positions=tuple(sorted({*modality.positions, *before.positions})))
-    return modality
+def _joined(modality: Modality, out: Path) -> Modality:
+    """What is asked for together with what is stored of the same encoder, in the store or in a part of it."""
+    positions = set(modality.positions)
+    for stored in filter(None, map(read_contents, [out / FILE_NAME, *sorted(out.glob("shard-*.arrow"))])):
+        for before in stored.modalities.values():
+            if (before.fingerprint, before.fps) == (modality.fingerprint, modality.fps):
+                positions.update(before.positions)
+    return replace(modality, positions=tuple(sorted(positions)))
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Wait until no other process prepares this store; one that cannot be written to is safe to read."""
-    lock = FileLock(out / ".lock")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            Console().print(f"waiting for another process that prepares {out}", soft_wrap=True)
-            lock.acquire()
-    except OSError:
-        pass
-    try:
+def _alone(out: Path, file: str) -> Iterator[None]:
+    """Wait until no other process prepares this part of the store, or, for all of it, any part; a store that cannot be
+    written to is safe to read."""
+    own = out / (".lock" if file == FILE_NAME else f".lock-{Path(file).stem}")
+    others = sorted(out.glob(".lock-*")) if file == FILE_NAME else []
+    with ExitStack() as held:
+        for path in (own, *others):
+            lock = FileLock(path)
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    Console().print(f"waiting for another process that prepares {out}", soft_wrap=True)
+                    lock.acquire()
+            except OSError:
+                continue
+            held.callback(lock.release)
         yield
-    finally:
-        lock.release()
+        for path in others:
+            path.unlink(missing_ok=True)
 
 
-def _journals(out: Path) -> list[Path]:
-    """Files of clips that calls have finished before they were interrupted."""
-    return sorted(out.glob(".journal-*.arrow"))
+def _parts(out: Path, file: str) -> list[Path]:
+    """What is to be merged into a file of the store: clips that calls had finished before they were interrupted, and,
+    for all of it, the shards."""
+    if file == FILE_NAME:
+        return sorted([*out.glob("shard-*.arrow"), *out.glob(".journal-*.arrow")])
+    return _journals(out, file)
+
+
+def _journals(out: Path, file: str) -> list[Path]:
+    """Clips that calls have finished for a file of the store and not merged into it."""
+    return sorted(out.glob(f".journal-{Path(file).stem}-*.arrow"))
 
 
 def _sources(rows: Mapping[str, Row]) -> dict[str, str]:
     return {video_id: row.source for video_id, row in rows.items()}
 
 
-def _rows(out: Path, modalities: Mapping[str, Modality], states: Mapping[str, str]) -> dict[str, Row]:
+def _rows(files: Iterable[Path], modalities: Mapping[str, Modality], states: Mapping[str, str]) -> dict[str, Row]:
     """All finished rows whose media have not changed since."""
     rows: dict[str, Row] = {}
-    for file in [out / FILE_NAME, *_journals(out)]:
+    for file in files:
         for video_id, row in read_rows(file, modalities).items():
             if row.source == states.get(video_id):
                 rows[video_id] = row
@@ -205,12 +260,13 @@ def _rows(out: Path, modalities: Mapping[str, Modality], states: Mapping[str, st
 
 
 @contextmanager
-def _journal(out: Path, contents: Contents) -> Iterator[RowWriter]:
+def _journal(out: Path, file: str, contents: Contents) -> Iterator[RowWriter]:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".journal-", suffix=".arrow", dir=out)
+        prefix = f".journal-{Path(file).stem}-"
+        handle, path = tempfile.mkstemp(prefix=prefix, suffix=".arrow", dir=out)
         os.close(handle)
-        with RowWriter(Path(name), contents) as writer:
+        with RowWriter(Path(path), contents) as writer:
             yield writer
     except OSError as error:
         raise UserError(
@@ -224,45 +280,64 @@ def _encode_all(
     names: Mapping[str, str | Path],
     modalities: Mapping[str, Modality],
     workers: int,
+    device: str,
 ) -> Generator[tuple[str, Features | str], None, None]:
-    """Features of each clip, or why there are none, in the order in which they get done."""
-    positions = {name: list(spec.positions) for name, spec in modalities.items()}
-    workers = min(workers, -(-len(clips) // CLIPS_PER_WORKER))
-    if workers <= 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            for video_id, files in clips.items():
-                yield video_id, _encode(files, loaded, positions)
-        finally:
-            torch.set_num_threads(threads)
-        return
-    pool = worker_pool(workers, _start_worker, dict(names), positions)
+    """Features of each clip, or why there are none, in the order in which they get done.
+
+    The first clips are encoded here; how long they take tells how many processes the rest is worth.
+    """
+    left = dict(clips)
+    seconds: list[float] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        futures = {pool.submit(_encode_in_worker, files): video_id for video_id, files in clips.items()}
+        for video_id, files in clips.items():
+            if workers > 1 and len(seconds) == 2 and min(seconds) * len(left) > SECONDS_PER_WORKER:
+                break
+            started = time.perf_counter()
+            result = _encode(files, loaded, modalities)
+            if not isinstance(result, str):
+                seconds = [*seconds[-1:], time.perf_counter() - started]
+            del left[video_id]
+            yield video_id, result
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"not enough memory on {device} for the encoders: free some, or run with --device cpu"
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
+    if not left:
+        return
+    workers = min(workers, math.ceil(min(seconds) * len(left) / SECONDS_PER_WORKER))
+    pool = worker_pool(workers, _start_worker, dict(names), dict(modalities), device)
+    try:
+        futures = {pool.submit(_encode_in_worker, files): video_id for video_id, files in left.items()}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
         raise UserError(
             "a worker was killed, perhaps for memory: run again with fewer workers, it continues"
         ) from error
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"not enough memory on {device}: run again with fewer workers, it continues") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _encode(files: ClipFiles, encoders: Mapping[str, Encoder], positions: Mapping[str, list[int]]) -> Features | str:
+def _encode(files: ClipFiles, encoders: Mapping[str, Encoder], modalities: Mapping[str, Modality]) -> Features | str:
     """One clip by itself, so that its features do not depend on its neighbours: float16 [positions · width] each."""
     video = encoders.get("video")
     num_frames = video.num_frames if isinstance(video, VideoEncoder) else None
     try:
-        clip = read_clip(files, audio="audio" in encoders, num_frames=num_frames)
+        fps = modalities["video"].fps if video else None
+        clip = read_clip(files, audio="audio" in encoders, num_frames=num_frames, fps=fps)
     except MediaError as error:
         return str(error)
     media: dict[str, Any] = {"audio": clip.waveform, "video": clip.frames}
     features = {}
     for name, encoder in encoders.items():
         try:
-            tokens = encoder.encode([media[name]])[0, positions[name]].half()
+            tokens = encoder.encode([media[name]])[0, list(modalities[name].positions)].half()
         except MediaError as error:
             return f"{getattr(files, name)}: {error}"
         if not tokens.isfinite().all():
@@ -271,16 +346,16 @@ def _encode(files: ClipFiles, encoders: Mapping[str, Encoder], positions: Mappin
     return features
 
 
-_worker: tuple[dict[str, Encoder], dict[str, list[int]]]
-"""Encoders and positions of a worker process."""
+_worker: tuple[dict[str, Encoder], dict[str, Modality]]
+"""Encoders of a worker process, and what is asked of them."""
 
 
-def _start_worker(names: dict[str, str | Path], positions: dict[str, list[int]]) -> None:
+def _start_worker(names: dict[str, str | Path], modalities: dict[str, Modality], device: str) -> None:
     """Load the encoders in a new process."""
     global _worker
     torch.set_num_threads(1)
     transformers_logging.disable_progress_bar()
-    _worker = {name: load_encoder(name, source) for name, source in names.items()}, positions
+    _worker = {name: load_encoder(name, source, device) for name, source in names.items()}, modalities
 
 
 def _encode_in_worker(files: ClipFiles) -> Features | str:

@@ -42,12 +42,15 @@ class Modality:
         d_m.
     positions : tuple of int
         Which of the ŝ_m tokens are stored, rising.
+    fps : float, optional
+        Rate [1/s] at which frames were taken, see `tokcom_phy.data.media.decode`; None if evenly.
     """
 
     fingerprint: str
     num_tokens: int
     width: int
     positions: tuple[int, ...]
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,8 +250,8 @@ class RowWriter:
         self._sink.close()
 
 
-def write_store(path: Path, contents: Contents, rows: Mapping[str, Row]) -> None:
-    """Write a whole store in one step, clips in the order of their names.
+def write_store(path: Path, contents: Contents, rows: Mapping[str, Row], name: str = FILE_NAME) -> None:
+    """Write a whole store, or the part of one that is called ``name``, in one step, clips in the order of their names.
 
     Raises
     ------
@@ -256,7 +259,7 @@ def write_store(path: Path, contents: Contents, rows: Mapping[str, Row]) -> None
         If the folder cannot be written to.
     """
     names = sorted(rows)
-    with write_atomically(path / FILE_NAME) as temporary, RowWriter(temporary, contents) as writer:
+    with write_atomically(path / name) as temporary, RowWriter(temporary, contents) as writer:
         for start in range(0, len(names), ROWS_PER_BATCH):
             writer.write({name: rows[name] for name in names[start : start + ROWS_PER_BATCH]})
 

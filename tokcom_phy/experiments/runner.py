@@ -90,7 +90,7 @@ def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]
     store = None
     if settings.needs_media():
         with clock.step("prepare features"):
-            store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers)
+            store = prepare(root, settings.encoders, settings.all_lengths(), workers=workers, fps=settings.data.fps)
     asked = _write_questions(run_dir, root, settings.data.splits.test, store)
     _keep(run_dir / "links.json", links)
 

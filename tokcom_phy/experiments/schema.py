@@ -78,11 +78,13 @@ class Data(Strict):
     root : folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made
     synthetic : the synthetic corpus, used when there is no root
     splits : which of the annotation files train and test
+    fps : rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default
     """
 
     root: Path | None = None
     synthetic: SyntheticCorpus | None = None
     splits: Splits = Splits()
+    fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
