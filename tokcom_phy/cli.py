@@ -167,6 +167,19 @@ def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The di
         print(path)
 
 
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="The directories of one or more runs.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML file; by default report.html in the run directory.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about runs: figures, tables, budgets, settings and provenance."""
+    from tokcom_phy.experiments.report import write_report
+
+    print(write_report(run_dirs, out))
+
+
 @links_app.callback()
 def links(context: typer.Context) -> None:
     """List the links there are, or show one."""

@@ -1,6 +1,7 @@
 """What an experiment sends and what that costs on each of its links: the command ``tokcom budget``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import mean
@@ -26,12 +27,85 @@ BITS_PER_VALUE = 8
 """Quantisation of the digital tokens that the analog ones are compared with."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What one question costs over one link, sent as ``tokens``, as ``digital`` tokens or as the ``file``."""
+
+    link: str
+    sent_as: str
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What some variants send for one question, and what that costs.
+
+    Attributes
+    ----------
+    variants : those that send the same
+    lengths : modality → s_m; empty where nothing goes over the air
+    costs : in the order of the links
+    """
+
+    variants: list[str]
+    lengths: dict[str, int]
+    costs: list[Cost]
+
+    def describe(self, width: int) -> str:
+        """What is sent, in words; ``width`` is that of a token."""
+        if not self.lengths:
+            return "nothing goes over the air"
+        tokens = ", ".join(f"{length} {user}" for user, length in self.lengths.items())
+        return f"{tokens} tokens of {width} values a question"
+
+
 def sent_tokens(experiment: Experiment, variant: str, question_tokens: int) -> dict[str, int]:
     """Tokens that each user of a variant sends for one question: modality → s_m."""
     lengths = experiment.modalities(variant)
     if experiment.variants[variant].question == "on-air":
         lengths[TEXT] = question_tokens
     return lengths
+
+
+def payloads(
+    experiment: Experiment,
+    links: Mapping[str, Link],
+    width: int,
+    question_tokens: int,
+    clip_bits: float | None = None,
+) -> list[Payload]:
+    """What each variant sends for one question, and its cost over each link that the variant is evaluated on.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    links : name in the experiment → Link
+    width : d_T
+    question_tokens : length of a question that is sent over the air
+    clip_bits : size of a clip's file, to compare with sending that; left out by default
+    """
+    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for variant in experiment.variants:
+        groups.setdefault(tuple(sent_tokens(experiment, variant, question_tokens).items()), []).append(variant)
+    found = []
+    for payload, variants in groups.items():
+        visited = [s.links for s in experiment.evaluate if any(variant in s.variants for variant in variants)]
+        names = dict.fromkeys(name for names in visited for name in names)
+        lengths = dict(payload)
+        costs = [cost for name in names for cost in _costs(name, links[name], lengths, width, clip_bits)]
+        found.append(Payload(variants, lengths, costs))
+    return found
+
+
+def _costs(name: str, link: Link, lengths: Mapping[str, int], width: int, clip_bits: float | None) -> Iterator[Cost]:
+    if not lengths:
+        return
+    analog = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
+    digital = {user: symbols_of_bits(length * width * BITS_PER_VALUE) for user, length in lengths.items()}
+    yield Cost(name, "tokens", budget(link, analog, symbols_per_token=width // 2))
+    yield Cost(name, "digital", budget(link, digital))
+    if clip_bits and set(lengths) != {TEXT}:
+        yield Cost(name, "file", budget(link, {next(iter(lengths)): symbols_of_bits(clip_bits)}))
 
 
 def budget_tables(experiment: Experiment, media: Path | None, question_tokens: int) -> Group:
@@ -57,21 +131,12 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     """
     width = foundation_width(experiment.foundation)
     clip_bits = _mean_clip_bits(media) if media else None
-    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
-    for variant in experiment.variants:
-        groups.setdefault(tuple(sent_tokens(experiment, variant, question_tokens).items()), []).append(variant)
+    links = {name: experiment.load_link(name) for name in experiment.evaluated_links()}
     parts: list[RenderableType] = []
-    for payload, variants in groups.items():
-        links = [
-            link
-            for series in experiment.evaluate
-            for link in series.links
-            if any(variant in series.variants for variant in variants)
-        ]
-        parts += [f"\n[bold]{escape(', '.join(variants))}[/]", _describe(dict(payload), width)]
-        if payload:
-            named = {name: experiment.load_link(name) for name in links}
-            parts.append(_table(dict(payload), named, width, clip_bits))
+    for payload in payloads(experiment, links, width, question_tokens, clip_bits):
+        parts += [f"\n[bold]{escape(', '.join(payload.variants))}[/]", payload.describe(width)]
+        if payload.costs:
+            parts.append(_table(payload.costs))
     parts.append(
         f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2"
         + ("; file: the clip as it is, likewise" if clip_bits else "")
@@ -86,6 +151,13 @@ def question_lengths(experiment: Experiment, questions: Sequence[str]) -> list[i
     return [len(ids) for ids in tokenizer([prompt(q) for q in questions], add_special_tokens=False)["input_ids"]]
 
 
+def mean_question_tokens(experiment: Experiment, questions: Sequence[str]) -> int:
+    """Tokens of a question that goes over the air, the mean of all; 0 if none does."""
+    if all(variant.question == "reliable" for variant in experiment.variants.values()):
+        return 0
+    return round(mean(question_lengths(experiment, questions)))
+
+
 def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.DataFrame:
     """Rows of ``results.csv`` with what one question costs each variant over each link that it is evaluated on.
 
@@ -97,18 +169,16 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
     questions : list of str
         Those that are asked: one that goes over the air is as long as they are in the mean, rounded.
     """
-    on_air = any(variant.question == "on-air" for variant in experiment.variants.values())
-    question_tokens = round(mean(question_lengths(experiment, questions))) if on_air else 0
     width = foundation_width(experiment.foundation)
     links = {name: experiment.load_link(name) for name in experiment.evaluated_links()}
     visits = {
         (variant, link): None for series in experiment.evaluate for variant in series.variants for link in series.links
     }
+    on_air = mean_question_tokens(experiment, questions)
     rows = []
     for variant, link in visits:
         payload = {
-            user: symbols_of_tokens(length, width)
-            for user, length in sent_tokens(experiment, variant, question_tokens).items()
+            user: symbols_of_tokens(length, width) for user, length in sent_tokens(experiment, variant, on_air).items()
         }
         cost = budget(links[link], payload, symbols_per_token=width // 2) if payload else None
         for metric, value in {
@@ -120,23 +190,13 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _describe(payload: Mapping[str, int], width: int) -> str:
-    if not payload:
-        return "nothing goes over the air"
-    return ", ".join(f"{length} {user}" for user, length in payload.items()) + f" tokens of {width} values a question"
-
-
-def _table(payload: Mapping[str, int], links: Mapping[str, Link], width: int, clip_bits: float | None) -> Table:
-    analog = {user: symbols_of_tokens(length, width) for user, length in payload.items()}
-    digital = {user: symbols_of_bits(length * width * BITS_PER_VALUE) for user, length in payload.items()}
+def _table(costs: Sequence[Cost]) -> Table:
     table = Table("link", "sent as", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("uses", "elements", "slots", "ms", "kHz", "mJ", "overhead"):
         table.add_column(column, justify="right")
-    for name, link in links.items():
-        table.add_row(name, "tokens", *_cells(budget(link, analog, symbols_per_token=width // 2)))
-        table.add_row("", "digital", *_cells(budget(link, digital)))
-        if clip_bits and set(payload) != {TEXT}:
-            table.add_row("", "file", *_cells(budget(link, {next(iter(payload)): symbols_of_bits(clip_bits)})))
+    for cost in costs:
+        link = escape(cost.link) if cost.sent_as == "tokens" else ""
+        table.add_row(link, cost.sent_as, *_cells(cost.budget))
     return table
 
 

@@ -1,5 +1,6 @@
 """Links by name or path: from the settings of a link file to the object that draws."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ from tokcom_phy.radio.erasure import ErasureLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
-from tokcom_phy.radio.schema import DigitalConfig, ErasureConfig, FlatConfig, LinkConfig, OfdmConfig, read_config
+from tokcom_phy.radio.schema import (
+    DigitalConfig,
+    ErasureConfig,
+    FlatConfig,
+    LinkConfig,
+    OfdmConfig,
+    read_config,
+    validate_config,
+)
 
 _ANALOG: dict[type, type[Link]] = {FlatConfig: FlatLink, OfdmConfig: OfdmLink, ErasureConfig: ErasureLink}
 
@@ -36,6 +45,17 @@ def load_link(name_or_path: str | Path, *, device: str | None = None, **override
     """
     name, config = read_config(name_or_path, overrides)
     return _build(name, config, device)
+
+
+def restore_link(name: str, settings: Mapping[str, Any]) -> Link:
+    """A link from all its settings, as a run keeps them in ``links.json``.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or a value does not fit.
+    """
+    return _build(name, validate_config(name, settings), None)
 
 
 def _build(name: str, config: LinkConfig, device: str | None) -> Link:

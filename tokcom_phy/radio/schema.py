@@ -312,10 +312,21 @@ def read_config(name_or_path: str | Path, overrides: Mapping[str, Any]) -> tuple
     """
     path = find("links", name_or_path)
     content = _resolve_below(path, _merge(_read(path), overrides))
+    return path.stem, validate_config(path.stem, content)
+
+
+def validate_config(name: str, content: Mapping[str, Any]) -> LinkConfig:
+    """The settings of a link that extends no other.
+
+    Raises
+    ------
+    UserError
+        If a key or value is wrong.
+    """
     try:
-        return path.stem, _ADAPTER.validate_python(content)
+        return _ADAPTER.validate_python(dict(content))
     except ValidationError as error:
-        raise UserError(f"link '{path.stem}': {_explain(error)}") from error
+        raise UserError(f"link '{name}': {_explain(error)}") from error
 
 
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
