@@ -351,7 +351,7 @@ def test_shapes_that_vary_are_compiled_at_most_twice_a_rank():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: TensorFlowModule(*["tanh"]), "made of a function or a layer, not of str"),
+        (lambda: TensorFlowModule("tanh"), "made of a function or a layer, not of str"),  # type: ignore[arg-type]
         (
             lambda: TensorFlowModule(keras.layers.Dense(3, name="first")),
             "'first' has no variables yet: give it example",
