@@ -24,6 +24,15 @@ def test_overrides_reach_nested_settings():
     assert experiment.lengths == {"audio": 8, "video": 16}
 
 
+def test_overrides_reach_into_lists():
+    before = load_experiment("quickstart").evaluate
+    series = load_experiment("quickstart", overrides=["evaluate.0.snr_db=[3]", "evaluate.0.links.1=rician"]).evaluate
+    assert series[0].snr_db == (3.0,)
+    assert series[0].links == ("awgn", "rician", "ofdm-tdl-c")
+    assert series[0].variants == before[0].variants
+    assert series[1:] == before[1:]
+
+
 def test_a_resolved_experiment_loads_back_the_same(tmp_path):
     experiment = load_experiment("quickstart")
     path = tmp_path / "again.yaml"
@@ -46,6 +55,9 @@ def test_a_resolved_experiment_loads_back_the_same(tmp_path):
         ("figures=[accuracy]", "unknown plot 'accuracy'"),
         ("stage2.batch=0", "greater than 0"),
         ("no-equals-sign", "KEY=VALUE"),
+        ("evaluate.7.links=[awgn]", "--set evaluate.7.links=[awgn]: list index out of range"),
+        ("evaluate.first.links=[awgn]", "--set evaluate.first.links"),
+        ("evaluate={links: [awgn]}", "--set evaluate="),
     ],
 )
 def test_faults_are_named_in_one_line_with_the_mend(override, message):
@@ -114,7 +126,9 @@ def test_what_would_spoil_a_run_directory_is_refused(override, message):
         load_experiment("quickstart", overrides=[override])
 
 
-@pytest.mark.parametrize("text", ["profile: [x]", "profile: 3", "extends: 3", "extends: SELF", "extends: 2026-01-01"])
+@pytest.mark.parametrize(
+    "text", ["profile: [x]", "profile: 3", "extends: 3", "extends: SELF", "extends: 2026-01-01", "data: [1]"]
+)
 def test_odd_values_at_the_top_are_one_clear_line(tmp_path, text):
     path = tmp_path / "odd.yaml"
     path.write_text(text.replace("SELF", str(path)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     BaseModel,
@@ -22,7 +22,7 @@ from pydantic import (
 
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import builtin_names, find
-from tokcom_phy.overrides import parse_overrides
+from tokcom_phy.overrides import apply_overrides
 from tokcom_phy.profiles import PROFILES
 from tokcom_phy.radio import Link, load_link
 from tokcom_phy.radio.schema import LinkConfig, read_config
@@ -303,9 +303,9 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
         raise UserError(f"{path.name}: profiles: give settings for one profile under its name: {', '.join(PROFILES)}")
     try:
         merged = OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {}))
-        merged = OmegaConf.merge(merged, parse_overrides(overrides or [], "stage2.steps=100"))
+        apply_overrides(cast(DictConfig, merged), overrides or [], "stage2.steps=100")
         resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
     return check(Experiment, resolved, path.name)
 
@@ -347,7 +347,7 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         parent = _read(find("experiments", str(base)), (*extended_by, path))
         try:
             settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, TypeError) as error:
             raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
     return settings
 
