@@ -9,7 +9,7 @@ from tokcom_phy.experiments.figures import Run
 
 def draw(run: Run) -> Figure:
     links = run.config["evaluate"][0]["links"]
-    figure, axes = panels(-(-len(links) // 4), 4, width=2.6, height=2.3)
+    figure, axes = panels(-(-len(links) // 5), 5, width=2.2, height=2.2)
     handles: dict[str, Line2D] = {}
     for axis, link in zip(axes.flat, links, strict=False):
         curves = run.curves[run.curves["link"] == link]
