@@ -45,7 +45,8 @@ def draw(run: Run) -> Figure:
                 handles[control] = axis.axhline(
                     100 * level, color="0.3", linestyle=CONTROLS[control].dashes, linewidth=1.4
                 )
-            log_ticks(axis)
+            if not table.empty:
+                log_ticks(axis)
             axis.set_title(f"at {decibels(snr_db)}", fontsize=10)
             accuracy_axis(axis, label, ylabel=axis in axes[:, 0])
     return finish(figure, run, handles)

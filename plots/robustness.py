@@ -2,6 +2,7 @@
 at a range of SNRs changes."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,7 +46,8 @@ def matrix(axis: Axes, run: Run) -> None:
     tested = run.config["evaluate"][0]["links"]
     trained = [name for name in run.config["variants"] if name not in CONTROLS]
     rows = [*trained, *CONTROLS]
-    table = run.curves[run.curves["snr_db"] == TEST_SNR_DB].set_index(["variant", "link"])
+    wanted = pd.MultiIndex.from_product([rows, tested])
+    table = run.curves[run.curves["snr_db"] == TEST_SNR_DB].set_index(["variant", "link"]).reindex(wanted)
     cells = [[table.loc[(variant, link)] for link in tested] for variant in rows]
     values = np.array([[100 * cell["value"] for cell in row] for row in cells])
     axis.imshow(values, cmap="Greys", vmin=0, vmax=120, aspect="auto")

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 from sklearn.manifold import TSNE
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.drawing import LOOKS, finish, panels
 from tokcom_phy.experiments.figures import Run
 
@@ -12,9 +13,10 @@ SEED = 0
 
 
 def draw(run: Run) -> Figure:
-    seed = run.config["seeds"][0]
-    (folder,) = (run.path / "checkpoints").glob(f"stage1-*/seed-{seed}")
-    features = load_file(folder / "features.safetensors")
+    kept = sorted((run.path / "checkpoints").glob("stage1-*/seed-*/features.safetensors"))
+    if not kept:
+        raise UserError(f"{run.path} holds no features: stage 1 has not ended, or keep_features is 0")
+    features = load_file(kept[0])
     modalities = [*run.config["encoders"], "text"]
     figure, axes = panels(1, 2, width=3.8, height=3.4)
     handles = {}

@@ -14,23 +14,23 @@ from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import Run
 from tokcom_phy.experiments.plan import plan
 from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, write_point, write_tables
-from tokcom_phy.experiments.schema import as_yaml, load_experiment
+from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
 from tokcom_phy.files import builtin_folder, builtin_names
 
 TYPES = ["Audio/Counting", "Visual/Location", "Audio-Visual/Temporal"]
 matplotlib.use("Agg")
 
 
-def made_up_run(folder, name, overrides=()):
-    """A run directory with a point wherever the plan has one; accuracy rises with SNR."""
-    experiment = load_experiment(name, overrides=list(overrides))
+def made_up_run(folder, name, finished=lambda job: True):
+    """A run directory with a point wherever the plan has one, of jobs that have finished; accuracy rises with SNR."""
+    experiment = load_experiment(name)
     (folder / "config.yaml").write_text(as_yaml(experiment))
     (folder / "questions.json").write_text(json.dumps([{"type": TYPES[i % 3], "question": "Why?"} for i in range(60)]))
     settings = {link: experiment.link_config(link).model_dump(mode="json") for link in experiment.all_links()}
     (folder / "links.json").write_text(json.dumps(settings))
     rng = np.random.default_rng(0)
     points = []
-    for job in plan(experiment):
+    for job in filter(finished, plan(experiment)):
         if job.stage == "evaluate":
             for snr_db in job.snr_db:
                 share = 0.3 if job.subject in ("blind", "majority") else 0.3 + 0.6 / (1 + np.exp(-snr_db / 8))
@@ -128,6 +128,13 @@ def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_p
         assert any(axis.collections for axis in figure.axes)  # bands
         control = [line for line in legend.get_lines() if line.get_color() == "0.3"]
         assert {line.get_linestyle() for line in control} >= {"--", ":"}
+
+
+@pytest.mark.parametrize("name", sorted(set(LEGENDS) - {"tsne"}))
+def test_a_run_of_which_only_the_control_succeeded_is_still_drawn(name, tmp_path):
+    """The figure must not hide, by failing itself, which jobs are missing."""
+    run = made_up_run(tmp_path, name, finished=lambda job: job.subject == MAJORITY)
+    assert drawn(run, run.config["figures"][0]).axes
 
 
 def test_the_papers_figure_draws_what_the_paper_states_at_its_profile_alone(tmp_path):

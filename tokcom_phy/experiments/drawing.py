@@ -72,7 +72,7 @@ def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True
     band : bool
         Whether the interval is drawn as a band.
     """
-    table = table.sort_values(x)
+    table = table.sort_values(x)[[x, "value", "ci_low", "ci_high"]].astype(float)
     (line,) = axis.plot(
         table[x],
         100 * table["value"],
@@ -201,7 +201,7 @@ def against_setting(run: Run, values: Mapping[str, float], xlabel: str, variant:
     axis = axes[0, 0]
     table = run.curves[run.curves["link"].isin(list(values))].copy()
     table["x"] = table["link"].map(values).astype(float)
-    snrs = sorted(table["snr_db"].unique())
+    snrs = sorted({snr_db for series in run.config["evaluate"] for snr_db in series["snr_db"]})
     handles: dict[str, Line2D] = {}
     for snr_db, colour, look in zip(snrs, ramp(len(snrs)), cycle(LOOKS), strict=False):
         rows = table[(table["variant"] == variant) & (table["snr_db"] == snr_db)]
@@ -225,7 +225,8 @@ def training_loss(axis: Axes, run: Run, styles: Mapping[str, Look]) -> dict[str,
     """
     handles = {}
     for variant, look in styles.items():
-        losses = np.mean([run.losses(variant, seed) for seed in run.config["seeds"]], axis=0)
+        trained = [seed for seed in run.config["seeds"] if run.losses(variant, seed)]
+        losses = np.mean([run.losses(variant, seed) for seed in trained] or [[np.nan]], axis=0)
         window = smoothing(len(losses))
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
         steps = np.arange(len(smooth)) + (window + 1) / 2

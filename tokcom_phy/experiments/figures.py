@@ -51,8 +51,9 @@ class Run:
         return json.loads((self.path / "links.json").read_text(encoding="utf-8"))[link][key]
 
     def losses(self, checkpoint: str, seed: int) -> list[float]:
-        """Training loss of every step of a variant, or of ``stage1-ALIGNMENT``."""
-        return json.loads((self.path / "checkpoints" / checkpoint / f"seed-{seed}" / "losses.json").read_text())
+        """Training loss of every step of a variant, or of ``stage1-ALIGNMENT``; empty if it was not trained."""
+        file = self.path / "checkpoints" / checkpoint / f"seed-{seed}" / "losses.json"
+        return json.loads(file.read_text()) if file.is_file() else []
 
 
 def draw_figures(run_dir: Path) -> list[Path]:
