@@ -104,7 +104,7 @@ def accuracy_axis(axis: Axes, xlabel: str, ylabel: bool = True) -> None:
     axis.set_xlabel(xlabel)
     if ylabel:
         axis.set_ylabel("answer accuracy [%]")
-    axis.set_ylim(0, 100)
+    axis.set_ylim(0, 103)
     axis.grid(alpha=0.3, linewidth=0.5)
 
 
