@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.blockcode import BlockCode
-from tokcom_phy.radio.budget import budget
+from tokcom_phy.radio.budget import HEADER_SYMBOLS, budget
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.sionna import Demapper, Mapper
@@ -152,3 +152,35 @@ def test_gradient_passes_where_blocks_arrive() -> None:
 def test_digital_tokens_cost_what_the_link_below_costs() -> None:
     sent = {"audio": 1024, "text": 640}
     assert budget(load_link("digital-ofdm-tdl-c"), sent) == budget(load_link("ofdm-tdl-c"), sent)
+
+
+@pytest.mark.parametrize("power", ["block", "token"])
+def test_power_options_of_a_digital_link(power: str) -> None:
+    """Each scale restores what it was taken from; a withheld one leaves the quantised values at unit power."""
+    loudness = torch.tensor([0.1, 1.0, 5.0, 30.0]).repeat(4)[:, None]
+    tokens = {"audio": GAUSSIAN * loudness}
+    restored = load_link("digital-awgn", device="cpu", power=power)(tokens, 40.0, seed=1)["audio"]
+    withheld = load_link("digital-awgn", device="cpu", power=power, scale="withheld")(tokens, 40.0, seed=1)["audio"]
+    dims = (1, 2) if power == "block" else (2,)
+    scale = (tokens["audio"].square().mean(dims, keepdim=True) * 2).sqrt()
+    torch.testing.assert_close(restored, withheld * scale)
+    nmse = (restored - tokens["audio"]).square().mean(2) / tokens["audio"].square().mean(2)
+    if power == "token":
+        assert_mean(nmse, QUANTISED_NMSE[2], nmse.numel())
+    else:
+        # The loud tokens set the scale; the quiet ones drown in its quantisation.
+        assert nmse[:, 3::4].max() < 1 < nmse[:, ::4].min()
+
+
+def test_an_amplifier_bends_the_qam_symbols() -> None:
+    """At 40 dB only distortion can lose a block, and deep in saturation it does."""
+    tokens = {"audio": GAUSSIAN}
+    for backoff_db, arrives in [(20.0, True), (-10.0, False)]:
+        link = load_link("digital-awgn", device="cpu", amplifier_backoff_db=backoff_db)
+        assert bool((link(tokens, 40.0, seed=1)["audio"] != 0).any()) == arrives
+
+
+@pytest.mark.parametrize(("options", "headers"), [({}, 1), ({"power": "token"}, 16), ({"scale": "withheld"}, 0)])
+def test_budget_of_a_digital_link_counts_its_own_headers(options: dict[str, str], headers: int) -> None:
+    cost = budget(load_link("digital-awgn", device="cpu", **options), {"audio": 1024}, symbols_per_token=64)
+    assert cost.resource_elements == 1024 + headers * HEADER_SYMBOLS

@@ -41,6 +41,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "raw reception of many": (lambda: load_link("rayleigh-mimo", combining="none"), "lmmse"),
     "recorded channel without a file": (lambda: load_link("ofdm-tdl-c", channel="file"), "responses"),
     "missing responses": (lambda: load_link("ofdm-tdl-c", channel="file", responses="none.npy"), "none.npy"),
+    "polarization of a channel without directions": (lambda: load_link("ofdm-tdl-c", polarization="dual"), "CDL"),
+    "half a pair of antennas": (lambda: load_link("ofdm-umi", polarization="dual", num_rx_ant=7), "even"),
     "ray-traced channel without a scene": (lambda: load_link("ofdm-tdl-c", channel="ray-traced"), "which scene"),
     "scene without ray tracing": (lambda: load_link("ofdm-tdl-c", scene=SCENE), "'ray-traced'"),
     "unknown scene": (lambda: ray_traced(name="munch"), "'munich'"),

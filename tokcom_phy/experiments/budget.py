@@ -21,6 +21,7 @@ from tokcom_phy.foundation import foundation_width, load_tokenizer
 from tokcom_phy.prompt import prompt
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.budget import Budget, budget, symbols_of_bits, symbols_of_tokens
+from tokcom_phy.radio.schema import DigitalConfig
 from tokcom_phy.system import TEXT
 
 BITS_PER_VALUE = 8
@@ -29,7 +30,7 @@ BITS_PER_VALUE = 8
 
 @dataclass(frozen=True)
 class Cost:
-    """What one question costs over one link, sent as ``tokens``, as ``digital`` tokens or as the ``file``."""
+    """What one question costs over one link, sent as tokens, digital tokens, a digital link's own bits, or the file."""
 
     link: str
     sent_as: str
@@ -102,8 +103,12 @@ def _costs(name: str, link: Link, lengths: Mapping[str, int], width: int, clip_b
         return
     analog = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
     digital = {user: symbols_of_bits(length * width * BITS_PER_VALUE) for user, length in lengths.items()}
-    yield Cost(name, "tokens", budget(link, analog, symbols_per_token=width // 2))
-    yield Cost(name, "digital", budget(link, digital))
+    tokens = budget(link, analog, symbols_per_token=width // 2)
+    if isinstance(link.config, DigitalConfig):
+        yield Cost(name, f"{link.config.bits} bit {link.config.modulation}", tokens)
+    else:
+        yield Cost(name, "tokens", tokens)
+        yield Cost(name, "digital", budget(link, digital))
     if clip_bits and set(lengths) != {TEXT}:
         yield Cost(name, "file", budget(link, {next(iter(lengths)): symbols_of_bits(clip_bits)}))
 
@@ -138,7 +143,8 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
         if payload.costs:
             parts.append(_table(payload.costs))
     parts.append(
-        f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2"
+        f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2, in as many uses as that takes; digital "
+        "links send theirs in as many as analog tokens"
         + ("; file: the clip as it is, likewise" if clip_bits else "")
         + "; energy at 23 dBm a user"
     )
@@ -191,12 +197,15 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
 
 
 def _table(costs: Sequence[Cost]) -> Table:
-    table = Table("link", "sent as", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("link", "sent as"):
+        table.add_column(column, overflow="fold")
     for column in ("uses", "elements", "slots", "ms", "kHz", "mJ", "overhead"):
         table.add_column(column, justify="right")
+    shown = ""
     for cost in costs:
-        link = escape(cost.link) if cost.sent_as == "tokens" else ""
-        table.add_row(link, cost.sent_as, *_cells(cost.budget))
+        table.add_row("" if cost.link == shown else escape(cost.link), cost.sent_as, *_cells(cost.budget))
+        shown = cost.link
     return table
 
 

@@ -176,8 +176,8 @@ class CdlChannel(PathChannel):
             config.channel[-1],
             config.delay_spread,
             config.carrier_frequency,
-            ut_array=_array(config, 1, "omni", device),
-            bs_array=_array(config, config.num_rx_ant, "omni", device),
+            ut_array=_user_array(config, device),
+            bs_array=_base_array(config, "omni", device),
             direction="uplink",
             bs_orientation=orientation.repeat_interleave(BLOCK, dim=0),
             min_speed=config.speed,
@@ -196,8 +196,8 @@ class CdlChannel(PathChannel):
 class SectorChannel(PathChannel):
     """UMi, UMa and RMa: users dropped at random in a sector of 120°, with power control.
 
-    Path loss and shadowing are left out, and what is left of a user's mean power over paths and antennas is normalised
-    to one in every realisation: the SNR says how strong a user is, the drop says where its paths come from.
+    Path loss and shadowing are left out, and a user's mean power over antennas and subcarriers is one at the start of
+    every realisation: the SNR says how strong a user is, the drop says where its paths come from.
     """
 
     _SCENARIOS: ClassVar = {"UMi": UMi, "UMa": UMa, "RMa": RMa}
@@ -208,8 +208,8 @@ class SectorChannel(PathChannel):
         penetration = {} if scenario is RMa else {"o2i_model": "low"}
         self.model = scenario(
             carrier_frequency=config.carrier_frequency,
-            ut_array=_array(config, 1, "omni", device),
-            bs_array=_array(config, config.num_rx_ant, "38.901", device),
+            ut_array=_user_array(config, device),
+            bs_array=_base_array(config, "38.901", device),
             direction="uplink",
             enable_pathloss=False,
             enable_shadow_fading=False,
@@ -233,15 +233,14 @@ class SectorChannel(PathChannel):
             self.model.set_topology(*topology)
             a, tau = self.model(num_symbols, 1 / self.symbol_duration)
         a, tau = a[:, :, :, users], tau[:, :, users]
-        power = a[..., 0].abs().square().sum(-1, keepdim=True).mean(2, keepdim=True)
-        return a / power.sqrt()[..., None], tau
+        return _control_power(a, tau, self.frequencies), tau
 
 
 class RayTracedChannel(PathChannel):
     """Users on the streets of a scene, each on another position at random, with power control.
 
-    What is left of a user's mean power over paths and antennas is normalised to one in every realisation. Users move,
-    each in a direction of its own; the scene around them stands still, and paths keep their delays and angles.
+    A user's mean power over antennas and subcarriers is one at the start of every realisation. Users move, each in a
+    direction of its own; the scene around them stands still, and paths keep their delays and angles.
 
     Raises
     ------
@@ -253,13 +252,14 @@ class RayTracedChannel(PathChannel):
         super().__init__(config, device)
         assert config.scene is not None
         self.scene = config.scene
-        if not traced_file(self.scene, config.carrier_frequency, config.num_rx_ant).exists():
+        self._array = config.num_rx_ant, config.polarization
+        if not traced_file(self.scene, config.carrier_frequency, *self._array).exists():
             sionna_rt()
 
     @cached_property
     def traced(self) -> TracedPaths:
         """All positions, on the link's device; traced when they are asked for, unless some process has done so."""
-        paths = traced_paths(self.scene, self.config.carrier_frequency, self.config.num_rx_ant)
+        paths = traced_paths(self.scene, self.config.carrier_frequency, *self._array)
         return TracedPaths(*(tensor.to(self.device) for tensor in paths))
 
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
@@ -268,11 +268,10 @@ class RayTracedChannel(PathChannel):
         drawn = [rng.choice(len(traced.a), len(self.config.users), replace=False) for _ in range(BLOCK)]
         position = torch.from_numpy(np.stack(drawn)[:, list(users)]).to(self.device)
         a, tau, doppler = traced.a[position], traced.tau[position], traced.doppler[position]
-        power = a.abs().square().sum(-1, keepdim=True).mean(2, keepdim=True)
         distance = self.config.speed * self.symbol_duration * torch.arange(num_symbols, device=self.device)
         turns = torch.exp(2j * torch.pi * doppler[..., None] * distance)
-        a = (a / power.sqrt())[..., None] * turns[:, :, None]
-        return a.transpose(1, 2)[:, None, :, :, None], tau[:, None]
+        a = (a[..., None] * turns[:, :, None]).transpose(1, 2)[:, None, :, :, None]
+        return _control_power(a, tau[:, None], self.frequencies), tau[:, None]
 
 
 class FileChannel(Channel):
@@ -331,17 +330,21 @@ class FileChannel(Channel):
         return response
 
 
-def _array(config: OfdmConfig, num_antennas: int, pattern: str, device: str) -> PanelArray:
-    """Vertically polarised antennas in a horizontal row, half a wavelength apart."""
-    return PanelArray(
-        num_rows_per_panel=1,
-        num_cols_per_panel=num_antennas,
-        polarization="single",
-        polarization_type="V",
-        antenna_pattern=pattern,
-        carrier_frequency=config.carrier_frequency,
-        device=device,
-    )
+def _user_array(config: OfdmConfig, device: str) -> PanelArray:
+    """One vertical antenna that radiates everywhere."""
+    return PanelArray(1, 1, "single", "V", "omni", config.carrier_frequency, device=device)
+
+
+def _base_array(config: OfdmConfig, pattern: str, device: str) -> PanelArray:
+    """Antennas, or pairs of them at ±45°, in a horizontal row, half a wavelength apart."""
+    places, kind = (config.num_rx_ant, "V") if config.polarization == "single" else (config.num_rx_ant // 2, "cross")
+    return PanelArray(1, places, config.polarization, kind, pattern, config.carrier_frequency, device=device)
+
+
+def _control_power(a: Tensor, tau: Tensor, frequencies: Tensor) -> Tensor:
+    """Scale the paths of each realisation and user to E|h|² = 1 over antennas and subcarriers, at the first symbol."""
+    h = cir_to_ofdm_channel(frequencies, a[..., :1], tau)
+    return a / h.abs().square().mean((2, 4, 5, 6)).sqrt()[:, :, None, :, None, None, None]
 
 
 def load_channel(config: OfdmConfig, device: str) -> Channel:

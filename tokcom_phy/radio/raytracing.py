@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ def _meshes(path: Path) -> list[Path]:
     return [path.parent / name for name in sorted(set(named))]
 
 
-def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> Path:
+def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> Path:
     """Where the paths of a scene are kept: a name that follows from all that determines them.
 
     Raises
@@ -106,12 +107,12 @@ def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -
     for mesh in _meshes(path):
         content.update(mesh.read_bytes())
     settings = {**scene.model_dump(mode="json"), "name": content.hexdigest()}
-    key = [_FORMAT, metadata.version("sionna-rt"), settings, carrier_frequency, num_rx_ant]
+    key = [_FORMAT, metadata.version("sionna-rt"), settings, carrier_frequency, num_rx_ant, polarization]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / "ray-tracing" / f"{path.stem}-{digest}.safetensors"
 
 
-def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> TracedPaths:
+def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
     """The paths of a scene: read from their file, else traced, by one process while others wait for it.
 
     Raises
@@ -119,7 +120,7 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) 
     UserError
         As `trace`.
     """
-    path = traced_file(scene, carrier_frequency, num_rx_ant)
+    path = traced_file(scene, carrier_frequency, num_rx_ant, polarization)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -130,19 +131,19 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) 
                 return TracedPaths(**load_file(path))
             except (SafetensorError, TypeError, OSError):
                 path.unlink()
-        traced = trace(scene, carrier_frequency, num_rx_ant)
+        traced = trace(scene, carrier_frequency, num_rx_ant, polarization)
         with write_atomically(path) as temporary:
             save_file(traced._asdict(), temporary, {"scene": scene.model_dump_json()})
     return traced
 
 
-def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> TracedPaths:
+def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
     """Drop users and trace their paths to the base station; a bar on standard error tells how far it has come.
 
     A user is dropped at random on the ground, the largest object of the scene, under the open sky, and heads in a
     random direction. It stays where it is served: where its paths gain at least ``min_path_gain_db`` together. Users
-    have one isotropic antenna, the base station a row of ``num_rx_ant`` antennas of 3GPP TR 38.901, half a wavelength
-    apart, all vertically polarised.
+    have one vertical isotropic antenna, the base station a row of ``num_rx_ant`` antennas of 3GPP TR 38.901, half a
+    wavelength apart: all vertical, or half as many pairs of them at ±45°.
 
     Parameters
     ----------
@@ -150,6 +151,7 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> Trac
     carrier_frequency : float
         [Hz]
     num_rx_ant : int
+    polarization : 'single' or 'dual'
 
     Returns
     -------
@@ -162,7 +164,7 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int) -> Trac
         If there is no such scene or it cannot be read, the machine has no LLVM to trace with, or hardly any position
         is served.
     """
-    tracer = _Tracer(scene, carrier_frequency, num_rx_ant)
+    tracer = _Tracer(scene, carrier_frequency, num_rx_ant, polarization)
     batches: list[TracedPaths] = []
     found, in_vain = 0, 0
     console = Console(stderr=True)
@@ -214,7 +216,7 @@ def sionna_rt() -> Any:
 class _Tracer:
     """A scene with a base station, in which users are dropped and paths are traced."""
 
-    def __init__(self, scene: SceneConfig, carrier_frequency: float, num_rx_ant: int):
+    def __init__(self, scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str):
         rt = self._rt = sionna_rt()
         path = scene_file(scene.name)
         self.name = path.stem
@@ -228,7 +230,8 @@ class _Tracer:
         except (RuntimeError, ValueError, KeyError, SyntaxError) as error:
             raise UserError(f"scene {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
         self._world.frequency = carrier_frequency
-        self._world.tx_array = rt.PlanarArray(num_rows=1, num_cols=num_rx_ant, pattern="tr38901", polarization="V")
+        places, kind = (num_rx_ant, "V") if polarization == "single" else (num_rx_ant // 2, "cross")
+        self._world.tx_array = rt.PlanarArray(num_rows=1, num_cols=places, pattern="tr38901", polarization=kind)
         self._world.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
         base_station = rt.Transmitter("base station", position=list(scene.base_station))
         self._world.add(base_station)
@@ -264,7 +267,9 @@ class _Tracer:
         names = [f"user {number}" for number in range(len(positions))]
         for name, position, velocity in zip(names, positions.tolist(), heading.tolist(), strict=True):
             self._world.add(self._rt.Receiver(name, position=position, velocity=velocity))
-        paths = self._rt.PathSolver(deterministic=True)(
+        # Sionna RT 1 has no such choice.
+        choice = {"deterministic": True} if "deterministic" in signature(self._rt.PathSolver).parameters else {}
+        paths = self._rt.PathSolver(**choice)(
             self._world,
             max_depth=self._scene.max_depth,
             samples_per_src=_RAYS,

@@ -140,6 +140,8 @@ class OfdmConfig(_Config):
     interferers : Users that send all the time under mu-mimo, at the mean SNR of the others, what nobody listens to.
     snr_offset_db : user → how far its SNR lies from the SNR that the link is used at [dB]: near and far users.
     num_rx_ant : Antennas of the base station.
+    polarization : 'single', all its antennas vertical, or 'dual', pairs at ±45° in half as many places; for channels
+        that know directions: CDL, UMi, UMa, RMa and ray-traced ones.
     access : 'mu-mimo' (all users on all resource elements), 'ofdma' (a band each) or 'tdma' (slots in turn).
     csi : 'perfect' or 'ls' (least squares at the pilots, interpolated).
     interpolation : 'nearest', 'linear' or 'lmmse'.
@@ -179,6 +181,7 @@ class OfdmConfig(_Config):
     interferers: list[str] = []
     snr_offset_db: dict[str, Decibels] = {}
     num_rx_ant: Count = 8
+    polarization: Literal["single", "dual"] = "single"
     access: Literal["mu-mimo", "ofdma", "tdma"] = "mu-mimo"
     csi: Literal["perfect", "ls"] = "ls"
     interpolation: Literal["nearest", "linear", "lmmse"] = "linear"
@@ -206,6 +209,14 @@ class OfdmConfig(_Config):
         if (self.channel == "ray-traced") != (self.scene is not None):
             raise ValueError(
                 "channel 'ray-traced' and scene go together: say which scene, and where the base station is"
+            )
+        if self.polarization == "dual" and (self.channel == "file" or self.channel.startswith("TDL")):
+            raise ValueError(
+                f"channel '{self.channel}' knows no polarization: leave it out, or choose CDL, UMi, UMa or RMa"
+            )
+        if self.polarization == "dual" and self.num_rx_ant % 2:
+            raise ValueError(
+                f"polarization 'dual' has antennas in pairs, num_rx_ant is {self.num_rx_ant}: choose an even one"
             )
         if self.scene is not None and self.scene.positions < len(self.users):
             raise ValueError(
