@@ -319,6 +319,25 @@ def check(directory: Folder) -> None:
         raise typer.Exit(1)
 
 
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A checkpoint of the paper's published code.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; by default FILE without .pth.")] = None,
+    foundation: Annotated[
+        str | None, typer.Option(help="The language model it was trained with; by default the paper's.")
+    ] = None,
+    reliable: Annotated[
+        bool, typer.Option("--reliable", help="The question reaches the model as it is; by default over the air.")
+    ] = False,
+) -> None:
+    """Turn a checkpoint of the paper's published code into the folder of a system; nothing is unpickled."""
+    from tokcom_phy.profiles import PROFILES
+    from tokcom_phy.published import import_checkpoint
+
+    model = foundation or PROFILES["paper"]["foundation"]
+    print(import_checkpoint(file, out or file.with_suffix(""), model, "reliable" if reliable else "on-air"))
+
+
 def _pairs(option: str, texts: list[str], names: Iterable[str]) -> dict[str, str]:
     """``NAME=VALUE`` texts as a dictionary, each name one of ``names``."""
     pairs = {}

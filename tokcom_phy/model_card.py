@@ -1,14 +1,12 @@
 """The model card of a saved system: what it is made of and how it is loaded."""
 
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from huggingface_hub import ModelCard, ModelCardData
 
-if TYPE_CHECKING:
-    from tokcom_phy.system import TokenCommSystem
+from tokcom_phy.pretrained import is_local
 
 TAGS = ["lora", "multimodal", "token-communication", "wireless"]
 
@@ -44,22 +42,42 @@ system = TokenCommSystem.from_pretrained("PATH_OR_REPOSITORY")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def model_card(system: "TokenCommSystem") -> ModelCard:
-    """The card of a system, with the metadata that the Hugging Face hub reads."""
-    name = system.foundation.name
-    on_hub = _HUB_NAME.fullmatch(name) and not name.startswith("tiny/") and not Path(name).exists()
-    config = system.config
-    adapter = "LoRA in PEFT's own format, `adapter/`" if system.foundation.adapted else "none"
-    modalities = [f"{modality} (features of width {width})" for modality, width in config.encoder_widths.items()]
+def model_card(
+    *,
+    foundation: str,
+    token_width: int,
+    receiver_width: int,
+    encoder_widths: Mapping[str, int],
+    on_air: bool,
+    parameters: int,
+    adapted: bool,
+) -> ModelCard:
+    """The card of a system, with the metadata that the Hugging Face hub reads.
+
+    Parameters
+    ----------
+    foundation : str
+        Name of the foundation model; named to the hub as base model if it is a hub name.
+    token_width, receiver_width, encoder_widths
+        As in `tokcom_phy.system.SystemConfig`.
+    on_air : bool
+        Whether the question goes over the air.
+    parameters : int
+        Weights of all transceivers.
+    adapted : bool
+        Whether there is an adapter.
+    """
+    on_hub = _HUB_NAME.fullmatch(foundation) and not is_local(foundation)
+    modalities = [f"{modality} (features of width {width})" for modality, width in encoder_widths.items()]
     return ModelCard.from_template(
-        ModelCardData(library_name="tokcom-phy", tags=TAGS, base_model=name if on_hub else None),
+        ModelCardData(library_name="tokcom-phy", tags=TAGS, base_model=foundation if on_hub else None),
         template_str=TEMPLATE,
         version=version("tokcom-phy"),
-        foundation=name,
-        token_width=config.token_width,
-        receiver_width=config.receiver_width,
+        foundation=foundation,
+        token_width=token_width,
+        receiver_width=receiver_width,
         modalities=", ".join([*modalities, "text"]),
-        question="sent over the air" if config.question == "on-air" else "arrives reliably",
-        parameters=f"{sum(tensor.numel() for tensor in system.transceivers().values()):,}",
-        adapter=adapter,
+        question="sent over the air" if on_air else "arrives reliably",
+        parameters=f"{parameters:,}",
+        adapter="LoRA in PEFT's own format, `adapter/`" if adapted else "none",
     )

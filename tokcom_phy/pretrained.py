@@ -11,6 +11,11 @@ _SHIPPED = Path(__file__).resolve().parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
+def is_local(name: str | Path) -> bool:
+    """Whether a model is shipped or lies in a folder or file here, so that looking at it downloads nothing."""
+    return str(name).startswith("tiny/") or Path(name).expanduser().exists()
+
+
 def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
     """Find the folder of a pretrained model.
 

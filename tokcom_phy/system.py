@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -198,7 +199,11 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         UserError
             If the file belongs to a system of another size.
         """
-        tensors = load_file(path)
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"cannot read the transceivers in {path} ({reason}): get the file again") from error
         own = self.transceivers()
         for name in sorted(own.keys() | tensors.keys()):
             ours = tuple(own[name].shape) if name in own else "absent"
@@ -212,15 +217,14 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_directory = Path(save_directory)
-        settings = {"foundation_model": self.foundation.name, **asdict(self.config)}
-        (save_directory / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        save_file(self.transceivers(), save_directory / "transceivers.safetensors")
-        if self.foundation.adapted:
+        adapted = self.foundation.adapted
+        write_system(save_directory, self.config, self.foundation.name, self.transceivers(), adapted=adapted)
+        if adapted:
             self.foundation.model.save_pretrained(save_directory / "adapter", save_embedding_layers=False)
 
     def generate_model_card(self) -> ModelCard:
         """The model card that `save_pretrained` and `push_to_hub` write as ``README.md``."""
-        return model_card(self)
+        return _card(self.config, self.foundation.name, self.transceivers(), self.foundation.adapted)
 
     @classmethod
     def _from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
@@ -261,3 +265,40 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
                 system.foundation.model, folder / "adapter", is_trainable=True
             )
         return system
+
+
+def write_system(
+    folder: Path, config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], *, adapted: bool = False
+) -> None:
+    """Write what `TokenCommSystem.from_pretrained` reads, but for the adapter: config, transceivers, model card.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there; a model card that is there is kept.
+    config : SystemConfig
+    foundation : str
+        Name of the foundation model.
+    transceivers : dict of str to tensor
+        By the names of `TokenCommSystem.transceivers`.
+    adapted : bool
+        Whether an adapter will stand beside them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"foundation_model": foundation, **asdict(config)}
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    save_file(dict(transceivers), folder / "transceivers.safetensors")
+    if not (folder / "README.md").exists():
+        _card(config, foundation, transceivers, adapted).save(folder / "README.md")
+
+
+def _card(config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], adapted: bool) -> ModelCard:
+    return model_card(
+        foundation=foundation,
+        token_width=config.token_width,
+        receiver_width=config.receiver_width,
+        encoder_widths=config.encoder_widths,
+        on_air=config.question == "on-air",
+        parameters=sum(tensor.numel() for tensor in transceivers.values()),
+        adapted=adapted,
+    )

@@ -97,6 +97,11 @@ class Worker:
         alignment = self.experiment.variants[job.variant].alignment
         lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
         system = self.build("on-air", job.seed)
+        taken = settings.checkpoint if alignment == "contrastive" else None
+        if taken:
+            system.load_transceivers(taken / "transceivers.safetensors")
+            progress(settings.steps)
+            return self.keep(system, [], alignment_folder(self.run_dir, job.subject, job.seed))
         batcher = self.batcher(system, lengths)
         before = self.features(system, batcher, settings, job.seed)
         losses = align(
@@ -172,7 +177,7 @@ class Worker:
         set_seed(seed)
         foundation = Foundation.load(self.experiment.foundation)
         store = _store(self.store)
-        widths = {modality: store.width(modality) for modality in self.experiment.encoders} if store else {}
+        widths = {modality: store.width(modality) for modality in self.experiment.encoders} if store is not None else {}
         config = SystemConfig(widths, foundation.width, self.experiment.receiver_width, question)
         return TokenCommSystem(config, foundation)
 

@@ -1,5 +1,6 @@
 """What a training stage is told: data through which link, at what SNR, for how long."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
@@ -47,11 +48,14 @@ class AlignmentSettings(TrainingSettings):
     temperature : τ of the contrastive loss (11)
     pooling : how tokens become one feature (10)
     learn_text : whether the contrastive loss also trains the text receiver; the paper detaches the text feature
+    checkpoint : folder of a saved or imported system whose transceivers are taken as they are, in place of training
+        with the contrastive loss
     """
 
     temperature: Annotated[float, Field(gt=0)] = 0.07
     pooling: Pooling = "mean"
     learn_text: bool = False
+    checkpoint: Path | None = None
 
 
 class FinetuningSettings(TrainingSettings):
