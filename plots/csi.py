@@ -17,7 +17,6 @@ def draw(run: Run) -> Figure:
         "perfect": "perfect CSI",
         "ls-2-pilots": "LS, 2 pilot symbols a slot",
         "ls-2-pilots-nearest": "the same, nearest pilot",
-        "ls-2-pilots-lmmse": "the same, LMMSE interpolation",
     }
     groups = {"pilot density (linear interpolation)": density, "interpolation (2 pilot symbols)": interpolation}
     return against_snr(run, groups, "aligned", "perfect CSI minus\nestimated [points]")[0]

@@ -81,7 +81,6 @@ LEGENDS = {
         "LS, 2 pilot symbols a slot",
         "LS, 1 pilot symbol a slot",
         "the same, nearest pilot",
-        "the same, LMMSE interpolation",
         *CONTROLS,
     ],
     "mobility": ["−15 dB", "−10 dB", "0 dB", "20 dB", *CONTROLS],
