@@ -277,7 +277,7 @@ class Experiment(Strict):
         for key, value in self.alignment_settings(variant).model_dump().items():
             if value != usual[key]:
                 parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
-                name += f"-{key}-" + "to".join(map(str, parts))
+                name += f"-{key}-" + "to".join(map(str, parts)).replace("/", "_")
         return name
 
 
