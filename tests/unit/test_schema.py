@@ -173,8 +173,8 @@ def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(
         "contrastive-link-rayleigh-snr_db--10.0to20.0",
         "contrastive-audio4",
     }
-    imported = load_experiment(sweep, overrides=["variants.hot.stage1={checkpoint: there/it/is}"])
-    assert imported.alignment("hot") == "contrastive-checkpoint-there_it_is"  # one folder
+    imported = load_experiment(sweep, overrides=["variants.same.stage1={checkpoint: there/it/is}"])
+    assert imported.alignment("same") == "contrastive-checkpoint-there_it_is"  # one folder
     needs = {job.subject: job.needs for job in plan(experiment) if job.stage == "finetune"}
     assert needs["aligned"] == needs["same"]
 
