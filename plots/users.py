@@ -7,6 +7,7 @@ from tokcom_phy.experiments.figures import Run
 
 
 def draw(run: Run) -> Figure:
-    users = {link: len(run.setting(link, "users")) for link in run.config["links"]}
+    ours = len(run.config["encoders"])
+    users = {link: ours + len(run.setting(link, "interferers")) for link in run.config["links"]}
     antennas = run.setting(next(iter(users)), "num_rx_ant")
     return against_setting(run, users, f"users on the band (audio, video and others), {antennas} antennas", "aligned")
