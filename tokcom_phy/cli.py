@@ -45,6 +45,11 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting of the experiment; repeatable.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core, at most 4.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Do the jobs on a Ray cluster: HOST:PORT of its head, or 'auto'."),
+]
+GpusPerTask = Annotated[float | None, typer.Option(min=0, help="With --ray: GPUs, or fraction of one, per worker.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left in the run directory.")]
 Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; by default those of the shipped model.")]
@@ -135,6 +140,8 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
         out: RunDirectory = None,
         overrides: Overrides = None,
         workers: Workers = None,
+        ray: Ray = None,
+        gpus_per_task: GpusPerTask = None,
         fresh: Fresh = False,
     ) -> None:
         from tokcom_phy.experiments.runner import run
@@ -145,6 +152,8 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
             out=out,
             overrides=overrides,
             workers=workers,
+            ray=ray,
+            gpus_per_task=gpus_per_task,
             fresh=fresh,
             until=until,
         )

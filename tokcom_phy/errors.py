@@ -24,3 +24,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return "choose one of " + ", ".join(choices)
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line: a user's mistake in its own words, any other with its type before them."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"

@@ -1,5 +1,6 @@
 """Where built-in files lie, and how a file is written so that a kill never leaves half of one."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 from tokcom_phy.errors import UserError, nearest
 
 _PACKAGE = Path(__file__).resolve().parent
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a file finds no room."""
+
 _SUFFIX = {"links": ".yaml", "experiments": ".yaml", "plots": ".py"}
 
 
@@ -60,22 +64,34 @@ def write_atomically(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If the folder cannot be made or written to.
+        If the folder cannot be made or written to, or the disk is full.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+        raise cannot_write(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise cannot_write(path, error) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to tell the user of a file or folder that could not be written."""
+    mend = (
+        "make room, then give the same command again" if error.errno in NO_ROOM else "choose a folder you may write to"
+    )
+    return UserError(f"cannot write {path}: {error.strerror or error}; {mend}")
 
 
 def _umask() -> int:

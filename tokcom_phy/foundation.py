@@ -128,6 +128,11 @@ class Foundation(nn.Module):
             self.model, LoraConfig(task_type="CAUSAL_LM", target_modules=self._lora_targets, **LORA)
         )
 
+    def remove_lora(self) -> None:
+        """Take the adapters off again, if there are any: the model is as it was loaded."""
+        if isinstance(self.model, PeftModel):
+            self.model = self.model.unload()
+
     def embed(self, ids: Tensor) -> Tensor:
         """The text encoder E_T, equation (1): the model's own input embeddings, int64 [b, s] → [b, s, d_T]."""
         return self.model.get_input_embeddings()(ids)

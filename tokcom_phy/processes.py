@@ -20,9 +20,14 @@ def worker_pool(workers: int, initializer: Callable[..., None] | None = None, *a
     return ProcessPoolExecutor(workers, SPAWN, _start, (initializer, arguments))
 
 
-def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def leave_interrupts_to_parent() -> None:
+    """Make this process one that ignores interrupts from the keyboard and ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    leave_interrupts_to_parent()
     if initializer:
         initializer(*arguments)
 

@@ -1,9 +1,11 @@
 """A micro experiment, run through the command line as a user runs it."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,18 @@ figures: [accuracy_vs_snr]
 Tokcom = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def start_tokcom(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Start ``tokcom`` in a process group of its own."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("tokcom")), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+
+
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "micro.yaml"
@@ -44,24 +58,21 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokcom() -> Tokcom:
-    """Run ``tokcom`` in a process group of its own; with ``kill_after`` [s] the whole group gets SIGKILL."""
+    """Run ``tokcom``; after ``kill_after`` [s], or when ``kill_when`` gets true, its process group gets SIGKILL."""
 
-    def call(*arguments: str | Path, kill_after: float | None = None) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("tokcom")), *map(str, arguments)]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "COLUMNS": "120"},
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=kill_after)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    def call(
+        *arguments: str | Path, kill_after: float = math.inf, kill_when: Callable[[], bool] = lambda: False
+    ) -> subprocess.CompletedProcess[str]:
+        process = start_tokcom(*arguments)
+        deadline = time.monotonic() + kill_after
+        while True:
+            try:
+                stdout, stderr = process.communicate(timeout=0.05)
+                return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline or kill_when():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    deadline = math.inf
 
     return call
 
@@ -72,3 +83,9 @@ def finished_run(tokcom: Tokcom, experiment: Path, tmp_path_factory: pytest.Temp
     done = tokcom("run", experiment, "--out", run_dir, "--workers", "2")
     assert done.returncode == 0, done.stderr
     return run_dir
+
+
+def results_of(run_dir: Path) -> tuple[dict[str, bytes], bytes]:
+    """All that two runs must have the same to the last bit."""
+    points = {path.name: path.read_bytes() for path in (run_dir / "points").iterdir()}
+    return points, (run_dir / "results.csv").read_bytes()

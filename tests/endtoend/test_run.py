@@ -1,17 +1,11 @@
 import json
-import shutil
-import time
 
 import pandas as pd
 import pytest
 import yaml
 
+from tests.endtoend.conftest import results_of
 from tokcom_phy.experiments.results import COLUMNS
-
-
-def results_of(run_dir):
-    points = {path.name: path.read_bytes() for path in (run_dir / "points").glob("*.json")}
-    return points, (run_dir / "results.csv").read_bytes()
 
 
 def test_run_directory_holds_what_the_conventions_say(finished_run):
@@ -154,16 +148,3 @@ def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_pat
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "cannot write" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-
-def test_killed_at_any_moment_the_same_command_ends_in_the_same_results(finished_run, tokcom, experiment, tmp_path):
-    """SIGKILL to the whole process group every few seconds, later each time, until a run comes through; one worker
-    instead of two, so that the results do not depend on that either."""
-    run_dir = tmp_path / "runs" / "micro"
-    patience = 4.0
-    while (done := tokcom("run", experiment, "--out", run_dir, "--workers", "1", kill_after=patience)).returncode != 0:
-        assert done.returncode == -9, done.stderr
-        patience *= 1.35
-        time.sleep(0.1)
-    assert results_of(run_dir) == results_of(finished_run)
-    shutil.rmtree(run_dir)

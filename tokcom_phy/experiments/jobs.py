@@ -1,8 +1,12 @@
 """What a worker does for one job: align, fine-tune or evaluate, and write down what came out."""
 
 import json
-import shutil
-from collections.abc import Callable
+import logging
+import platform
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -15,10 +19,12 @@ from transformers import set_seed
 
 from tokcom_phy.data.formats import Caption, Question, caption_splits, load_captions, load_questions
 from tokcom_phy.data.store import FeatureStore
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import UserError, one_line
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, point_name, write_point
+from tokcom_phy.experiments.pool import Failure, Report, Tell
+from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, point_file, write_point
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
+from tokcom_phy.files import cannot_write
 from tokcom_phy.foundation import Foundation
 from tokcom_phy.radio import Link
 from tokcom_phy.system import Delivery, Radio, SystemConfig, TokenCommSystem
@@ -27,7 +33,7 @@ from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.settings import AlignmentSettings
-from tokcom_phy.training.trainer import TrainingRadio
+from tokcom_phy.training.trainer import Progress, TrainingRadio
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -40,6 +46,12 @@ EVALUATION_SEED = 2**20
 @cache
 def _store(path: Path | None) -> FeatureStore | None:
     return FeatureStore.open(path) if path else None
+
+
+@cache
+@cache
+def _foundation(name: str) -> Foundation:
+    return Foundation.load(name)
 
 
 @cache
@@ -63,7 +75,7 @@ def _prepared(items: list[Item], store: Path | None, what: str) -> list[Item]:
 
 
 class Worker:
-    """Does the jobs of one run.
+    """Does the jobs of one run; what it loads, it loads once.
 
     Parameters
     ----------
@@ -73,9 +85,22 @@ class Worker:
         The dataset's folder.
     store : Path or None
         The feature store made from it; None where no variant hears or sees anything.
+
+    Raises
+    ------
+    UserError
+        If there is no such run directory on this machine.
     """
 
     def __init__(self, experiment: Experiment, run_dir: Path, root: Path, store: Path | None):
+        if not run_dir.is_dir():
+            raise UserError(
+                f"{platform.node()} does not see {run_dir}: run where all machines share the file system, or name such "
+                "a folder by --out"
+            )
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        if experiment.threads:
+            torch.set_num_threads(experiment.threads)
         self.experiment = experiment
         self.run_dir = run_dir
         self.root = root
@@ -83,75 +108,94 @@ class Worker:
         self.splits = experiment.data.splits
         self._links: dict[str, Link] = {}
 
-    def do(self, job: Job, progress: Callable[[int], None]) -> None:
-        """Do one job; ``progress`` is told how many of its units are done."""
-        if job.stage == "align":
-            self.align(job, progress)
-        elif job.stage == "finetune":
-            self.finetune(job, progress)
-        else:
-            self.evaluate(job, progress)
+    def do(self, job: Job, tell: Tell) -> tuple[Failure, ...]:
+        """Do one job; returns which of its points failed. An error elsewhere is raised."""
+        if job.stage == "evaluate":
+            return self.evaluate(job, tell)
+        train = self.align if job.stage == "align" else self.finetune
+        train(job, lambda done, _: tell(Report(job, done)))
+        return ()
 
-    def align(self, job: Job, progress: Callable[[int], None]) -> None:
+    def align(self, job: Job, progress: Progress) -> None:
         settings = self.experiment.alignment_settings(job.variant)
         alignment = self.experiment.variants[job.variant].alignment
         lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
-        system = self.build("on-air", job.seed)
-        taken = settings.checkpoint if alignment == "contrastive" else None
-        if taken:
-            system.load_transceivers(taken / "transceivers.safetensors")
-            progress(settings.steps)
-            return self.keep(system, [], alignment_folder(self.run_dir, job.subject, job.seed))
-        batcher = self.batcher(system, lengths)
-        before = self.features(system, batcher, settings, job.seed)
-        losses = align(
-            system,
-            _captions(self.root, self.splits.captions, self.store),
-            batcher,
-            TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
-            settings,
-            alignment,
-            job.seed,
-            lambda done, _: progress(done),
-        )
-        after = self.features(system, batcher, settings, job.seed)
-        features = {f"{m}-{when}": f for when, of in (("before", before), ("after", after)) for m, f in of.items()}
-        self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed), features)
+        with self.foundation() as foundation:
+            system = self.build(foundation, "on-air", job.seed)
+            taken = settings.checkpoint if alignment == "contrastive" else None
+            if taken:
+                system.load_transceivers(taken / "transceivers.safetensors")
+                progress(settings.steps, settings.steps)
+                return self.keep(system, [], alignment_folder(self.run_dir, job.subject, job.seed))
+            batcher = self.batcher(system, lengths)
+            before = self.features(system, batcher, settings, job.seed)
+            losses = align(
+                system,
+                _captions(self.root, self.splits.captions, self.store),
+                batcher,
+                TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
+                settings,
+                alignment,
+                job.seed,
+                progress,
+            )
+            after = self.features(system, batcher, settings, job.seed)
+            features = {f"{m}-{when}": f for when, of in (("before", before), ("after", after)) for m, f in of.items()}
+            self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed), features)
 
-    def finetune(self, job: Job, progress: Callable[[int], None]) -> None:
+    def finetune(self, job: Job, progress: Progress) -> None:
         settings = self.experiment.finetuning_settings(job.subject)
         variant = self.experiment.variants[job.subject]
         lengths = self.experiment.modalities(job.subject)
-        system = self.build(variant.question, job.seed)
-        if variant.alignment != "none":
-            folder = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
-            system.load_transceivers(folder / "transceivers.safetensors")
-        system.foundation.add_lora()
-        losses = finetune(
-            system,
-            _questions(self.root, self.splits.train, self.store),
-            self.batcher(system, lengths),
-            TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
-            settings,
-            job.seed,
-            lambda done, _: progress(done),
-        )
-        self.keep(system, losses, checkpoint_folder(self.run_dir, job.subject, job.seed))
+        with self.foundation() as foundation:
+            system = self.build(foundation, variant.question, job.seed)
+            if variant.alignment != "none":
+                folder = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
+                system.load_transceivers(folder / "transceivers.safetensors")
+            foundation.add_lora()
+            losses = finetune(
+                system,
+                _questions(self.root, self.splits.train, self.store),
+                self.batcher(system, lengths),
+                TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
+                settings,
+                job.seed,
+                progress,
+            )
+            self.keep(system, losses, checkpoint_folder(self.run_dir, job.subject, job.seed))
 
-    def evaluate(self, job: Job, progress: Callable[[int], None]) -> None:
+    def evaluate(self, job: Job, tell: Tell) -> tuple[Failure, ...]:
+        """Evaluate at every SNR that has no point yet; a point that fails leaves the others alone."""
+        failures = []
+        with self.examiner(job) as examine:
+            for done, (name, snr_db) in enumerate(zip(job.leaves, job.snr_db, strict=True), start=1):
+                accuracy = None
+                if not point_file(self.run_dir, name).is_file():
+                    try:
+                        found = examine(snr_db)
+                        write_point(self.run_dir, _point(job, snr_db, found))
+                        accuracy = sum(found.correct) / len(found.correct)
+                    except Exception as error:
+                        failures.append(Failure(name, one_line(error), traceback.format_exc()))
+                tell(Report(job, done - len(failures), accuracy))
+        return tuple(failures)
+
+    @contextmanager
+    def examiner(self, job: Job) -> Iterator[Callable[[float], Evaluation]]:
+        """What finds, at an SNR [dB], how a job's system does; one that sends nothing does the same at all of them."""
         questions = _questions(self.root, self.splits.test, self.store)
         if job.subject == MAJORITY:
             right = majority_per_template(_questions(self.root, self.splits.train, self.store), questions)
-            silent: Evaluation | None = Evaluation(right, right, [], {}, {})
-        else:
-            lengths = self.experiment.modalities(job.subject)
-            folder = checkpoint_folder(self.run_dir, job.subject, job.seed)
-            system = TokenCommSystem.from_pretrained(str(folder)).to(DEVICE)
-            batcher = self.batcher(system, lengths)
-            silent = None
-        for done, snr_db in enumerate(job.snr_db, start=1):
-            name = point_name(job.subject, job.link, snr_db, job.seed)
-            if not (self.run_dir / "points" / f"{name}.json").is_file():
+            yield lambda snr_db: Evaluation(right, right, [], {}, {})
+            return
+        folder = checkpoint_folder(self.run_dir, job.subject, job.seed)
+        with self.foundation() as foundation:
+            system = TokenCommSystem.from_pretrained(str(folder), foundation=foundation).to(DEVICE)
+            batcher = self.batcher(system, self.experiment.modalities(job.subject))
+            silent: Evaluation | None = None
+
+            def examine(snr_db: float) -> Evaluation:
+                nonlocal silent
                 found = silent or evaluate(
                     system,
                     questions,
@@ -163,8 +207,18 @@ class Worker:
                 )
                 if not found.token_nmse_db:
                     silent = found
-                write_point(self.run_dir, _point(job, snr_db, found))
-            progress(done)
+                return found
+
+            yield examine
+
+    @contextmanager
+    def foundation(self) -> Iterator[Foundation]:
+        """The foundation model, lent without adapters."""
+        foundation = _foundation(self.experiment.foundation)
+        try:
+            yield foundation
+        finally:
+            foundation.remove_lora()
 
     def link(self, name: str) -> Link:
         """A link of the experiment, by its name there."""
@@ -172,10 +226,9 @@ class Worker:
             self._links[name] = self.experiment.load_link(name)
         return self._links[name]
 
-    def build(self, question: Delivery, seed: int) -> TokenCommSystem:
+    def build(self, foundation: Foundation, question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""
         set_seed(seed)
-        foundation = Foundation.load(self.experiment.foundation)
         store = _store(self.store)
         widths = {modality: store.width(modality) for modality in self.experiment.encoders} if store is not None else {}
         config = SystemConfig(widths, foundation.width, self.experiment.receiver_width, question)
@@ -204,17 +257,19 @@ class Worker:
     def keep(
         self, system: TokenCommSystem, losses: list[float], folder: Path, features: dict[str, Tensor] | None = None
     ) -> None:
-        """Save a trained system, its losses and, if there are any, features; the folder appears in one step."""
-        unfinished = folder.with_name(f".{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        """Save a trained system, its losses and, if there are any, features; the folder appears in one step, or not at all."""
         try:
-            system.save_pretrained(unfinished)
-            (unfinished / "losses.json").write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
-            if features:
-                save_file(features, unfinished / "features.safetensors")
-            unfinished.rename(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+                unfinished = Path(scratch) / folder.name
+                system.save_pretrained(unfinished)
+                (unfinished / "losses.json").write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
+                if features:
+                    save_file(features, unfinished / "features.safetensors")
+                if not folder.is_dir():
+                    unfinished.rename(folder)
         except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+            raise cannot_write(folder, error) from error
 
 
 def _point(job: Job, snr_db: float, found: Evaluation) -> Point:

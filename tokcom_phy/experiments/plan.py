@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokcom_phy.experiments.results import alignment_folder, checkpoint_folder, point_name
+from tokcom_phy.experiments.results import alignment_folder, checkpoint_folder, point_file, point_name
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 
 Stage = Literal["align", "finetune", "evaluate"]
 STAGES: tuple[Stage, ...] = ("align", "finetune", "evaluate")
+STAGE_NAMES: dict[Stage, str] = {"align": "stage 1: align", "finetune": "stage 2: fine-tune", "evaluate": "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,19 @@ class Job:
             return experiment.finetuning_settings(self.variant).steps
         return len(self.snr_db)
 
-    def finished(self, run_dir: Path) -> bool:
-        """Whether all that it leaves behind is there."""
-        if self.stage == "align":
-            return alignment_folder(run_dir, self.subject, self.seed).is_dir()
-        if self.stage == "finetune":
-            return checkpoint_folder(run_dir, self.subject, self.seed).is_dir()
-        return all(
-            (run_dir / "points" / f"{point_name(self.subject, self.link, snr, self.seed)}.json").is_file()
-            for snr in self.snr_db
-        )
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Names of what it leaves behind: its points, or a training under the job's own name."""
+        if self.stage != "evaluate":
+            return (self.name,)
+        return tuple(point_name(self.subject, self.link, snr, self.seed) for snr in self.snr_db)
+
+    def done(self, run_dir: Path, experiment: Experiment) -> int:
+        """How many of its units need not be done again."""
+        if self.stage == "evaluate":
+            return sum(point_file(run_dir, name).is_file() for name in self.leaves)
+        folder = alignment_folder if self.stage == "align" else checkpoint_folder
+        return self.units(experiment) if folder(run_dir, self.subject, self.seed).is_dir() else 0
 
 
 def plan(experiment: Experiment) -> list[Job]:

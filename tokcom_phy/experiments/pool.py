@@ -1,127 +1,197 @@
-"""Jobs on local processes: each starts when those that it needs have finished."""
+"""A sweep: each job starts when those that it needs have finished, on whatever pool of workers there is.
 
-import logging
+`tokcom_phy.experiments.local` has the pool of local processes, `tokcom_phy.experiments.cluster` the one of a Ray
+cluster.
+"""
+
 import os
-import queue
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import one_line
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.processes import SPAWN, worker_pool
 
-_worker: Any = None
-_reports: Any = None
+if TYPE_CHECKING:
+    from tokcom_phy.experiments.jobs import Worker
+
+ATTEMPTS = 3
+"""How often a job is begun whose worker dies."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a worker is made from.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    run_dir, root, store : run directory, dataset's folder, feature store or None; absolute
+    folder : where the command was given: relative paths of links mean this
+    """
+
+    experiment: Experiment
+    run_dir: Path
+    root: Path
+    store: Path | None
+    folder: Path
+
+    @cached_property
+    def worker(self) -> "Worker":
+        """The worker of this process, made when its first job comes.
+
+        Raises
+        ------
+        UserError
+            If the run directory cannot be seen from here.
+        """
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        warnings.filterwarnings("ignore")
+        if self.folder.is_dir():
+            os.chdir(self.folder)
+        from tokcom_phy.experiments.jobs import Worker
+
+        return Worker(self.experiment, self.run_dir, self.root, self.store)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker tells about its job: units done so far, and the accuracy of the point that it has just finished."""
+
+    job: Job
+    done: int
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a job could not leave behind, why in one line, and the trace for the log."""
+
+    what: str
+    why: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: ``error`` is empty when it went well, else one line; ``trace`` is for the log."""
+    """How a job ended.
+
+    Attributes
+    ----------
+    job : Job
+    seconds : float
+    failures : what is missing; empty when all went well
+    death : how the worker died that had the job, empty if it did not
+    """
 
     job: Job
     seconds: float
-    error: str = ""
-    trace: str = ""
+    failures: tuple[Failure, ...] = ()
+    death: str = ""
+
+
+Tell = Callable[[Report], None]
+
+
+class Pool(ABC):
+    """Workers that do jobs. A worker that dies is replaced; ending the ``with`` block ends all of them."""
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def free(self) -> int:
+        """How many more jobs can begin now."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Begin a job on a free worker."""
+
+    @abstractmethod
+    def events(self) -> Iterable[Report | Outcome]:
+        """What has happened since the last call; waits for a fraction of a second if nothing has."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers."""
 
 
 def run_jobs(
     jobs: Sequence[Job],
     finished: set[str],
-    start: tuple[Experiment, Path, Path, Path | None],
-    workers: int,
-    on_progress: Callable[[str, int], None],
+    pool: Pool,
+    on_report: Tell,
     on_outcome: Callable[[Outcome], None],
 ) -> None:
-    """Run jobs on ``workers`` processes, in an order that respects what each needs.
+    """Run jobs on a pool, in an order that respects what each needs.
 
     Parameters
     ----------
     jobs : those to run, each after those that it needs
     finished : names of jobs that need not run
-    start : what a worker is made from: experiment, run directory, dataset's folder, feature store or None
-    workers : int
-    on_progress : told a job's name and how many more of its units are done
-    on_outcome : told how each job ended; a job whose need failed ends with that as its error
+    pool : Pool
+    on_report : told what workers tell
+    on_outcome : told how each job ended; one whose need failed ends with that as its failure, one whose worker dies
+        begins anew, `ATTEMPTS` times in all
     """
-    reports = SPAWN.Queue()
     waiting = list(jobs)
     done = set(finished)
     failed: set[str] = set()
-    running: dict[Future, Job] = {}
-    with worker_pool(workers, _start, reports, *start) as pool:
-        try:
-            while waiting or running:
-                for job in list(waiting):
-                    if failed.intersection(job.needs):
-                        waiting.remove(job)
-                        failed.add(job.name)
-                        on_outcome(Outcome(job, 0.0, f"needs '{job.needs[0]}', which failed"))
-                    elif done.issuperset(job.needs) and len(running) < workers:
-                        waiting.remove(job)
-                        running[pool.submit(_do, job)] = job
-                ended, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                _pass_on(reports, on_progress)
-                for future in ended:
-                    job = running.pop(future)
-                    outcome = future.result()
-                    (failed if outcome.error else done).add(job.name)
-                    on_outcome(outcome)
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed, perhaps for want of memory: run the same again with fewer --workers"
-            ) from None
-        except BaseException:
-            for process in list(pool._processes.values()):
-                process.terminate()
-            raise
+    attempts: Counter[str] = Counter()
+    running = 0
+
+    def end(outcome: Outcome) -> None:
+        (failed if outcome.failures else done).add(outcome.job.name)
+        on_outcome(outcome)
+
+    while waiting or running:
+        for job in list(waiting):
+            if lacking := [need for need in job.needs if need in failed]:
+                waiting.remove(job)
+                end(Outcome(job, 0.0, missing(job, f"needs '{lacking[0]}', which failed")))
+            elif done.issuperset(job.needs) and pool.free():
+                waiting.remove(job)
+                attempts[job.name] += 1
+                running += 1
+                pool.submit(job)
+        for event in pool.events():
+            if isinstance(event, Report):
+                on_report(event)
+                continue
+            running -= 1
+            if not event.death:
+                end(event)
+            elif attempts[event.job.name] < ATTEMPTS:
+                waiting.insert(0, event.job)
+            else:
+                why = f"its worker died {ATTEMPTS} times: {event.death}"
+                end(Outcome(event.job, event.seconds, missing(event.job, why)))
 
 
-def _pass_on(reports: Any, on_progress: Callable[[str, int], None]) -> None:
-    while True:
-        try:
-            on_progress(*reports.get_nowait())
-        except queue.Empty:
-            return
+def missing(job: Job, why: str, trace: str = "") -> tuple[Failure, ...]:
+    """All that a job should have left behind, as failures."""
+    return tuple(Failure(what, why, trace) for what in job.leaves)
 
 
-def _start(reports: Any, experiment: Experiment, run_dir: Path, root: Path, store: Path | None) -> None:
-    """Set up a worker process."""
-    global _worker, _reports
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    warnings.filterwarnings("ignore")
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    import torch
-
-    from tokcom_phy.experiments.jobs import Worker
-
-    if experiment.threads:
-        torch.set_num_threads(experiment.threads)
-    _reports = reports
-    _worker = Worker(experiment, run_dir, root, store)
-
-
-def _do(job: Job) -> Outcome:
+def do(start: Start, job: Job, tell: Tell) -> Outcome:
+    """Do a job in this process, which is a worker."""
     started = time.monotonic()
-    told = 0
-
-    def progress(units: int) -> None:
-        nonlocal told
-        _reports.put((job.name, units - told))
-        told = units
-
     try:
-        _worker.do(job, progress)
-    except UserError as error:
-        return Outcome(job, time.monotonic() - started, str(error), traceback.format_exc())
+        failures = start.worker.do(job, tell)
     except Exception as error:
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        return Outcome(job, time.monotonic() - started, line, traceback.format_exc())
-    return Outcome(job, time.monotonic() - started)
+        failures = missing(job, one_line(error), traceback.format_exc())
+    return Outcome(job, time.monotonic() - started, failures)

@@ -59,9 +59,14 @@ def point_name(variant: str, link: str, snr_db: float, seed: int) -> str:
     return f"{variant}__{Path(link).stem}__{snr_db:+g}dB__seed{seed}"
 
 
+def point_file(run_dir: Path, name: str) -> Path:
+    """Where a point is kept."""
+    return run_dir / "points" / f"{name}.json"
+
+
 def write_point(run_dir: Path, point: Point) -> None:
     """Write one point's file in one step."""
-    with write_atomically(run_dir / "points" / f"{point.name}.json") as path:
+    with write_atomically(point_file(run_dir, point.name)) as path:
         path.write_text(json.dumps(asdict(point)) + "\n", encoding="utf-8")
 
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tokcom_phy.data.formats import load_questions
 from tokcom_phy.data.prepare import prepare
@@ -25,16 +25,17 @@ from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import draw_figures
-from tokcom_phy.experiments.plan import STAGES, Job, Stage, plan
-from tokcom_phy.experiments.pool import Outcome, run_jobs
+from tokcom_phy.experiments.local import LocalPool
+from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
+from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
+from tokcom_phy.experiments.progress import SweepProgress
 from tokcom_phy.experiments.results import read_points, tabulate_differences, write_tables
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
-from tokcom_phy.experiments.summary import differences_table, results_table, time_table
+from tokcom_phy.experiments.summary import differences_table, failures_table, results_table, time_table
 from tokcom_phy.files import write_atomically
 from tokcom_phy.foundation import find_foundation
 from tokcom_phy.synthetic.corpus import synthesize
 
-_STAGE_NAMES = {"align": "stage 1: align", "finetune": "stage 2: fine-tune", "evaluate": "evaluate"}
 _VERSIONS = ("tokcom-phy", "torch", "sionna", "transformers", "peft", "datasets", "accelerate", "av", "numpy")
 
 
@@ -45,6 +46,8 @@ def run(
     out: Path | None = None,
     overrides: list[str] | None = None,
     workers: int | None = None,
+    ray: str | None = None,
+    gpus_per_task: float | None = None,
     fresh: bool = False,
     until: Stage = "evaluate",
 ) -> Path:
@@ -56,7 +59,9 @@ def run(
     profile : 'tiny' or 'paper'; the experiment's own by default
     out : run directory; ``runs/NAME`` by default
     overrides : ``a.b=c`` settings
-    workers : processes; one a core, at most four, by default
+    workers : processes; one a core, at most four, by default; with ``ray`` as many as the cluster has room for
+    ray : address of a Ray cluster that does the jobs, or 'auto', see `tokcom_phy.experiments.cluster`; none by default
+    gpus_per_task : with ``ray``, GPUs or fraction of one that a worker takes; 1 by default where the cluster has GPUs
     fresh : delete what an earlier run left in the run directory
     until : the last stage to run
 
@@ -73,18 +78,42 @@ def run(
     """
     settings = load_experiment(experiment, profile, overrides)
     run_dir = out or Path("runs") / settings.name
-    workers = workers or min(os.cpu_count() or 1, 4)
+    here = workers or min(os.cpu_count() or 1, 4)
     links = _read_links(settings)
     find_foundation(settings.foundation)
+    open_pool = _pools(here, workers, ray, gpus_per_task)
     with _locked(run_dir):
         _open_run(run_dir, settings, fresh)
-        return _run(settings, run_dir, links, workers, until)
+        return _run(settings, run_dir, links, here, open_pool, until)
 
 
-def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]], workers: int, until: Stage) -> Path:
+def _pools(here: int, workers: int | None, ray: str | None, gpus_per_task: float | None) -> Callable[[Start], Pool]:
+    """What opens the pool that does the jobs; a cluster that is not there is found here."""
+    if ray is None:
+        if gpus_per_task is not None:
+            raise UserError("--gpus-per-task is for a Ray cluster: name one by --ray ADDRESS")
+        return partial(LocalPool, workers=here)
+    try:
+        from tokcom_phy.experiments.cluster import RayPool, join
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UserError("Ray is not installed: pip install 'tokcom-phy[ray]'") from error
+    join(ray)
+    return partial(RayPool, workers=workers, gpus_per_task=gpus_per_task)
+
+
+def _run(
+    settings: Experiment,
+    run_dir: Path,
+    links: dict[str, dict[str, object]],
+    workers: int,
+    open_pool: Callable[[Start], Pool],
+    until: Stage,
+) -> Path:
     console = Console()
     clock = Clock(run_dir)
-    console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {workers} workers · {run_dir}")
+    console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {run_dir}")
 
     root = settings.data.root or _synthesize(settings, run_dir, workers, clock)
     store = None
@@ -95,26 +124,36 @@ def _run(settings: Experiment, run_dir: Path, links: dict[str, dict[str, object]
     _keep(run_dir / "links.json", links)
 
     jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]
-    failures = _run_jobs(jobs, settings, run_dir, root, store, workers, clock, console)
+    start = Start(settings, run_dir.resolve(), root.resolve(), store.resolve() if store else None, Path.cwd())
+    failures = _run_jobs(jobs, start, open_pool, clock, console)
     if until == "evaluate":
         with clock.step("tables and figures"):
-            points = read_points(run_dir)
-            costs = tabulate_budgets(settings, [question["question"] for question in asked])
-            write_tables(run_dir, settings, points, [question["type"] for question in asked], costs)
-            figures = draw_figures(run_dir)
-        if points:
-            console.print(results_table(points, settings.evaluated_links(), [*settings.variants, MAJORITY]))
-            console.print(differences_table(tabulate_differences(settings, points)))
-        for figure in figures:
-            console.print(f"figure: {figure}")
+            try:
+                _draw(settings, run_dir, asked, console)
+            except UserError as error:
+                failures.append(Failure("tables and figures", str(error)))
     console.print(time_table(clock.seconds))
     if failures:
-        missing = "; ".join(f"{outcome.job.name} ({outcome.error})" for outcome in failures[:3])
+        console.print(failures_table(failures))
+        wanted = sum(len(job.leaves) for job in jobs)
         raise UserError(
-            f"{len(failures)} of {len(jobs)} jobs are missing: {missing}; traces are in {run_dir / 'logs'}; run the "
-            "same command to try them again"
+            f"{len(failures)} missing of {wanted} trainings and points, the first: {failures[0].what} "
+            f"({failures[0].why}); traces are in {run_dir / 'logs'}; the same command tries them again"
         )
     return run_dir
+
+
+def _draw(settings: Experiment, run_dir: Path, asked: list[dict[str, Any]], console: Console) -> None:
+    """Write the tables and draw the figures of the points that there are."""
+    points = read_points(run_dir)
+    costs = tabulate_budgets(settings, [question["question"] for question in asked])
+    write_tables(run_dir, settings, points, [question["type"] for question in asked], costs)
+    figures = draw_figures(run_dir)
+    if points:
+        console.print(results_table(points, settings.evaluated_links(), [*settings.variants, MAJORITY]))
+        console.print(differences_table(tabulate_differences(settings, points)))
+    for figure in figures:
+        console.print(f"figure: {figure}")
 
 
 class Clock:
@@ -125,8 +164,9 @@ class Clock:
         self.seconds: dict[str, float] = json.loads(self.path.read_text()) if self.path.is_file() else {}
 
     def add(self, step: str, seconds: float) -> None:
+        """Add to a step's time; where the disk is full, only the table at the end of this run knows of it."""
         self.seconds[step] = self.seconds.get(step, 0.0) + seconds
-        with write_atomically(self.path) as path:
+        with suppress(UserError), write_atomically(self.path) as path:
             path.write_text(json.dumps(self.seconds, indent=2) + "\n")
 
     @contextmanager
@@ -156,11 +196,22 @@ def _open_run(run_dir: Path, settings: Experiment, fresh: bool) -> None:
             f"{run_dir} holds a run of another configuration: {difference}; choose another --out, or --fresh to "
             "start anew"
         )
+    if ours:
+        _sweep_up(run_dir)
     if not begun:
         with write_atomically(run_dir / "provenance.json") as path:
             path.write_text(json.dumps(_provenance(settings), indent=2) + "\n")
         with write_atomically(kept) as path:
             path.write_text(text, encoding="utf-8")
+
+
+def _sweep_up(run_dir: Path) -> None:
+    """Remove what a kill left half-written; all of it has names that begin with a dot."""
+    for path in list(run_dir.rglob(".*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -188,11 +239,21 @@ def _read_links(settings: Experiment) -> dict[str, dict[str, object]]:
 def _difference(before: object, now: object, key: str = "") -> str:
     """The first setting in which two configurations differ, in words; empty when they are the same."""
     if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            if found := _difference(before.get(name), now.get(name), f"{key}.{name}" if key else name):
-                return found
-        return ""
-    return "" if before == now else f"{key} is {before} there and {now} now"
+        pairs = [(name, before.get(name), now.get(name)) for name in sorted(before.keys() | now.keys())]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = [(str(index), *both) for index, both in enumerate(zip(before, now, strict=True))]
+    else:
+        return "" if before == now else f"{key or 'its length'} is {_short(before)} there and {_short(now)} now"
+    for name, one, other in pairs:
+        if found := _difference(one, other, f"{key}.{name}" if key else name):
+            return found
+    return ""
+
+
+def _short(value: object) -> str:
+    """A setting's value; of a long list or table, how long it is."""
+    words = json.dumps(value, ensure_ascii=False)
+    return words if len(words) <= 100 or not isinstance(value, dict | list) else f"{len(value)} entries"
 
 
 def _provenance(settings: Experiment) -> dict[str, object]:
@@ -253,67 +314,53 @@ def _keep(file: Path, content: object) -> None:
     UserError
         If the run has points that rest on something else.
     """
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    if file.is_file() and file.read_text(encoding="utf-8") != text and (file.parent / "points").is_dir():
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    difference = _difference(kept, json.loads(json.dumps(content)))
+    if not difference:
+        return
+    if kept is not None and (file.parent / "points").is_dir():
         raise UserError(
-            f"{file} has changed since this run began: restore what it was made from, or start anew with --fresh"
+            f"{file} has changed since this run began: {difference}; restore what it was made from, or start anew with "
+            "--fresh"
         )
     with write_atomically(file) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _run_jobs(
     jobs: list[Job],
-    settings: Experiment,
-    run_dir: Path,
-    root: Path,
-    store: Path | None,
-    workers: int,
+    start: Start,
+    open_pool: Callable[[Start], Pool],
     clock: Clock,
     console: Console,
-) -> list[Outcome]:
-    """Run the jobs that have not finished; returns those that failed."""
-    finished = {job.name for job in jobs if job.finished(run_dir)}
-    left = [job for job in jobs if job.name not in finished]
+) -> list[Failure]:
+    """Run the jobs that have not finished; returns what is missing."""
+    run_dir, settings = start.run_dir, start.experiment
+    left = [job for job in jobs if job.done(run_dir, settings) < job.units(settings)]
     if not left:
         return []
-    failures: list[Outcome] = []
-    seconds: defaultdict[str, float] = defaultdict(float)
-    with Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    ) as progress:
-        bars = {
-            stage: progress.add_task(
-                _STAGE_NAMES[stage], total=sum(job.units(settings) for job in left if job.stage == stage)
-            )
-            for stage in STAGES
-            if any(job.stage == stage for job in left)
-        }
-        stages = {job.name: job.stage for job in left}
+    failures: list[Failure] = []
+    seconds: defaultdict[Stage, float] = defaultdict(float)
 
-        def on_progress(name: str, units: int) -> None:
-            progress.advance(bars[stages[name]], units)
+    def on_outcome(outcome: Outcome) -> None:
+        progress.on_outcome(outcome)
+        seconds[outcome.job.stage] += outcome.seconds
+        failures.extend(outcome.failures)
+        for failure in outcome.failures:
+            with (
+                suppress(UserError),
+                write_atomically(run_dir / "logs" / f"{failure.what.replace(' ', '_')}.txt") as path,
+            ):
+                path.write_text(failure.trace or failure.why)
 
-        def on_outcome(outcome: Outcome) -> None:
-            seconds[outcome.job.stage] += outcome.seconds
-            if outcome.error:
-                failures.append(outcome)
-                progress.console.print(f"[red]failed:[/] {outcome.job.name}: {outcome.error}")
-                with write_atomically(run_dir / "logs" / f"{outcome.job.name.replace(' ', '_')}.txt") as path:
-                    path.write_text(outcome.trace or outcome.error)
-
-        started = time.monotonic()
+    finished = {job.name for job in jobs} - {job.name for job in left}
+    started = time.monotonic()
+    with SweepProgress(jobs, settings, run_dir, console) as progress, open_pool(start) as pool:
         try:
-            run_jobs(left, finished, (settings, run_dir, root, store), workers, on_progress, on_outcome)
+            run_jobs(left, finished, pool, progress.on_report, on_outcome)
         finally:
             busy = sum(seconds.values()) or 1.0
             elapsed = time.monotonic() - started
             for stage, spent in seconds.items():
-                clock.add(_STAGE_NAMES[stage], elapsed * spent / busy)
+                clock.add(STAGE_NAMES[stage], elapsed * spent / busy)
     return failures

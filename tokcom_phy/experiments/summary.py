@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
+from tokcom_phy.experiments.pool import Failure
 from tokcom_phy.experiments.results import Point, accuracy_curves
 from tokcom_phy.experiments.schema import MAJORITY
 
@@ -69,4 +71,14 @@ def time_table(seconds: dict[str, float]) -> Table:
     for step, spent in seconds.items():
         table.add_row(step, f"{spent:.1f}", f"{100 * spent / total:.0f}")
     table.add_row("[bold]together[/]", f"{total:.1f}", "100")
+    return table
+
+
+def failures_table(failures: Sequence[Failure]) -> Table:
+    """What is missing at the end of a run, and why."""
+    table = Table(title="What is missing", title_justify="left", box=None)
+    table.add_column("training or point", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for failure in failures:
+        table.add_row(escape(failure.what), escape(failure.why))
     return table

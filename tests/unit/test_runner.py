@@ -1,0 +1,63 @@
+"""What a run directory refuses to be mixed with."""
+
+import json
+
+import pytest
+
+from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.runner import _keep, _open_run
+from tokcom_phy.experiments.schema import load_experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("stage2.steps=7", "stage2.steps is 150 there and 7 now"),
+        ("stage1.temperature=0.13", "stage1.temperature is 0.07 there and 0.13 now"),
+        ("stage2.snr_db=[0,10]", r"stage2.snr_db is 10.0 there and \[0.0, 10.0\] now"),
+        ("seeds=[0,1]", r"seeds is \[0\] there and \[0, 1\] now"),
+        ("seeds=[3]", "seeds.0 is 0 there and 3 now"),
+        ("threads=2", "threads is 1 there and 2 now"),
+        ("threads=null", "threads is 1 there and null now"),
+        ("lengths.video=8", "lengths.video is 16 there and 8 now"),
+        ("stage1.link=rayleigh", 'stage1.link is "awgn" there and "rayleigh" now'),
+        ("variants.deaf.alignment=none", "variants.deaf is null there and 5 entries now"),
+        ("data.synthetic.seed=1", "data.synthetic.seed is 0 there and 1 now"),
+        ("title=Another", 'title is "Answers over the air" there and "Another" now'),
+    ],
+)
+def test_another_configuration_is_refused_by_the_setting_that_differs(tmp_path, override, difference):
+    run_dir = tmp_path / "run"
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    (run_dir / "points").mkdir()
+    changed = load_experiment("quickstart", overrides=[override])
+    with pytest.raises(UserError, match=difference):
+        _open_run(run_dir, changed, fresh=False)
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    _open_run(run_dir, changed, fresh=True)
+    assert not (run_dir / "points").exists()
+
+
+def test_what_points_rest_on_is_kept(tmp_path):
+    file = tmp_path / "links.json"
+    _keep(file, {"awgn": {"fading": "none", "users": ["a"]}})
+    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    (tmp_path / "points").mkdir()
+    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    with pytest.raises(
+        UserError, match=r'links.json has changed since this run began: awgn.users.0 is "b" there and "c"'
+    ):
+        _keep(file, {"awgn": {"fading": "none", "users": ["c"]}})
+    assert json.loads(file.read_text())["awgn"]["users"] == ["b"]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    run_dir = tmp_path / "run"
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    (run_dir / "points").mkdir()
+    (run_dir / "points" / ".a__awgn.x1.json").write_text('{"variant"')
+    (run_dir / "points" / "a__awgn.json").write_text("{}")
+    (run_dir / "checkpoints" / "a" / ".seed-0.x1" / "seed-0").mkdir(parents=True)
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    assert [path.name for path in (run_dir / "points").iterdir()] == ["a__awgn.json"]
+    assert list((run_dir / "checkpoints" / "a").iterdir()) == []
