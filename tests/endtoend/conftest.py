@@ -4,12 +4,13 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.endtoend.commands import Tokcom, start_tokcom
 
 MICRO = """\
 # A micro run of everything, for tests.
@@ -33,20 +34,6 @@ evaluate:
   - {variants: [hot], links: [video-far], snr_db: [20]}
 figures: [accuracy_vs_snr]
 """
-
-Tokcom = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def start_tokcom(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start ``tokcom`` in a process group of its own."""
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("tokcom")), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "COLUMNS": "120"},
-    )
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +70,3 @@ def finished_run(tokcom: Tokcom, experiment: Path, tmp_path_factory: pytest.Temp
     done = tokcom("run", experiment, "--out", run_dir, "--workers", "2")
     assert done.returncode == 0, done.stderr
     return run_dir
-
-
-def results_of(run_dir: Path) -> tuple[dict[str, bytes], bytes]:
-    """All that two runs must have the same to the last bit."""
-    points = {path.name: path.read_bytes() for path in (run_dir / "points").iterdir()}
-    return points, (run_dir / "results.csv").read_bytes()

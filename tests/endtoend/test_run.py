@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.endtoend.conftest import results_of
+from tests.endtoend.commands import results_of
 from tokcom_phy.experiments.results import COLUMNS
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.endtoend.conftest import results_of, start_tokcom
+from tests.endtoend.commands import results_of, start_tokcom
 from tokcom_phy.experiments.jobs import Worker
 from tokcom_phy.experiments.plan import plan
 from tokcom_phy.experiments.pool import Report

@@ -1,0 +1,27 @@
+"""The command line as a process, and what runs leave behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Tokcom = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def start_tokcom(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Start ``tokcom`` in a process group of its own."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("tokcom")), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+
+
+def results_of(run_dir: Path) -> tuple[dict[str, bytes], bytes]:
+    """All that two runs must have the same to the last bit."""
+    points = {path.name: path.read_bytes() for path in (run_dir / "points").iterdir()}
+    return points, (run_dir / "results.csv").read_bytes()
