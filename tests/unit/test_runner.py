@@ -21,7 +21,7 @@ from tokcom_phy.experiments.schema import load_experiment
         ("threads=null", "threads is 1 there and null now"),
         ("lengths.video=8", "lengths.video is 16 there and 8 now"),
         ("stage1.link=rayleigh", 'stage1.link is "awgn" there and "rayleigh" now'),
-        ("variants.deaf.alignment=none", 'variants.deaf is null there and {"alignment": "none"'),
+        ("variants.deaf.alignment=none", "variants.deaf is null there and"),
         ("data.synthetic.seed=1", "data.synthetic.seed is 0 there and 1 now"),
         ("title=Another", 'title is "Answers over the air" there and "Another" now'),
     ],

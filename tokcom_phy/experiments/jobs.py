@@ -257,7 +257,7 @@ class Worker:
     def keep(
         self, system: TokenCommSystem, losses: list[float], folder: Path, features: dict[str, Tensor] | None = None
     ) -> None:
-        """Save a trained system, its losses and, if there are any, features; the folder appears in one step, or not at all."""
+        """Save a trained system, its losses and features; the folder appears in one step, or not at all."""
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
