@@ -85,10 +85,11 @@ def test_stage_2_starts_from_an_imported_checkpoint(checkpoint: Path, tmp_path: 
     widths = {"audio": 6, "video": 10}
     contents = Contents({m: Modality(m, 16, width, tuple(range(16))) for m, width in widths.items()})
     write_store(tmp_path / "store", contents, {})
+    (tmp_path / "run").mkdir()
     worker = Worker(experiment, tmp_path / "run", tmp_path, tmp_path / "store")
     job = next(job for job in plan(experiment) if job.stage == "align" and job.subject == "contrastive")
     done: list[int] = []
-    worker.do(job, done.append)
+    assert worker.do(job, lambda report: done.append(report.done)) == ()
     kept = load_file(tmp_path / "run/checkpoints/stage1-contrastive/seed-0/transceivers.safetensors")
     expected = read_checkpoint(checkpoint)[1]
     assert kept.keys() == expected.keys()
