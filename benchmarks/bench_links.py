@@ -1,7 +1,8 @@
 """How fast links are, with the stock Sionna chain as the opponent: ``python benchmarks/bench_links.py [--json FILE]``.
 
 Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that both meet the same
-machine.
+machine. ``--plot FILE`` also measures how the cost grows; ``--page docs/benchmarks.md`` writes all into that page. The
+stock side takes about 12 GB.
 """
 
 import argparse
@@ -11,13 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from rich.console import Console
+from sionna.phy import config as sionna_config
 from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
 from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray
 from sionna.phy.mimo import StreamManagement
@@ -29,22 +32,35 @@ from tokcom_phy.radio import load_link
 from tokcom_phy.radio.channels import TdlChannel
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.seeding import BLOCK
+from tokcom_phy.radio.sionna import default_device
 
+BEGIN, END = "<!-- bench_links: begin -->", "<!-- bench_links: end -->"
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1
 USERS = ["audio", "video", "text"]
+
+
+class Comparison(TypedDict):
+    """One measurement of both sides."""
+
+    opponent: str
+    unit: str
+    ours: float
+    theirs: float
+    ratio: float
 
 
 def seconds(*sides: Callable[[], object], repeats: int) -> list[float]:
     """Median time of each side [s], after one run to warm up."""
     for side in sides:
         side()
+    synchronize = torch.cuda.synchronize if default_device().startswith("cuda") else lambda: None
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(repeats):
         for side, measured in zip(sides, times, strict=True):
+            synchronize()
             start = time.perf_counter()
             side()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            synchronize()
             measured.append(time.perf_counter() - start)
     return [statistics.median(measured) for measured in times]
 
@@ -162,13 +178,14 @@ def awgn_sides() -> tuple[Callable[[], object], Callable[[], object]]:
 
 def peak_memory(side: str) -> float:
     """How much more memory a process takes at its peak once it runs a side [MB]."""
-    output = subprocess.run([sys.executable, __file__, "--memory", side], capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--memory", side, "--device", default_device()]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(output.stdout.split()[-1])
 
 
 def print_memory(side: str) -> None:
     """Print the growth of this process's peak memory by one run of a side, after a small run has loaded all code."""
-    link = ofdm_link(device="cpu")
+    link = ofdm_link()
     make = {"drawn": drawn_side, "stock": stock_side}[side]
     make(link, 1)()
     before = _peak_megabytes()
@@ -177,7 +194,9 @@ def print_memory(side: str) -> None:
 
 
 def _peak_megabytes() -> float:
-    """Peak resident memory of this process alone, which `resource.getrusage` mixes with its parent's."""
+    """Peak memory on the device; on a CPU that of this process alone, unlike `resource.getrusage`."""
+    if default_device().startswith("cuda"):
+        return torch.cuda.max_memory_allocated(default_device()) / 2**20
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
@@ -201,57 +220,101 @@ def scaling(repeats: int) -> dict[str, dict[int, float]]:
     }
 
 
+def exponents(growth: dict[str, dict[int, float]]) -> dict[str, float]:
+    """Slope of cost over size in double logarithmic scale: 1 is linear growth."""
+    return {
+        axis: float(np.polyfit(np.log(list(points)), np.log(list(points.values())), 1)[0])
+        for axis, points in growth.items()
+    }
+
+
 def plot_scaling(growth: dict[str, dict[int, float]], path: Path) -> None:
     figure, axes = plt.subplots(1, len(growth), figsize=(13, 3.2), layout="constrained")
     for ax, (axis, points) in zip(axes, growth.items(), strict=True):
-        ax.loglog(list(points), [1e3 * t for t in points.values()], "o-")
+        sizes, cost = np.array(list(points)), 1e3 * np.array(list(points.values()))
+        ax.loglog(sizes, cost, "o-", label="measured")
+        ax.loglog(sizes, cost[-1] * sizes / sizes[-1], "k:", lw=1, label="linear")
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.set_xticks([], minor=True)
         ax.set(xlabel=axis, ylabel="forward and backward [ms]")
         ax.grid(alpha=0.3, which="both")
+        ax.legend()
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=130)
+
+
+def machine() -> str:
+    """What this was measured on, in words."""
+    device = default_device()
+    name = (
+        torch.cuda.get_device_name(device) if device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
+    )
+    return f"{name}; Sionna {version('sionna')}, PyTorch {torch.__version__}"
+
+
+def write_page(page: Path, ratios: dict[str, Comparison], growth: dict[str, dict[int, float]]) -> None:
+    """Put the tables between the marks of a page."""
+    lines = ["| what | opponent | tokcom-phy | opponent's | ratio |", "| --- | --- | --- | --- | --- |"]
+    for what, found in ratios.items():
+        ours, theirs = (f"{value:.3g} {found['unit']}" for value in (found["ours"], found["theirs"]))
+        lines.append(f"| {what} | {found['opponent']} | {ours} | {theirs} | {found['ratio']:.2f} |")
+    lines += ["", f"{machine()}; medians of warm runs; the ratio is the opponent's over tokcom-phy's."]
+    if growth:
+        lines += ["", "| against | forward and backward [ms] | exponent |", "| --- | --- | --- |"]
+        for axis, exponent in exponents(growth).items():
+            cells = ", ".join(f"{size}: {1e3 * seconds:.0f}" for size, seconds in growth[axis].items())
+            lines.append(f"| {axis} | {cells} | {exponent:.2f} |")
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    with write_atomically(page) as temporary:
+        temporary.write_text(before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + after, encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="measure the growth of the cost and draw it into FILE"
-    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="measure the growth of the cost, draw it into FILE")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write tables between the marks of a Markdown page")
+    parser.add_argument("--device", help="such as cpu or cuda:0; by default where Sionna computes")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--memory", choices=["drawn", "stock"], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.device:
+        sionna_config.device = options.device
     if options.memory:
         print_memory(options.memory)
         return
 
     console = Console()
-    console.print(f"{torch.get_num_threads()} threads; median of {options.repeats}; ratio: opponent over tokcom-phy")
-    results: dict[str, dict[str, float]] = {}
+    console.print(f"{machine()}; median of {options.repeats}; ratio: opponent over tokcom-phy")
+    ratios: dict[str, Comparison] = {}
 
     def compare(what: str, opponent: str, unit: str, ours: float, theirs: float) -> None:
-        results[what] = {"ours": ours, "theirs": theirs, "ratio": theirs / ours}
+        ratios[what] = {"opponent": opponent, "unit": unit, "ours": ours, "theirs": theirs, "ratio": theirs / ours}
         console.print(f"{what}: {ours:.3g} {unit}, {opponent} {theirs:.3g} {unit}, ratio [bold]{theirs / ours:.2f}[/]")
 
-    link = ofdm_link()
-    what = f"{SLOTS} slots × 3 users × 8 antennas × 132 × 14"
     repeats = options.repeats
-    sides = drawn_side(link), stock_side(link)
-    compare(f"{what}, forward and backward", "stock Sionna chain", "s", *seconds(*sides, repeats=repeats))
-    compare("the same, peak memory", "stock Sionna chain", "MB", peak_memory("drawn"), peak_memory("stock"))
+    compare("awgn on 32 × 128 × 1536", "drawing and adding noise", "s", *seconds(*awgn_sides(), repeats=4 * repeats))
     for name in ("TDL-C", "CDL-C"):
         generation = generation_sides(name)
         compare(f"drawing {name}", "Sionna's generation", "s", *seconds(*generation, repeats=repeats))
-    compare("awgn on 32 × 128 × 1536", "drawing and adding noise", "s", *seconds(*awgn_sides(), repeats=repeats))
+    growth = scaling(repeats) if options.plot else {}
+    for axis, exponent in exponents(growth).items():
+        points = ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in growth[axis].items())
+        console.print(f"{axis}: {points}; grows with exponent [bold]{exponent:.2f}[/]")
+    link = ofdm_link()
+    what = f"{SLOTS} slots × 3 users × 8 antennas × 132 × 14"
+    sides = drawn_side(link), stock_side(link)
+    compare(f"{what}, forward and backward", "stock Sionna chain", "s", *seconds(*sides, repeats=repeats))
+    compare("the same, peak memory", "stock Sionna chain", "MB", peak_memory("drawn"), peak_memory("stock"))
 
     if options.plot:
-        growth = scaling(options.repeats)
-        for axis, points in growth.items():
-            console.print(f"{axis}: " + ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in points.items()))
         plot_scaling(growth, options.plot)
-        results["growth"] = {f"{axis} {n}": t for axis, points in growth.items() for n, t in points.items()}
+    if options.page:
+        write_page(options.page, ratios, growth)
     if options.json:
         with write_atomically(options.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2))
+            temporary.write_text(json.dumps({"machine": machine(), "ratios": ratios, "growth": growth}, indent=2))
 
 
 if __name__ == "__main__":

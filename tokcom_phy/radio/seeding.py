@@ -17,6 +17,7 @@ from tokcom_phy.radio.sionna import seeded
 
 BLOCK = 8
 _CHUNK = 8192
+_CPU_GRAIN = 16
 
 Key = tuple[int | str, ...]
 
@@ -66,11 +67,14 @@ def complex_noise(
     keys = list(keys)
     num_reals = 2 * math.prod(shape)
     out = torch.empty(len(keys), num_reals, device=device)
-    whole = num_reals - num_reals % _CHUNK
+    # A CPU draws sixteen numbers after the other, as many as one likes; on a GPU they depend on how many are drawn.
+    grain = _CPU_GRAIN if out.device.type == "cpu" else _CHUNK
+    whole = num_reals - num_reals % grain
+    at_once = max(whole, 1) if out.device.type == "cpu" else grain
     for row, key, variance in zip(out, keys, variances or [1.0] * len(keys), strict=True):
         generator, std = generator_for(device, *key), math.sqrt(variance / 2)
-        for chunk in row[:whole].split(_CHUNK):
+        for chunk in row[:whole].split(at_once):
             chunk.normal_(std=std, generator=generator)
         if whole < num_reals:
-            row[whole:] = row.new_empty(_CHUNK).normal_(std=std, generator=generator)[: num_reals - whole]
+            row[whole:] = row.new_empty(grain).normal_(std=std, generator=generator)[: num_reals - whole]
     return torch.view_as_complex(out.view(len(keys), *shape, 2))
