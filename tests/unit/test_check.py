@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from media_files import grey_frames, write_clip, write_video
+import soundfile
+from media_files import grey_frames, tone, write_clip, write_video
+from PIL import Image
 from rich.console import Console
 
 from tokcom_phy.data.check import check
@@ -58,6 +60,7 @@ def test_a_whole_dataset_is_sound(whole: Path) -> None:
     assert report.sound
     counts = dict(report.counts)
     assert counts["MUSIC-AVQA: questions, train"] == 2
+    assert counts["MUSIC-AVQA: question templates, train"] == counts["MUSIC-AVQA: different answers, train"] == 1
     assert counts["MUSIC-AVQA: clips with media"] == 3
     assert counts["VALOR: captions, train"] == 1
     assert "nothing is missing or odd" in shown(whole)
@@ -75,6 +78,25 @@ def test_media_that_are_missing_or_bad_are_named(whole: Path) -> None:
     assert f"{folder / 'c'}.mp4: no audio track" in details
     assert dict(check(whole).counts)["MUSIC-AVQA: clips without annotations, left alone"] == 1
     assert str(folder / "b.mp4") in shown(whole)
+
+
+def test_extracted_media_are_looked_at(whole: Path) -> None:
+    folder = whole / "MUSIC-AVQA"
+    (folder / "a.mp4").unlink()
+    frames = folder / "extraction/vivit_frames/a"
+    frames.mkdir(parents=True)
+    for number in (1, 2, 5):
+        Image.fromarray(grey_frames(1)[0]).save(frames / f"frame_{number:04d}.jpg")
+    wav = folder / "extraction/ast_audio/a.wav"
+    wav.parent.mkdir(parents=True)
+    soundfile.write(wav, tone(440, 1), 16_000)
+    (finding,) = check(whole).findings
+    assert finding.kind == "extracted frames with gaps"
+    assert finding.detail == f"{frames}: no frame_0003, 2 are missing"
+    (frames / "frame_0005.jpg").rename(frames / "frame_0003.jpg")
+    assert check(whole).sound
+    soundfile.write(wav, tone(440, 1), 44_100)
+    assert kinds(whole) == {"media that cannot be used": 1}
 
 
 def test_odd_questions_are_named(whole: Path) -> None:

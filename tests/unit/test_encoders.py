@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_files import write_encoders
+from encoder_files import AST, VIVIT, write_encoders
 from media_files import grey_frames, tone
 from safetensors.torch import load_file, save_file
-from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, VivitModel
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
+    ASTModel,
+    VivitConfig,
+    VivitForVideoClassification,
+    VivitImageProcessor,
+    VivitModel,
+)
 
 from tokcom_phy.data.media import MediaError
 from tokcom_phy.encoders import VideoEncoder, WindowedASTFeatureExtractor, load_encoder
@@ -63,6 +72,34 @@ def test_video_tokens_are_those_of_transformers(folders: dict[str, Path]) -> Non
         expected = model(**processor(list(frames), return_tensors="pt")).last_hidden_state
     assert tokens.shape == (1, 73, 96)
     torch.testing.assert_close(tokens, expected)
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "bin"])
+def test_checkpoints_with_a_classifier_load_as_published(tmp_path: Path, layout: str) -> None:
+    """The published AST and ViViT are classifiers; one of them has its weights in a ``pytorch_model.bin``."""
+    torch.manual_seed(3)
+    models = {
+        "audio": ASTForAudioClassification(ASTConfig(**AST, num_labels=5)).eval(),
+        "video": VivitForVideoClassification(VivitConfig(**VIVIT, num_labels=5)).eval(),
+    }
+    processors = {
+        "audio": ASTFeatureExtractor(num_mel_bins=64, max_length=512),
+        "video": VivitImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 48, "width": 48}),
+    }
+    for modality, media in (("audio", tone(440, 5.12)), ("video", grey_frames(16, 60, 80))):
+        folder = tmp_path / modality
+        model, processor = models[modality], processors[modality]
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        if layout == "bin":
+            torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+            (folder / "model.safetensors").unlink()
+        tokens = load_encoder(modality, folder).encode([media])
+        base = model.audio_spectrogram_transformer if modality == "audio" else model.vivit
+        options = {"sampling_rate": 16_000} if modality == "audio" else {}
+        inputs = processor(media if modality == "audio" else list(media), return_tensors="pt", **options)
+        with torch.no_grad():
+            torch.testing.assert_close(tokens, base(**inputs).last_hidden_state, rtol=1e-4, atol=1e-5)
 
 
 def test_a_clip_does_not_depend_on_its_neighbours(folders: dict[str, Path]) -> None:

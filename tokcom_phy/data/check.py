@@ -26,7 +26,7 @@ from tokcom_phy.data.formats import (
     normalise_answer,
     question_splits,
 )
-from tokcom_phy.data.media import MediaError, find_clip, list_clips, probe_clip
+from tokcom_phy.data.media import MediaError, find_clip, frame_paths, list_clips, probe_clip
 from tokcom_phy.errors import UserError
 
 EXAMPLES = 3
@@ -105,9 +105,14 @@ def check(root: str | Path) -> Report:
         counts += [(f"{folder.name}: captions, {split}", len(items)) for split, items in captions.items()]
         for split, items in questions.items():
             counts.append((f"{folder.name}: questions, {split}", len(items)))
+            counts.append((f"{folder.name}: question templates, {split}", len({item.template for item in items})))
+            answers = {normalise_answer(item.answer) for item in items}
+            counts.append((f"{folder.name}: different answers, {split}", len(answers)))
             counts.append((f"{folder.name}: deleted questions, {split}", deleted_questions(folder, split)))
         for split in sorted({"train", "test"} - set(asked)) if asked else []:
             findings.append(Finding("missing split", f"{folder}: no questions, {split}"))
+        if captioned and "train" not in captioned:
+            findings.append(Finding("missing split", f"{folder}: no captions, train"))
         findings += _odd_captions(captions)
         findings += _odd_questions(questions)
         findings += _shared_clips(captions)
@@ -177,7 +182,17 @@ def _bad_media(folder: Path, video_ids: list[str]) -> Iterator[Finding]:
         if files is None:
             yield Finding("clip without media", f"{folder / video_id}.mp4")
             continue
+        if files.video and files.video.is_dir():
+            yield from _gaps(files.video)
         try:
             probe_clip(files)
         except MediaError as error:
             yield Finding("media that cannot be used", str(error))
+
+
+def _gaps(folder: Path) -> Iterator[Finding]:
+    """Extracted frames whose numbers do not run from 1 on: each missing one would shift those after it."""
+    numbers = {int(path.stem.removeprefix("frame_")) for path in frame_paths(folder) if path.stem[6:].isdigit()}
+    absent = sorted(set(range(1, max(numbers, default=0))) - numbers)
+    if absent:
+        yield Finding("extracted frames with gaps", f"{folder}: no frame_{absent[0]:04d}, {len(absent)} are missing")
