@@ -227,30 +227,45 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         return _card(self.config, self.foundation.name, self.transceivers(), self.foundation.adapted)
 
     @classmethod
-    def _from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
+    def from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
         cls,
+        name_or_folder: str | Path,
         *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        config: object = None,
         foundation: Foundation | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
     ) -> "TokenCommSystem":
-        folder = Path(model_id)
+        """Load a system that `save_pretrained` or `push_to_hub` wrote.
+
+        Parameters
+        ----------
+        name_or_folder : str or path
+            Its folder, or its name on the hub.
+        foundation : Foundation, optional
+            The foundation model if it is loaded already; by default the one that the system names.
+        revision, token, local_files_only
+            As in `huggingface_hub.snapshot_download`.
+
+        Raises
+        ------
+        UserError
+            If there is no such system, it is damaged, or its foundation model cannot be had.
+        """
+        folder = Path(name_or_folder)
         if not folder.is_dir():
-            folder = Path(
-                snapshot_download(
-                    model_id,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
+            try:
+                folder = Path(
+                    snapshot_download(
+                        str(name_or_folder), revision=revision, token=token, local_files_only=local_files_only
+                    )
                 )
-            )
+            except Exception as error:  # whatever the hub's client meets
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(
+                    f"no system in {folder}, and none of that name can be had from the hub ({reason}): give a folder "
+                    "that save_pretrained wrote"
+                ) from error
         if not (folder / "transceivers.safetensors").is_file():
             raise UserError(
                 f"{folder} holds no system: expected config.json, transceivers.safetensors and adapter/, as "

@@ -15,6 +15,7 @@ from encoder_files import write_encoders
 from filelock import FileLock
 from media_files import grey_frames, rotate, tone, write_clip, write_video
 
+from tokcom_phy.cli import execute
 from tokcom_phy.data import prepare as module
 from tokcom_phy.data.media import decode
 from tokcom_phy.data.prepare import prepare
@@ -271,6 +272,28 @@ def test_impossible_options_are_named(root: Path, encoders: dict[str, Path], opt
         prepare(root, encoders, LENGTHS, **options)
     assert "\n" not in str(raised.value)
     assert not (root / "features").exists()
+
+
+def test_the_command_takes_its_options(
+    root: Path, encoders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["data", "prepare", str(root), "--workers=1", "--device=cpu", "--fps=5", "--length=4", "--length=8"]
+    command += [f"--encoder={modality}={folder}" for modality, folder in encoders.items()]
+    assert execute([*command, "--shard=2/2"]) == 0
+    assert (root / "features" / "shard-2-of-2.arrow").is_file()
+    assert execute(command) == 0
+    store = FeatureStore.open(root / "features")
+    assert len(store) == 4
+    assert store.modalities["video"].fps == 5
+    capsys.readouterr()
+    for option, words in (
+        ("--shard=2", "write I/N, for example --shard 1/4"),
+        ("--encoder=audio", "write NAME=VALUE"),
+        ("--encoder=adio=x", "unknown 'adio': did you mean 'audio'"),
+        ("--encoder=audio=/nowhere", "no folder /nowhere: give a folder with config.json, preprocessor_config.json"),
+    ):
+        assert execute([*command, option]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_frames_at_a_fixed_rate_are_other_features(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:

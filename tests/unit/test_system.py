@@ -164,3 +164,13 @@ def test_a_foundation_of_another_width_is_refused(foundation):
 def test_a_folder_without_a_system_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no system"):
         TokenCommSystem.from_pretrained(str(tmp_path))
+
+
+def test_a_system_that_is_nowhere_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("/nowhere/system", "nobody/no-such-system"):
+        with pytest.raises(
+            UserError, match=rf"no system in {name}, .*give a folder that save_pretrained wrote"
+        ) as caught:
+            TokenCommSystem.from_pretrained(name)
+        assert "\n" not in str(caught.value)
