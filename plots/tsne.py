@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from safetensors.numpy import load_file
 from sklearn.manifold import TSNE
 
-from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.drawing import LOOKS, finish, panels
 from tokcom_phy.experiments.figures import Run
 
@@ -14,12 +14,12 @@ SEED = 0
 
 def draw(run: Run) -> Figure:
     kept = sorted((run.path / "checkpoints").glob("stage1-*/seed-*/features.safetensors"))
-    if not kept:
-        raise UserError(f"{run.path} holds no features: stage 1 has not ended, or keep_features is 0")
-    features = load_file(kept[0])
     modalities = [*run.config["encoders"], "text"]
     figure, axes = panels(1, 2, width=3.8, height=3.4)
-    handles = {}
+    handles: dict[str, Line2D] = {}
+    if not kept:
+        return finish(figure, run, handles, "no features yet: stage 1 has not ended, or keep_features is 0")
+    features = load_file(kept[0])
     for when, axis in zip(("before", "after"), axes[0], strict=True):
         parts = [unit(features[f"{modality}-{when}"]) for modality in modalities]
         clips = len(parts[0])

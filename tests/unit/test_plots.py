@@ -129,7 +129,7 @@ def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_p
         assert {line.get_linestyle() for line in control} >= {"--", ":"}
 
 
-@pytest.mark.parametrize("name", sorted(set(LEGENDS) - {"tsne"}))
+@pytest.mark.parametrize("name", sorted(LEGENDS))
 def test_a_run_of_which_only_the_control_succeeded_is_still_drawn(name, tmp_path):
     """The figure must not hide, by failing itself, which jobs are missing."""
     run = made_up_run(tmp_path, name, finished=lambda job: job.subject == MAJORITY)

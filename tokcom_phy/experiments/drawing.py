@@ -140,8 +140,8 @@ def finish(figure: Figure, run: Run, handles: Mapping[str, Line2D], note: str = 
     """Put the legend below, and above the experiment's title and what the intervals rest on, or ``note``."""
     longest = max((len(name) for name in handles), default=1)
     most = max(1, int(figure.get_figwidth() / (0.075 * longest + 0.55)))
-    rows = -(-len(handles) // most)
-    columns = -(-len(handles) // max(rows, 1))
+    rows = max(-(-len(handles) // most), 1)
+    columns = max(-(-len(handles) // rows), 1)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False)
     figure.suptitle(f"{run.config['title']}\n{note or basis(run)}", fontsize=10)
     return figure
