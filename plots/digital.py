@@ -13,11 +13,9 @@ AWGN = {
     "awgn": ANALOG,
     "digital-1-bit": "1 bit a value, 16-QAM",
     "digital-2-bits": "2 bits a value, 64-QAM",
-    "digital-3-bits": "3 bits a value, 256-QAM",
 }
 TDL = {
     "ofdm-tdl-c": ANALOG,
-    "digital-1-bit-tdl-c": "1 bit a value, 16-QAM",
     "digital-2-bits-tdl-c": "2 bits a value, 64-QAM",
 }
 

@@ -90,7 +90,6 @@ LEGENDS = {
         "analog tokens",
         "1 bit a value, 16-QAM",
         "2 bits a value, 64-QAM",
-        "3 bits a value, 256-QAM",
         *CONTROLS,
     ],
     "rate": ["awgn", "ofdm-tdl-c", "Pareto front", *CONTROLS],
