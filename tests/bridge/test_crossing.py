@@ -122,6 +122,11 @@ def test_what_cannot_cross_to_torch_is_refused_in_one_line(make, reason):
     assert "\n" not in str(refusal.value)
 
 
+def test_tensor_inside_vmap_is_refused():
+    with pytest.raises(UserError, match=r"outside torch\.func and torch\.vmap"):
+        torch.vmap(lambda x: to_torch(to_tensorflow(x)))(torch.ones(3, 2))
+
+
 def test_tensor_without_a_value_is_refused():
     with pytest.raises(UserError, match=r"has no value while a tf\.function is being traced"):
         tf.function(to_torch)(tf.ones(3))

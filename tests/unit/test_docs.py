@@ -1,6 +1,7 @@
 """What the documentation says holds: its snippets run, its links lead somewhere, its equations live where it says."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -24,6 +25,8 @@ EQUATIONS = [
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippets_run(snippet, tmp_path, monkeypatch):
+    if "tokcom_phy.bridge" in snippet and find_spec("tensorflow") is None:
+        pytest.skip("needs TensorFlow")
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "snippet", "exec"), {"__name__": "__main__"})
 

@@ -42,7 +42,8 @@ def to_tensorflow(tensor: Tensor) -> tf.Tensor:
     Raises
     ------
     UserError
-        If the tensor is sparse, nested or quantised, of another dtype, or on a device that TensorFlow does not see.
+        If the tensor is sparse, nested or quantised, of another dtype, on a device that TensorFlow does not see, or
+        stands for a batch inside ``torch.vmap``.
     """
     if not isinstance(tensor, Tensor):
         raise UserError(f"to_tensorflow takes a torch tensor, not {type(tensor).__name__}")
@@ -55,7 +56,13 @@ def to_tensorflow(tensor: Tensor) -> tf.Tensor:
     if tensor.device.type != "cpu":
         _await_gpu(tensor.device)
     tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    if tensor.data_ptr() % ALIGNMENT:
+    try:
+        address = tensor.data_ptr()
+    except RuntimeError:
+        raise UserError(
+            "a tensor without memory of its own cannot cross to TensorFlow: call it outside torch.func and torch.vmap"
+        ) from None
+    if address % ALIGNMENT:
         tensor = tensor.clone()
     return tf.experimental.dlpack.from_dlpack(to_dlpack(tensor))
 

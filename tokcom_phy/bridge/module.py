@@ -256,16 +256,23 @@ class _Once(Function):
 def _check_block(block: Any, example: tuple[Any, ...]) -> None:
     if not callable(block):
         raise UserError(f"a TensorFlowModule is made of a function or a layer, not of {type(block).__name__}")
-    keras = sys.modules.get("keras")
-    if keras and isinstance(block, keras.Layer) and keras.backend.backend() != "tensorflow":
+    if not _is_keras(block):
+        return
+    backend = sys.modules["keras"].backend.backend()
+    if backend != "tensorflow":
         raise UserError(
-            f"Keras runs on {keras.backend.backend()} here, so '{block.name}' is no TensorFlow layer: set "
-            "KERAS_BACKEND=tensorflow before Keras is imported"
+            f"Keras runs on {backend} here, so '{block.name}' is no TensorFlow layer: set KERAS_BACKEND=tensorflow "
+            "before Keras is imported"
         )
-    if not example and not getattr(block, "built", True):
+    if not example and not block.built:
         raise UserError(
             f"layer '{block.name}' has no variables yet: give it example arguments, TensorFlowModule(layer, example)"
         )
+
+
+def _is_keras(block: Any) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(block, keras.Layer)
 
 
 def _variables(block: Any, example: tuple[Any, ...], takes_training: bool) -> tuple[list[Any], list[Any]]:
@@ -289,13 +296,9 @@ def _unwrap(variable: Any) -> tf.Variable:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
-def _takes_training(block: Callable[..., Any]) -> bool:
-    keras = sys.modules.get("keras")
+def _takes_training(block: Any) -> bool:
     try:
-        return (
-            "training"
-            in inspect.signature(block.call if keras and isinstance(block, keras.Layer) else block).parameters
-        )
+        return "training" in inspect.signature(block.call if _is_keras(block) else block).parameters
     except ValueError:
         return False
 
