@@ -404,6 +404,8 @@ def test_shapes_that_vary_are_compiled_at_most_twice_a_rank():
         ),
         (lambda: TensorFlowModule(dense(3, 2)).double()(leaf(1, 3)), "kernel_0 is torch.float64 and .* float32"),
         (lambda: TensorFlowModule(tf.abs)(torch.eye(3).to_sparse()), "sparse_coo tensor cannot cross"),
+        (lambda: TensorFlowModule(tf.sparse.from_dense)(torch.eye(3)), "dense TensorFlow tensor, not SparseTensor"),
+        (lambda: TensorFlowModule(tf.as_string)(torch.ones(3)), "dtype string cannot cross to torch"),
     ],
 )
 def test_mistakes_are_told_in_one_line(make, reason):

@@ -38,8 +38,8 @@ class TensorFlowModule(nn.Module):
     ------
     UserError
         If the block cannot be called, Keras runs on another backend, or the layer has no variables yet.
-        On a call: if an argument cannot cross, the block uses a trainable variable that is none of the parameters,
-        the parameters were converted to another dtype, or the process was forked while TensorFlow was running.
+        On a call: if an argument or a result cannot cross, the block uses a trainable variable that is none of the
+        parameters, these were converted to another dtype, or the process was forked while TensorFlow was running.
         On a backward pass: if a second derivative is asked for.
 
     Examples
@@ -195,7 +195,7 @@ def _in_torch(outputs: Sequence[Any], device: torch.device | None, taken: Sequen
     spans = [(tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in taken]
     results = []
     for output in outputs:
-        if isinstance(output, tf.Tensor):
+        if tf.is_tensor(output):
             output = to_torch(output)
             if any(begin <= output.data_ptr() < end for begin, end in spans):
                 output = output.clone()
