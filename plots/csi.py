@@ -16,7 +16,7 @@ def draw(run: Run) -> Figure:
     interpolation = {
         "perfect": "perfect CSI",
         "ls-2-pilots": "LS, 2 pilot symbols a slot",
-        "ls-2-pilots-nearest": "the same, nearest pilot",
+        "ls-2-pilots-nearest": "LS, 2 pilot symbols, nearest",
     }
     groups = {"pilot density (linear interpolation)": density, "interpolation (2 pilot symbols)": interpolation}
     return against_snr(run, groups, "aligned", "perfect CSI minus\nestimated [points]")[0]

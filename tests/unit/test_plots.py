@@ -80,7 +80,7 @@ LEGENDS = {
         "LS, 4 pilot symbols a slot",
         "LS, 2 pilot symbols a slot",
         "LS, 1 pilot symbol a slot",
-        "the same, nearest pilot",
+        "LS, 2 pilot symbols, nearest",
         *CONTROLS,
     ],
     "mobility": ["−15 dB", "−10 dB", "0 dB", "20 dB", *CONTROLS],
