@@ -1,7 +1,8 @@
 """The foundation model: a causal language model that reads tokens and answers, adapted by LoRA (1), (13)–(16)."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ class Foundation(nn.Module):
         if isinstance(self.model, PeftModel):
             self.model = self.model.unload()
 
+    @contextmanager
+    def checkpointing(self, wanted: bool) -> Iterator[None]:
+        """Compute every layer again in the backward pass instead of keeping what it computed, while training."""
+        if wanted:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        try:
+            yield
+        finally:
+            if wanted:
+                self.model.gradient_checkpointing_disable()
+
     def embed(self, ids: Tensor) -> Tensor:
         """The text encoder E_T, equation (1): the model's own input embeddings, int64 [b, s] → [b, s, d_T]."""
         return self.model.get_input_embeddings()(ids)
@@ -184,7 +196,7 @@ class Foundation(nn.Module):
             use_cache=False,
             logits_to_keep=length,
         ).logits
-        return functional.cross_entropy(logits.float()[answer_mask], answer_ids[answer_mask])
+        return functional.cross_entropy(logits[answer_mask].float(), answer_ids[answer_mask])
 
     @torch.no_grad()
     def generate(self, prefix: Tensor, prefix_mask: Tensor, max_new_tokens: int) -> Tensor:

@@ -50,7 +50,7 @@ def pool(tokens: Tensor, mask: Tensor | None = None, how: Pooling = "mean") -> T
     return tokens.masked_fill(~mask.unsqueeze(-1), 0.0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
-def contrastive_loss(features: Tensor, text_features: Tensor, temperature: float = 0.07) -> Tensor:
+def contrastive_loss(features: Tensor, text_features: Tensor, temperature: float = 0.07, first: int = 0) -> Tensor:
     """InfoNCE over the batch, equation (11): each clip's feature must find the text of its own clip.
 
     Cross-entropy of the cosine similarities over ``temperature`` against the diagonal, in float32 log-sum-exp, so that
@@ -60,15 +60,18 @@ def contrastive_loss(features: Tensor, text_features: Tensor, temperature: float
     ----------
     features : float [b, d]
         Pooled features a_m of one modality.
-    text_features : float [b, d]
-        Pooled text features; row i belongs to the same clip as row i of ``features``.
+    text_features : float [n, d], n ≥ b
+        Pooled text features; row ``first + i`` belongs to the same clip as row i of ``features``, all others are
+        negatives.
     temperature : float
         τ.
+    first : int
+        Where the b clips begin among the n; not 0 where several processes have a part of the batch each.
 
     Returns
     -------
     float32 scalar
     """
     similarity = functional.normalize(features.float(), dim=-1) @ functional.normalize(text_features.float(), dim=-1).T
-    target = torch.arange(len(features), device=features.device)
+    target = torch.arange(first, first + len(features), device=features.device)
     return functional.cross_entropy(similarity / temperature, target)

@@ -29,6 +29,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     "paper": {
         "foundation": "Qwen/Qwen2.5-1.5B",
+        "precision": "bf16",
         "encoders": {"audio": "MIT/ast-finetuned-audioset-10-10-0.4593", "video": "google/vivit-b-16x2"},
         "lengths": {"audio": 64, "video": 64},
         "named_lengths": {"short": 16, "medium": 32, "long": 64, "longest": 128},

@@ -3,6 +3,7 @@
 import json
 import logging
 import platform
+import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,10 +33,13 @@ from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
 from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.ranks import process_index
 from tokcom_phy.training.settings import AlignmentSettings
-from tokcom_phy.training.trainer import Progress, TrainingRadio
+from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 Item = TypeVar("Item", Caption, Question)
 
@@ -49,9 +53,8 @@ def _store(path: Path | None) -> FeatureStore | None:
 
 
 @cache
-@cache
-def _foundation(name: str) -> Foundation:
-    return Foundation.load(name)
+def _foundation(name: str, dtype: torch.dtype) -> Foundation:
+    return Foundation.load(name, dtype)
 
 
 @cache
@@ -120,13 +123,14 @@ class Worker:
         settings = self.experiment.alignment_settings(job.variant)
         alignment = self.experiment.variants[job.variant].alignment
         lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
+        folder = alignment_folder(self.run_dir, job.subject, job.seed)
         with self.foundation() as foundation:
             system = self.build(foundation, "on-air", job.seed)
             taken = settings.checkpoint if alignment == "contrastive" else None
             if taken:
                 system.load_transceivers(taken / "transceivers.safetensors")
                 progress(settings.steps, settings.steps)
-                return self.keep(system, [], alignment_folder(self.run_dir, job.subject, job.seed))
+                return self.keep(system, [], folder)
             batcher = self.batcher(system, lengths)
             before = self.features(system, batcher, settings, job.seed)
             losses = align(
@@ -138,20 +142,22 @@ class Worker:
                 alignment,
                 job.seed,
                 progress,
+                self.journal(job, folder),
             )
             after = self.features(system, batcher, settings, job.seed)
             features = {f"{m}-{when}": f for when, of in (("before", before), ("after", after)) for m, f in of.items()}
-            self.keep(system, losses, alignment_folder(self.run_dir, job.subject, job.seed), features)
+            self.keep(system, losses, folder, features)
 
     def finetune(self, job: Job, progress: Progress) -> None:
         settings = self.experiment.finetuning_settings(job.subject)
         variant = self.experiment.variants[job.subject]
         lengths = self.experiment.modalities(job.subject)
+        folder = checkpoint_folder(self.run_dir, job.subject, job.seed)
         with self.foundation() as foundation:
             system = self.build(foundation, variant.question, job.seed)
             if variant.alignment != "none":
-                folder = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
-                system.load_transceivers(folder / "transceivers.safetensors")
+                aligned = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
+                system.load_transceivers(aligned / "transceivers.safetensors")
             foundation.add_lora()
             losses = finetune(
                 system,
@@ -161,8 +167,9 @@ class Worker:
                 settings,
                 job.seed,
                 progress,
+                self.journal(job, folder),
             )
-            self.keep(system, losses, checkpoint_folder(self.run_dir, job.subject, job.seed))
+            self.keep(system, losses, folder)
 
     def evaluate(self, job: Job, tell: Tell) -> tuple[Failure, ...]:
         """Evaluate at every SNR that has no point yet; a point that fails leaves the others alone."""
@@ -214,7 +221,7 @@ class Worker:
     @contextmanager
     def foundation(self) -> Iterator[Foundation]:
         """The foundation model, lent without adapters."""
-        foundation = _foundation(self.experiment.foundation)
+        foundation = _foundation(self.experiment.foundation, PRECISIONS[self.experiment.precision])
         try:
             yield foundation
         finally:
@@ -257,7 +264,10 @@ class Worker:
     def keep(
         self, system: TokenCommSystem, losses: list[float], folder: Path, features: dict[str, Tensor] | None = None
     ) -> None:
-        """Save a trained system, its losses and features; the folder appears in one step, or not at all."""
+        """Save a trained system, its losses and features; the folder appears in one step, or not at all, and then the
+        checkpoints of its training go."""
+        if process_index() > 0:
+            return
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
@@ -270,6 +280,17 @@ class Worker:
                     unfinished.rename(folder)
         except OSError as error:
             raise cannot_write(folder, error) from error
+        shutil.rmtree(_unfinished(folder), ignore_errors=True)
+
+    def journal(self, job: Job, folder: Path) -> Journal:
+        """Where the training that ends in ``folder`` leaves its traces."""
+        logs = self.run_dir / "logs" / "tensorboard" / job.name.replace(" ", "_")
+        return Journal(f"{self.experiment.name} {job.name}", _unfinished(folder), logs)
+
+
+def _unfinished(folder: Path) -> Path:
+    """Where the checkpoints of a training are kept that will end in ``folder``."""
+    return folder.with_name(f".{folder.name}.unfinished")
 
 
 def _point(job: Job, snr_db: float, found: Evaluation) -> Point:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -134,6 +134,8 @@ class Experiment(Strict):
     profile : 'tiny' or 'paper'
     seeds : each trains and evaluates everything anew
     foundation, encoders : hub names, folders, or models that the package ships
+    precision : of the foundation model's frozen weights and of what it computes; all that is trained, and the radio, is
+        float32
     lengths : modality → s_m, tokens that are sent
     receiver_width : hidden width of the receivers (8)
     keep_features : captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures
@@ -147,6 +149,7 @@ class Experiment(Strict):
     profile: str
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     foundation: str
+    precision: Literal["fp32", "bf16"] = "fp32"
     encoders: dict[str, str]
     lengths: dict[str, PositiveInt]
     receiver_width: PositiveInt

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from tokcom_phy.data.formats import Caption
 from tokcom_phy.losses import Pooling, contrastive_loss, pool, reconstruction_loss
 from tokcom_phy.system import TEXT, Radio, TokenCommSystem
-from tokcom_phy.training.batches import Batcher, Items
+from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.ranks import gather_rows, process_index
 from tokcom_phy.training.settings import Alignment, AlignmentSettings
-from tokcom_phy.training.trainer import Progress, TrainingRadio, train
+from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
 
 
 class AlignmentStep(nn.Module):
@@ -36,19 +37,23 @@ class AlignmentStep(nn.Module):
         self.settings = settings
         self.alignment = alignment
 
-    def forward(self, features: Mapping[str, Tensor], text: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self, features: Mapping[str, Tensor], text: tuple[Tensor, Tensor], weight: float, places: Sequence[int]
+    ) -> dict[str, Tensor]:
         if self.alignment == "reconstruction":
             features = {}
-        transmission = self.system.transmit(features, text, self.radio.next(len(text[0])))
+        transmission = self.system.transmit(features, text, self.radio.at(places))
         received = self.system.receive(transmission)
         mask = transmission.masks[TEXT]
-        loss = reconstruction_loss(received[TEXT], transmission.sent[TEXT], mask)
+        loss = weight * reconstruction_loss(received[TEXT], transmission.sent[TEXT], mask)
         text_feature = pool(received[TEXT], mask, self.settings.pooling)
         if not self.settings.learn_text:
             text_feature = text_feature.detach()
+        if features:
+            text_feature, first = gather_rows(text_feature), process_index() * len(places)
         for modality in features:
             feature = pool(received[modality], how=self.settings.pooling)
-            loss = loss + contrastive_loss(feature, text_feature, self.settings.temperature)
+            loss = loss + contrastive_loss(feature, text_feature, self.settings.temperature, first)
         return {"loss": loss}
 
 
@@ -86,6 +91,7 @@ def align(
     alignment: Alignment,
     seed: int,
     progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> list[float]:
     """Train F_m and G_m in place on captioned clips; the foundation model stays frozen.
 
@@ -95,4 +101,4 @@ def align(
         The loss of every step.
     """
     step = AlignmentStep(system, radio, settings, alignment)
-    return train(step, Items(captions), batcher.captions, settings, seed, progress)
+    return train(step, captions, batcher.captions, settings, seed, progress, journal)

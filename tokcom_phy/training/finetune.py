@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Question
 from tokcom_phy.system import TokenCommSystem
-from tokcom_phy.training.batches import Batcher, Items
+from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.ranks import dropout_of_whole_batch
 from tokcom_phy.training.settings import FinetuningSettings
-from tokcom_phy.training.trainer import Progress, TrainingRadio, train
+from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
 
 
 class FinetuningStep(nn.Module):
@@ -20,9 +21,14 @@ class FinetuningStep(nn.Module):
         self.radio = radio
 
     def forward(
-        self, features: Mapping[str, Tensor], question: tuple[Tensor, Tensor], answer: tuple[Tensor, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        question: tuple[Tensor, Tensor],
+        answer: tuple[Tensor, Tensor],
+        weight: float,
+        places: Sequence[int],
     ) -> dict[str, Tensor]:
-        return {"loss": self.system(features, question, answer, self.radio.next(len(question[0])))}
+        return {"loss": weight * self.system(features, question, answer, self.radio.at(places))}
 
 
 def finetune(
@@ -33,6 +39,7 @@ def finetune(
     settings: FinetuningSettings,
     seed: int,
     progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> list[float]:
     """Train F_m, G_m and the LoRA adapter together, in place, on questions and answers, equations (17) and (18).
 
@@ -41,4 +48,6 @@ def finetune(
     list of float
         The loss of every step.
     """
-    return train(FinetuningStep(system, radio), Items(questions), batcher.questions, settings, seed, progress)
+    step = FinetuningStep(system, radio)
+    with system.foundation.checkpointing(settings.gradient_checkpointing), dropout_of_whole_batch(system.foundation):
+        return train(step, questions, batcher.questions, settings, seed, progress, journal)

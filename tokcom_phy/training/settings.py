@@ -1,9 +1,10 @@
 """What a training stage is told: data through which link, at what SNR, for how long."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
 from tokcom_phy.losses import Pooling
 
@@ -14,7 +15,14 @@ def _ascending(snr_db: float | tuple[float, float]) -> float | tuple[float, floa
     return snr_db
 
 
+def _installed(tracker: str) -> str:
+    if find_spec(tracker) is None:
+        raise ValueError(f"{tracker} is not installed: pip install {tracker}")
+    return tracker
+
+
 SnrRange = Annotated[FiniteFloat | tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
+Tracker = Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_installed)]
 
 
 class TrainingSettings(BaseModel):
@@ -24,9 +32,13 @@ class TrainingSettings(BaseModel):
     ----------
     link : name or path of the link that is trained through
     snr_db : training SNR [dB]; a pair draws it uniformly per example
-    steps, batch : optimiser steps, and examples in each
+    steps, batch : optimiser steps, and examples in each, on however many processes
+    accumulation : in how many parts, one after the other, a step's examples are computed; the contrastive loss (11)
+        sees the negatives of its part
     learning_rate, final_learning_rate : the cosine schedule's ends
     weight_decay : AdamW's
+    checkpoint_steps : a killed training continues from the last multiple of so many steps
+    report_to : where the loss of every step is drawn while it trains
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,9 +47,18 @@ class TrainingSettings(BaseModel):
     snr_db: SnrRange = 10.0
     steps: PositiveInt
     batch: PositiveInt
+    accumulation: PositiveInt = 1
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    checkpoint_steps: PositiveInt = 100
+    report_to: tuple[Tracker, ...] = ()
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> "TrainingSettings":
+        if self.batch % self.accumulation:
+            raise ValueError(f"batch {self.batch} does not split into {self.accumulation} equal parts (accumulation)")
+        return self
 
 
 class AlignmentSettings(TrainingSettings):
@@ -59,7 +80,15 @@ class AlignmentSettings(TrainingSettings):
 
 
 class FinetuningSettings(TrainingSettings):
-    """Stage 2, task fine-tuning, equations (17) and (18)."""
+    """Stage 2, task fine-tuning, equations (17) and (18).
+
+    Attributes
+    ----------
+    gradient_checkpointing : whether the foundation model's layers are computed again in the backward pass instead of
+        being kept in memory; changes no result
+    """
+
+    gradient_checkpointing: bool = False
 
 
 Alignment = Literal["contrastive", "reconstruction", "none"]

@@ -1,23 +1,32 @@
 """One training run through a link, on transformers' Trainer."""
 
+import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
 from tokcom_phy.errors import UserError
 from tokcom_phy.radio import Link
 from tokcom_phy.system import Radio
-from tokcom_phy.training.batches import Items
+from tokcom_phy.training.batches import Order
+from tokcom_phy.training.ranks import num_processes, process_index
 from tokcom_phy.training.settings import TrainingSettings
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
+
+TENSORBOARD = "tensorboard"
 
 
 class TrainingRadio:
@@ -35,54 +44,68 @@ class TrainingRadio:
         self.link = link
         self.snr_db = snr_db
         self.seed = seed
-        self.used = 0
 
-    def next(self, batch: int) -> Radio:
-        """The radio of the next ``batch`` examples."""
-        first = self.used
-        self.used += batch
+    def at(self, places: Sequence[int]) -> Radio:
+        """The radio of the examples at some places of a training, see `tokcom_phy.training.batches.Order`."""
         snr_db: float | torch.Tensor
         if isinstance(self.snr_db, tuple):
-            draws = np.random.default_rng((self.seed, first)).uniform(*self.snr_db, size=batch)
-            snr_db = torch.as_tensor(draws, dtype=torch.float32)
+            draws = [np.random.default_rng((self.seed, place)).uniform(*self.snr_db) for place in places]
+            snr_db = torch.tensor(draws, dtype=torch.float32)
         else:
             snr_db = self.snr_db
-        return Radio(self.link, snr_db, self.seed, range(first, first + batch))
+        return Radio(self.link, snr_db, self.seed, places)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where a training leaves its traces.
+
+    Attributes
+    ----------
+    name : what the training is called in logs
+    checkpoints : folder of what it needs to go on after a kill; the caller deletes it once the result is kept
+    logs : folder of TensorBoard's files
+    """
+
+    name: str
+    checkpoints: Path
+    logs: Path
 
 
 class _Report(TrainerCallback):
-    def __init__(self, progress: Progress | None):
+    def __init__(self, progress: Progress):
         self.progress = progress
-        self.losses: list[float] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append(float(logs["loss"]))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.progress:
-            self.progress(state.global_step, state.max_steps)
+        self.progress(state.global_step, state.max_steps)
 
 
 def train(
     module: nn.Module,
-    items: Items,
-    collate: Callable[[Sequence], dict],
+    items: Sequence,
+    collate: Callable[[Sequence, slice], dict],
     settings: TrainingSettings,
     seed: int,
     progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> list[float]:
     """Train what requires a gradient in ``module`` with AdamW and a cosine schedule.
 
     Parameters
     ----------
     module : nn.Module
-        Its forward takes what ``collate`` returns and gives ``{"loss": scalar}``.
-    items, collate : the data and what makes a batch of it
+        Its forward takes what ``collate`` returns and the ``places`` of the examples (`TrainingRadio.at`), and gives
+        ``{"loss": scalar}``: a mean over examples.
+    items : the data
+    collate : callable
+        Makes a batch of a part (a slice) of the items of a step.
     settings : TrainingSettings
     seed : int
         Seeds the order of the data and dropout.
     progress : callable, optional
+    journal : Journal, optional
+        Without it the training leaves no traces. With it, a training that was killed continues where its last whole
+        checkpoint was, and ends as if it had not been.
 
     Returns
     -------
@@ -92,34 +115,105 @@ def train(
     Raises
     ------
     UserError
-        If there are fewer items than a batch takes, or the loss does not stay finite.
+        If there are fewer items than a batch takes, a batch does not split evenly over the processes, or the loss does
+        not stay finite.
     """
     if len(items) < settings.batch:
         raise UserError(f"{len(items)} training items do not fill a batch of {settings.batch}: lower batch or add data")
-    report = _Report(progress)
-    with tempfile.TemporaryDirectory(prefix="tokcom-") as scratch:
+    parts = num_processes() * settings.accumulation
+    if settings.batch % parts:
+        raise UserError(
+            f"a batch of {settings.batch} does not split evenly over {num_processes()} processes with accumulation "
+            f"{settings.accumulation}: make batch a multiple of {parts}"
+        )
+    order = Order(len(items), settings.steps, settings.batch, seed)
+
+    def part_of_step(places: list[int]) -> dict:
+        first = places[0] % settings.batch
+        step = [items[i] for i in order.step(places[0])]
+        return {**collate(step, slice(first, first + len(places))), "places": places}
+
+    with _folder(journal) as folder, _only_trained_weights(module):
         arguments = TrainingArguments(
-            output_dir=scratch,
+            output_dir=str(folder),
             max_steps=settings.steps,
-            per_device_train_batch_size=settings.batch,
+            per_device_train_batch_size=settings.batch // parts,
+            gradient_accumulation_steps=settings.accumulation,
+            train_sampling_strategy="sequential",
             learning_rate=settings.learning_rate,
             lr_scheduler_type="cosine_with_min_lr",
             lr_scheduler_kwargs={"min_lr": settings.final_learning_rate},
             weight_decay=settings.weight_decay,
             logging_steps=1,
             logging_nan_inf_filter=False,
-            save_strategy="no",
-            report_to="none",
+            save_strategy="steps" if journal else "no",
+            save_steps=settings.checkpoint_steps,
+            save_total_limit=2,
+            report_to=[tracker for tracker in settings.report_to if tracker != TENSORBOARD] if journal else "none",
+            run_name=journal.name if journal else None,
             disable_tqdm=True,
             remove_unused_columns=False,
-            dataloader_drop_last=True,
+            ddp_find_unused_parameters=True,
             dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.cuda.is_available(),
             seed=seed,
         )
-        trainer = Trainer(model=module, args=arguments, train_dataset=items, data_collator=collate, callbacks=[report])
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # else all GPUs, by DataParallel, which knows nothing of places
+        trainer = Trainer(model=module, args=arguments, train_dataset=order, data_collator=part_of_step)
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    for step, loss in enumerate(report.losses, start=1):
+        if progress:
+            trainer.add_callback(_Report(progress))
+        if journal and TENSORBOARD in settings.report_to:
+            trainer.add_callback(_tensorboard(journal.logs))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    for step, loss in enumerate(losses, start=1):
         if not math.isfinite(loss):
             raise UserError(f"training diverged: the loss is {loss} at step {step}; lower learning_rate")
-    return report.losses
+    return losses
+
+
+@contextmanager
+def _folder(journal: Journal | None) -> Iterator[Path]:
+    if journal:
+        yield journal.checkpoints
+        return
+    with tempfile.TemporaryDirectory(prefix="tokcom-") as scratch:
+        yield Path(scratch)
+
+
+@contextmanager
+def _only_trained_weights(module: nn.Module) -> Iterator[None]:
+    """Leave the weights that stay as they are, gigabytes of them, out of checkpoints."""
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+    def drop_others(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
+        for name in [name for name in state if name not in trained]:
+            del state[name]
+
+    hook = module.register_state_dict_post_hook(drop_others)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that was written to its end, by as many processes as there are now."""
+    processes = num_processes()
+    random_states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text())  # what the Trainer writes last
+        except (OSError, json.JSONDecodeError):
+            continue
+        if all(zipfile.is_zipfile(checkpoint / name) for name in random_states):
+            return str(checkpoint)
+    return None
+
+
+def _tensorboard(logs: Path) -> TensorBoardCallback:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return TensorBoardCallback(SummaryWriter(str(logs)) if process_index() == 0 else None)

@@ -1,0 +1,67 @@
+"""Several processes that train one system together, each with an equal part of every batch.
+
+``accelerate launch`` starts them; the Trainer wraps the module in DistributedDataParallel, which averages gradients
+over the processes. What is here makes that average the gradient of the whole batch.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from torch.distributed._functional_collectives import all_gather_single_autograd
+
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others, one of which may be preparing data."""
+
+
+def num_processes() -> int:
+    """How many processes train together; 1 where nobody has launched several. The first call joins them."""
+    return _state().num_processes
+
+
+def process_index() -> int:
+    """Which of them this is."""
+    return _state().process_index
+
+
+def _state() -> PartialState:
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, [b, …] → [processes · b, …]; gradients go back to the process that a row is from."""
+    if num_processes() == 1:
+        return rows
+    return all_gather_single_autograd(rows.contiguous(), 0, list(range(num_processes())))
+
+
+@contextmanager
+def dropout_of_whole_batch(module: nn.Module) -> Iterator[None]:
+    """Let each process drop what a single process would drop in its part of the batch.
+
+    All processes draw the mask of the whole batch from the same random state, and keep their rows of it.
+    """
+    processes, index = num_processes(), process_index()
+
+    def widen(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        (part,) = inputs
+        whole = part.new_zeros(processes, *part.shape)
+        whole[index] = part
+        return whole.flatten(0, 1)
+
+    def narrow(_: nn.Module, inputs: tuple[Tensor], whole: Tensor) -> Tensor:
+        return whole.unflatten(0, (processes, -1))[index]
+
+    hooks = []
+    if processes > 1:
+        for part in module.modules():
+            if isinstance(part, nn.Dropout):
+                hooks += [part.register_forward_pre_hook(widen), part.register_forward_hook(narrow)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
