@@ -8,5 +8,7 @@ from tokcom_phy.experiments.figures import Run
 
 def draw(run: Run) -> Figure:
     speeds = {link: run.setting(link, "speed") for link in run.config["links"]}
-    pilots = run.setting(next(iter(speeds)), "pilot_symbols")
-    return against_setting(run, speeds, f"speed [m/s], pilots in OFDM symbols {pilots} of 14", "aligned")
+    first = next(iter(speeds))
+    pilots, symbols = run.setting(first, "pilot_symbols"), run.setting(first, "num_ofdm_symbols")
+    often = f"pilots in {len(pilots)} of {symbols} OFDM symbols"
+    return against_setting(run, speeds, f"speed [m/s], {often}", "aligned")
