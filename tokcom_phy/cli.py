@@ -315,6 +315,8 @@ def prepare(
             shard=(int(part[1]), int(part[2])) if shard else None,
         )
     )
+    if shard:
+        print(f"part {shard} is there; when all are, the same command without --shard merges them")
 
 
 @data_app.command()

@@ -281,6 +281,7 @@ def test_the_command_takes_its_options(
     command += [f"--encoder={modality}={folder}" for modality, folder in encoders.items()]
     assert execute([*command, "--shard=2/2"]) == 0
     assert (root / "features" / "shard-2-of-2.arrow").is_file()
+    assert "the same command without --shard merges them" in capsys.readouterr().out
     assert execute(command) == 0
     store = FeatureStore.open(root / "features")
     assert len(store) == 4

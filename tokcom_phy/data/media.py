@@ -21,7 +21,7 @@ from tokcom_phy.errors import UserError
 
 SAMPLING_RATE = 16_000  # [Hz]
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi")
-RAW_FOLDERS = (".", "videos", "video")
+RAW_FOLDERS = (".", "videos", "video", "raw_videos")
 AUDIO_FOLDER = "extraction/ast_audio"
 FRAMES_FOLDER = "extraction/vivit_frames"
 
@@ -61,7 +61,7 @@ def find_clip(root: str | Path, video_id: str) -> ClipFiles | None:
     """Find the media of ``video_id`` in a dataset's folder; None if there is nothing.
 
     Each modality is taken from ``extraction/`` where that has it, else from a raw video file
-    ``ID.mp4|webm|mkv|avi`` in the folder itself or in ``videos/``.
+    ``ID.mp4|webm|mkv|avi`` in the folder itself, in ``videos/``, ``video/`` or ``raw_videos/``.
 
     Raises
     ------
