@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import deque
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -55,6 +56,7 @@ def test_each_way_keeps_the_address(dtype):
 
 def test_variable_crosses_as_its_value():
     assert to_torch(tf.Variable([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert to_torch(keras.Variable([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
 AWKWARD = {

@@ -75,6 +75,7 @@ def to_torch(tensor: tf.Tensor | tf.Variable) -> Tensor:
     Parameters
     ----------
     tensor : bool, integer, bfloat16, float16/32/64 or complex64/128, any shape, on the CPU or a GPU
+        Or a variable, TensorFlow's or Keras', which crosses as its value.
 
     Returns
     -------
@@ -87,8 +88,9 @@ def to_torch(tensor: tf.Tensor | tf.Variable) -> Tensor:
         If the tensor is sparse or ragged, of another dtype, or has no value yet because a ``tf.function`` is being
         traced.
     """
-    if isinstance(tensor, tf.Variable):
-        tensor = tensor.value()
+    is_variable = isinstance(tensor, tf.Variable) or hasattr(tensor, "__tf_tensor__")
+    if is_variable and not isinstance(tensor, tf.Tensor):
+        tensor = tf.convert_to_tensor(tensor)
     if not isinstance(tensor, tf.Tensor):
         raise UserError(f"to_torch takes a dense TensorFlow tensor, not {type(tensor).__name__}")
     if not hasattr(tensor, "numpy"):

@@ -24,7 +24,8 @@ def _quiet() -> Iterator[None]:
 
     TensorFlow's libraries greet while they are being loaded, before they read the log level.
     """
-    sys.stderr.flush()
+    if sys.stderr:
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
