@@ -168,6 +168,24 @@ _add_experiment_command("evaluate", "evaluate", "Evaluate an experiment, after w
 
 
 @app.command()
+def validate(
+    experiment: Experiment,
+    profile: Profile = None,
+    out: RunDirectory = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+) -> None:
+    """Build everything, try each kind of step and point once, and estimate the run."""
+    from tokcom_phy.experiments.schema import load_experiment
+    from tokcom_phy.experiments.validate import validate
+
+    settings = load_experiment(experiment, profile, overrides)
+    run_dir = out or Path("runs") / settings.name
+    estimate = validate(settings, run_dir, workers or min(os.cpu_count() or 1, 4))
+    Console().print(estimate.table())
+
+
+@app.command()
 def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")]) -> None:
     """Draw a run's figures again."""
     from tokcom_phy.experiments.figures import draw_figures

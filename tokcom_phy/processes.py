@@ -6,7 +6,10 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 SPAWN = multiprocessing.get_context("spawn")
 """New processes start from nothing: neither threads nor locks of the parent are copied."""
@@ -37,3 +40,15 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def peak_memory() -> tuple[int, int]:
+    """What this process has needed at its peak: resident memory, and memory of its GPU [bytes]."""
+    import torch
+
+    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    status = Path("/proc/self/status")  # `resource.getrusage` mixes it with the parent's
+    if status.is_file():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024, gpu
+    return psutil.Process().memory_info().rss, gpu

@@ -13,7 +13,20 @@ import yaml
 from tokcom_phy.cli import execute
 from tokcom_phy.errors import UserError
 
-COMMANDS = ["run", "plot", "report", "links", "budget", "data", "align", "finetune", "evaluate", "pretrain", "doctor"]
+COMMANDS = [
+    "run",
+    "validate",
+    "plot",
+    "report",
+    "links",
+    "budget",
+    "data",
+    "align",
+    "finetune",
+    "evaluate",
+    "pretrain",
+    "doctor",
+]
 TOKCOM = [sys.executable, "-c", "from tokcom_phy.cli import main; main()"]
 
 

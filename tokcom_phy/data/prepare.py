@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
@@ -57,6 +57,7 @@ def prepare(
     fps: float | None = None,
     device: str | None = None,
     shard: tuple[int, int] | None = None,
+    only: Collection[str] | None = None,
 ) -> Path:
     """Decode and encode each clip of a dataset once, and store its features.
 
@@ -83,6 +84,8 @@ def prepare(
     shard : (i, n), optional
         Encode the i-th of n parts of the clips only, 1 ≤ i ≤ n, into a part of the store. Several machines that share
         ``out`` each take one; a call without ``shard`` then merges all parts and encodes what is still missing.
+    only : collection of str, optional
+        Clips to prepare; all by default.
 
     Returns
     -------
@@ -104,6 +107,9 @@ def prepare(
         raise UserError(f"no shard {shard[0]} of {shard[1]}: they are counted from 1, write 1/{shard[1]} for the first")
     device = _device(device)
     clips, skipped = _clips(root, shard)
+    if only is not None:
+        clips = {video_id: files for video_id, files in clips.items() if video_id in only}
+        skipped = {video_id: reason for video_id, reason in skipped.items() if video_id in only}
     states = {video_id: _state(files) for video_id, files in clips.items()}
     loaded = {modality: load_encoder(modality, name, device) for modality, name in encoders.items()}
     wanted = {name: _modality(encoder, lengths[name], fps) for name, encoder in loaded.items()}

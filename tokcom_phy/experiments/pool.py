@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tokcom_phy.errors import one_line
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.processes import peak_memory
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.jobs import Worker
@@ -91,12 +92,15 @@ class Outcome:
     seconds : float
     failures : what is missing; empty when all went well
     death : how the worker died that had the job, empty if it did not
+    memory, gpu_memory : what its worker has needed at its peak so far [bytes]
     """
 
     job: Job
     seconds: float
     failures: tuple[Failure, ...] = ()
     death: str = ""
+    memory: int = 0
+    gpu_memory: int = 0
 
 
 Tell = Callable[[Report], None]
@@ -191,7 +195,9 @@ def do(start: Start, job: Job, tell: Tell) -> Outcome:
     """Do a job in this process, which is a worker."""
     started = time.monotonic()
     try:
-        failures = start.worker.do(job, tell)
+        worker = start.worker
+        started = time.monotonic()
+        failures = worker.do(job, tell)
     except Exception as error:
         failures = missing(job, one_line(error), traceback.format_exc())
-    return Outcome(job, time.monotonic() - started, failures)
+    return Outcome(job, time.monotonic() - started, failures, "", *peak_memory())
