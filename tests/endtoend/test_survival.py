@@ -28,7 +28,7 @@ def finished_files(run_dir: Path) -> dict[Path, tuple[int, int]]:
 
 
 def half_written(run_dir: Path) -> list[Path]:
-    return list(run_dir.rglob(".*"))
+    return [path for path in run_dir.rglob(".*") if not path.name.endswith(".unfinished")]
 
 
 def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:

@@ -58,6 +58,8 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path):
     (run_dir / "points" / ".a__awgn.x1.json").write_text('{"variant"')
     (run_dir / "points" / "a__awgn.json").write_text("{}")
     (run_dir / "checkpoints" / "a" / ".seed-0.x1" / "seed-0").mkdir(parents=True)
+    (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").mkdir(parents=True)
     _open_run(run_dir, load_experiment("quickstart"), fresh=False)
     assert [path.name for path in (run_dir / "points").iterdir()] == ["a__awgn.json"]
-    assert list((run_dir / "checkpoints" / "a").iterdir()) == []
+    assert [path.name for path in (run_dir / "checkpoints" / "a").iterdir()] == [".seed-0.unfinished"]
+    assert (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").is_dir()

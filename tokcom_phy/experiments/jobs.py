@@ -23,7 +23,14 @@ from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError, one_line
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.pool import Failure, Report, Tell
-from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, point_file, write_point
+from tokcom_phy.experiments.results import (
+    UNFINISHED,
+    Point,
+    alignment_folder,
+    checkpoint_folder,
+    point_file,
+    write_point,
+)
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 from tokcom_phy.files import cannot_write
 from tokcom_phy.foundation import Foundation
@@ -290,7 +297,7 @@ class Worker:
 
 def _unfinished(folder: Path) -> Path:
     """Where the checkpoints of a training are kept that will end in ``folder``."""
-    return folder.with_name(f".{folder.name}.unfinished")
+    return folder.with_name(f".{folder.name}{UNFINISHED}")
 
 
 def _point(job: Job, snr_db: float, found: Evaluation) -> Point:

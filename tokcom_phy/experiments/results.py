@@ -28,6 +28,9 @@ COLUMNS = [
 ]
 """Columns of ``results.csv``."""
 
+UNFINISHED = ".unfinished"
+"""Ends the name of a folder of checkpoints from which a killed training goes on."""
+
 ALL = "all"
 """``question_type`` of figures over all questions."""
 

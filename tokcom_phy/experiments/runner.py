@@ -29,7 +29,7 @@ from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
 from tokcom_phy.experiments.progress import SweepProgress
-from tokcom_phy.experiments.results import read_points, tabulate_differences, write_tables
+from tokcom_phy.experiments.results import UNFINISHED, read_points, tabulate_differences, write_tables
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
 from tokcom_phy.experiments.summary import differences_table, failures_table, results_table, time_table
 from tokcom_phy.files import write_atomically
@@ -206,8 +206,10 @@ def _open_run(run_dir: Path, settings: Experiment, fresh: bool) -> None:
 
 
 def _sweep_up(run_dir: Path) -> None:
-    """Remove what a kill left half-written; all of it has names that begin with a dot."""
+    """Remove what a kill left half-written: names that begin with a dot. Checkpoints of trainings that go on stay."""
     for path in list(run_dir.rglob(".*")):
+        if path.name.endswith(UNFINISHED):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
