@@ -13,8 +13,16 @@ from safetensors.numpy import save_file
 from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import Run
 from tokcom_phy.experiments.plan import plan
-from tokcom_phy.experiments.results import Point, alignment_folder, checkpoint_folder, write_point, write_tables
+from tokcom_phy.experiments.results import (
+    Point,
+    alignment_folder,
+    checkpoint_folder,
+    tabulate_losses,
+    write_point,
+    write_tables,
+)
 from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
+from tokcom_phy.experiments.summary import losses_table
 from tokcom_phy.files import builtin_folder, builtin_names
 
 TYPES = ["Audio/Counting", "Visual/Location", "Audio-Visual/Temporal"]
@@ -133,6 +141,14 @@ def test_a_run_of_which_only_the_control_succeeded_is_still_drawn(name, tmp_path
     """The figure must not hide, by failing itself, which jobs are missing."""
     run = made_up_run(tmp_path, name, finished=lambda job: job.subject == MAJORITY)
     assert drawn(run, run.config["figures"][0]).axes
+
+
+def test_a_run_without_points_tells_its_losses(tmp_path):
+    made_up_run(tmp_path, "fig2a")
+    table = losses_table(tabulate_losses(load_experiment("fig2a"), tmp_path))
+    variants, losses = ([*column.cells] for column in table.columns)
+    assert variants == list(load_experiment("fig2a").variants)
+    assert set(losses) == {f"{np.geomspace(4, 1, 150)[-15:].mean():.3f}"}
 
 
 def test_the_papers_figure_draws_what_the_paper_states_at_its_profile_alone(tmp_path):

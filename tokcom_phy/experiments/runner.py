@@ -29,9 +29,15 @@ from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
 from tokcom_phy.experiments.progress import SweepProgress
-from tokcom_phy.experiments.results import UNFINISHED, read_points, tabulate_differences, write_tables
+from tokcom_phy.experiments.results import (
+    UNFINISHED,
+    read_points,
+    tabulate_differences,
+    tabulate_losses,
+    write_tables,
+)
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
-from tokcom_phy.experiments.summary import differences_table, failures_table, results_table, time_table
+from tokcom_phy.experiments.summary import differences_table, failures_table, losses_table, results_table, time_table
 from tokcom_phy.files import write_atomically
 from tokcom_phy.foundation import find_foundation
 from tokcom_phy.synthetic.corpus import synthesize
@@ -152,6 +158,8 @@ def _draw(settings: Experiment, run_dir: Path, asked: list[dict[str, Any]], cons
     if points:
         console.print(results_table(points, settings.evaluated_links(), [*settings.variants, MAJORITY]))
         console.print(differences_table(tabulate_differences(settings, points)))
+    else:
+        console.print(losses_table(tabulate_losses(settings, run_dir)))
     for figure in figures:
         console.print(f"figure: {figure}")
 

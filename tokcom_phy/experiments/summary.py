@@ -56,6 +56,15 @@ def differences_table(differences: pd.DataFrame) -> Table:
     return table
 
 
+def losses_table(losses: pd.DataFrame) -> Table:
+    """Training loss [nat] at the end of stage 2, each variant's mean over the seeds, from `tabulate_losses`."""
+    table = Table("variant", title="Training loss at the end of stage 2", title_justify="left", box=None)
+    table.add_column("loss", justify="right")
+    for variant, loss in losses.groupby("variant", sort=False)["value"].mean().items():
+        table.add_row(str(variant), f"{loss:.3f}")
+    return table
+
+
 def _interval(difference: pd.Series) -> str:
     half = (difference["ci_high"] - difference["ci_low"]) / 2
     return f"{100 * difference['value']:+.1f}±{100 * half:.1f}"
