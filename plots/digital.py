@@ -26,13 +26,16 @@ def draw(run: Run) -> Figure:
     for group, (upper, lower) in zip(groups.values(), axes.T, strict=True):
         analog, *digital = group
         found = run.differences[(run.differences["variant"] == "aligned") & (run.differences["link"] == analog)]
-        for snr_db in (crossing(found[found["than_link"] == link]) for link in digital):
+        for link in digital:
+            difference = found[found["than_link"] == link]
+            snr_db = crossing(difference)
             if snr_db is None:
                 continue
+            shown = (difference.loc[difference["snr_db"] > snr_db, "ci_high"] < 0).any()
             for axis in (upper, lower):
                 axis.axvline(snr_db, color="0.3", linewidth=0.8, linestyle="-.")
             lower.annotate(
-                decibels(round(snr_db, 1)),
+                f"crossing at {decibels(round(snr_db, 1))}" + ("" if shown else ",\nwithin the interval"),
                 (snr_db, 0.97),
                 xycoords=("data", "axes fraction"),
                 rotation=90,
