@@ -221,7 +221,7 @@ def test_the_papers_figures_have_the_papers_lengths(name):
         assert experiment.all_lengths()[modality] == [16, 32, 64, 128]
 
 
-@pytest.mark.parametrize("name", set(builtin_names("experiments")) - {"fig2a", "fig2b", "tsne"})
+@pytest.mark.parametrize("name", sorted({*builtin_names("experiments")} - {"fig2a", "fig2b", "tsne"}))
 def test_every_accuracy_stands_beside_the_blind_control(name):
     experiment = load_experiment(name, overrides=["data.root=/data"])
     for series in experiment.evaluate:
