@@ -70,14 +70,12 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
     return max(working, key=lambda library: (found[library], str(library)), default=None)
 
 
-def use_llvm() -> bool:
-    """Have Dr.Jit, which must not have been imported yet, load an LLVM that works, or none; tell whether there is one.
+def use_llvm() -> None:
+    """Have Dr.Jit, which must not have been imported yet, load an LLVM that works, or none.
 
     Raises
     ------
     UserError
         As `find_llvm`.
     """
-    library = find_llvm()
-    os.environ[_VARIABLE] = str(library or _NONE)
-    return library is not None
+    os.environ[_VARIABLE] = str(find_llvm() or _NONE)

@@ -187,7 +187,7 @@ def test_traced_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first = traced_paths(scene, CARRIER, 2, "single")
     assert path.exists()
     again = trace(scene, CARRIER, 2, "single")
-    monkeypatch.setattr(raytracing, "trace", None)
+    monkeypatch.setattr(raytracing, "_trace_apart", None)
     kept = traced_paths(scene, CARRIER, 2, "single")
     for before, fresh, read in zip(first, again, kept, strict=True):
         assert torch.equal(before, fresh)
@@ -223,12 +223,12 @@ from pathlib import Path
 from tokcom_phy.radio import raytracing
 from tokcom_phy.radio.schema import SceneConfig
 
-trace = raytracing.trace
+trace = raytracing._trace_apart
 def counted(*arguments):
     with open(sys.argv[2], "a") as file:
         file.write("traced\\n")
-    return trace(*arguments)
-raytracing.trace = counted
+    trace(*arguments)
+raytracing._trace_apart = counted
 print(float(raytracing.traced_paths(SceneConfig.model_validate_json(sys.argv[1]), 3.5e9, 2, "single").a.abs().sum()))
 """
 
@@ -242,6 +242,12 @@ def test_processes_that_start_together_trace_once(tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0, 0]
     assert said[0] == said[1]
     assert count.read_text() == "traced\n"
+
+
+def test_a_mistake_that_shows_while_tracing_is_told() -> None:
+    link = canyon_link(scene={**CANYON, "positions": 4, "radius": 0.1, "base_station": (-33, 22, 60)})
+    with pytest.raises(UserError, match="scene simple_street_canyon has hardly any ground"):
+        link.draw(1, {"audio": 10}, 0.0, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.radio.raytracing import TracedPaths, sionna_rt, traced_file, traced_paths
+from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, traced_file, traced_paths
 from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
@@ -254,7 +254,7 @@ class RayTracedChannel(PathChannel):
         self.scene = config.scene
         self._array = config.num_rx_ant, config.polarization
         if not traced_file(self.scene, config.carrier_frequency, *self._array).exists():
-            sionna_rt()
+            check_tracing()
 
     @cached_property
     def traced(self) -> TracedPaths:

@@ -6,6 +6,8 @@ What is traced is kept in a file, so that other links, SNRs, speeds, runs and pr
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -25,9 +27,11 @@ from torch.nn.functional import pad
 
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import cache_folder, write_atomically
-from tokcom_phy.llvm import INSTALL, OLDEST, use_llvm
+from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, use_llvm
 from tokcom_phy.radio.schema import SceneConfig
 
+_NO_LLVM = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
+_MISTAKE = 2
 _FORMAT = 1
 _AT_A_TIME = 32
 _RAYS = 10**5
@@ -131,10 +135,45 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, 
                 return TracedPaths(**load_file(path))
             except (SafetensorError, TypeError, OSError):
                 path.unlink()
-        traced = trace(scene, carrier_frequency, num_rx_ant, polarization)
-        with write_atomically(path) as temporary:
-            save_file(traced._asdict(), temporary, {"scene": scene.model_dump_json()})
-    return traced
+        _trace_apart(path, scene, carrier_frequency, num_rx_ant, polarization)
+        return TracedPaths(**load_file(path))
+
+
+def _trace_apart(path: Path, scene: SceneConfig, *radio: float | int | str) -> None:
+    """Trace into a file by a process of its own: beside TensorFlow, Dr.Jit crashes."""
+    command = [
+        sys.executable,
+        "-m",
+        "tokcom_phy.radio.raytracing",
+        str(path),
+        scene.model_dump_json(),
+        *map(str, radio),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == _MISTAKE:
+        raise UserError(done.stdout.strip())
+    if done.returncode or not path.exists():
+        raise UserError(
+            f"tracing scene {scene.name} ended with exit code {done.returncode}: if LLVM crashed, {INSTALL}, or name "
+            "another library by DRJIT_LIBLLVM_PATH"
+        )
+
+
+def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polarization: str) -> None:
+    """What the process of its own does; a user's mistake is told on standard output."""
+    try:
+        traced = trace(SceneConfig.model_validate_json(scene), float(carrier_frequency), int(num_rx_ant), polarization)
+        with write_atomically(Path(path)) as temporary:
+            save_file(traced._asdict(), temporary, {"scene": scene})
+    except UserError as error:
+        print(error)
+        sys.exit(_MISTAKE)
+
+
+def check_tracing() -> None:
+    """Raise a `UserError` if this machine has neither a GPU nor an LLVM to trace with."""
+    if find_llvm() is None and not torch.cuda.is_available():
+        raise UserError(_NO_LLVM)
 
 
 def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
@@ -195,21 +234,14 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polariz
     )
 
 
-def sionna_rt() -> Any:
-    """Import Sionna RT, on a GPU or else on an LLVM that works.
-
-    Raises
-    ------
-    UserError
-        If there is neither.
-    """
-    mend = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
-    if not use_llvm() and not torch.cuda.is_available():
-        raise UserError(mend)
+def _sionna_rt() -> Any:
+    """Sionna RT, on a GPU or else on an LLVM that works."""
+    check_tracing()
+    use_llvm()
     try:
         import sionna.rt as rt
     except ImportError as error:
-        raise UserError(mend) from error
+        raise UserError(_NO_LLVM) from error
     return rt
 
 
@@ -217,7 +249,7 @@ class _Tracer:
     """A scene with a base station, in which users are dropped and paths are traced."""
 
     def __init__(self, scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str):
-        rt = self._rt = sionna_rt()
+        rt = self._rt = _sionna_rt()
         path = scene_file(scene.name)
         self.name = path.stem
         self._scene = scene
@@ -309,3 +341,7 @@ def _largest(scene: Any) -> str:
     if not scene.objects:
         raise ValueError("it holds no objects")
     return max(scene.objects, key=covered)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
