@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -148,3 +150,20 @@ def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_pat
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "cannot write" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_two_launched_processes_train_what_one_does(finished_run, experiment, tmp_path):
+    """The same losses in every stage, one run directory, and nothing left behind that was unfinished."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    run_dir = tmp_path / "runs" / "micro"
+    command = [*launch, "-m", "tokcom_phy", "finetune", str(experiment), "--out", str(run_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.relative_to(run_dir) for path in run_dir.glob("checkpoints/*/seed-0/losses.json"))
+    assert len(files) >= 4
+    for file in files:
+        alone, together = (json.loads((folder / file).read_text()) for folder in (finished_run, run_dir))
+        assert together == pytest.approx(alone, rel=1e-3), file
+    assert not list(run_dir.glob("checkpoints/*/.seed-0*"))

@@ -25,6 +25,7 @@ from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import draw_figures
+from tokcom_phy.experiments.joint import JointPool, dismiss, follow, launched, leads
 from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
@@ -88,13 +89,23 @@ def run(
     links = _read_links(settings)
     find_foundation(settings.foundation)
     open_pool = _pools(here, workers, ray, gpus_per_task)
+    if launched() and not leads():
+        follow()
+        return run_dir
     with _locked(run_dir):
         _open_run(run_dir, settings, fresh)
-        return _run(settings, run_dir, links, here, open_pool, until)
+        _run(settings, run_dir, links, here, open_pool, until)
+    if launched():
+        dismiss()
+    return run_dir
 
 
 def _pools(here: int, workers: int | None, ray: str | None, gpus_per_task: float | None) -> Callable[[Start], Pool]:
     """What opens the pool that does the jobs; a cluster that is not there is found here."""
+    if launched():
+        if ray is not None:
+            raise UserError("--ray runs jobs beside each other, accelerate launch trains one on all processes: use one")
+        return JointPool
     if ray is None:
         if gpus_per_task is not None:
             raise UserError("--gpus-per-task is for a Ray cluster: name one by --ray ADDRESS")

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING or engine() == "torch":
+    import torch
     from sionna.phy import config
     from sionna.phy.channel import (
         GenerateFlatFadingChannel,
@@ -57,8 +58,8 @@ if TYPE_CHECKING or engine() == "torch":
     from sionna.phy.utils import rand
 
     def default_device() -> str:
-        """Where Sionna computes unless told otherwise."""
-        return config.device
+        """Where Sionna computes unless told otherwise; where several processes train together, each on its own GPU."""
+        return f"cuda:{torch.cuda.current_device()}" if config.device.startswith("cuda") else config.device
 
     @contextmanager
     def seeded(seed: int, device: str) -> Iterator[None]:

@@ -1,0 +1,395 @@
+"""What a training step costs, and where: ``python benchmarks/bench_train.py [--json FILE] [--device …] [--size tiny]``.
+
+Full size is the paper's: Qwen2.5-1.5B in bf16 with 128 + 128 + 32 tokens and a batch of 8, AST base and ViViT-B, all
+with random weights, which cost what trained ones do. The opponent of stage 2 is the same foundation model with the same
+adapter, stepped on ready-made embeddings with the same answer-only logits; the two alternate. Medians of ``--steps``
+steps after one to warm up.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from rich.console import Console
+from torch import Tensor, nn
+from transformers import (
+    ASTConfig,
+    ASTModel,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Qwen2Config,
+    VivitConfig,
+    VivitModel,
+)
+
+from tokcom_phy.data.store import Contents, FeatureStore, Modality, Row, write_store
+from tokcom_phy.files import write_atomically
+from tokcom_phy.foundation import Foundation
+from tokcom_phy.pretrained import locate
+from tokcom_phy.radio import load_link
+from tokcom_phy.system import SystemConfig, TokenCommSystem
+from tokcom_phy.training.align import AlignmentStep
+from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.finetune import FinetuningStep
+from tokcom_phy.training.settings import AlignmentSettings
+from tokcom_phy.training.trainer import TrainingRadio
+
+LINKS = ["awgn", "ofdm-tdl-c"]
+"""The link that the steps go through, and another that is timed by itself."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Shapes of a training step."""
+
+    foundation: Any
+    dtype: torch.dtype
+    receiver_width: int
+    encoders: dict[str, Any]
+    tokens: int
+    question: int
+    answer: int
+    batch: int
+
+
+def sizes(batch: int | None) -> dict[str, Size]:
+    tiny = AutoConfig.from_pretrained(locate("tiny/foundation", ["config.json"]))
+    qwen = Qwen2Config(
+        hidden_size=1536,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        intermediate_size=8960,
+        vocab_size=151_936,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+    )
+    small = {name: AutoConfig.from_pretrained(locate(f"tiny/{name}", ["config.json"])) for name in ("audio", "video")}
+    return {
+        "tiny": Size(tiny, torch.float32, 256, small, 16, 12, 4, batch or 16),
+        "full": Size(
+            qwen, torch.bfloat16, 1024, {"audio": ASTConfig(), "video": VivitConfig()}, 128, 28, 4, batch or 8
+        ),
+    }
+
+
+class Clock:
+    """Adds up the seconds of the parts of a step; `wrap` has a method of an object counted as a part."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.steps: list[dict[str, float]] = []
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = self.now()
+        yield
+        self.steps[-1][name] += self.now() - start
+
+    def wrap(self, owner: Any, method: str, name: str) -> None:
+        call = getattr(owner, method)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            with self.part(name):
+                return call(*arguments, **options)
+
+        setattr(owner, method, timed)
+
+    def step(self, run: Callable[[], object]) -> None:
+        self.steps.append(defaultdict(float))
+        with self.part("step"):
+            run()
+
+    def medians(self) -> dict[str, float]:
+        """Seconds of each part and of the rest, the first step left out."""
+        measured = [{**step, "rest": 2 * step["step"] - sum(step.values())} for step in self.steps[1:]]
+        return {part: statistics.median(step[part] for step in measured) for part in measured[0]}
+
+    def spread(self) -> float:
+        """Slowest step over fastest."""
+        seconds = [step["step"] for step in self.steps[1:]]
+        return max(seconds) / min(seconds)
+
+
+class Bench:
+    """A system of some size, features on disk, and steps of both stages and of the opponent."""
+
+    def __init__(self, size: Size, device: torch.device, scratch: Path):
+        torch.manual_seed(0)
+        self.size, self.device = size, device
+        tokenizer = AutoTokenizer.from_pretrained(locate("tiny/foundation", ["config.json", "tokenizer_config.json"]))
+        model = AutoModelForCausalLM.from_config(size.foundation, dtype=size.dtype)
+        foundation = Foundation(model.to(device), tokenizer, "random weights")
+        widths = {modality: config.hidden_size for modality, config in size.encoders.items()}
+        self.system = TokenCommSystem(SystemConfig(widths, foundation.width, size.receiver_width), foundation).to(
+            device
+        )
+        self.names = [f"clip{i}" for i in range(8 * size.batch)]
+        self.batcher = Batcher(self.store(widths, scratch), dict.fromkeys(widths, size.tokens), foundation)
+        self.radio = TrainingRadio(load_link(LINKS[0]), 10.0, 0)
+        self.done = 0
+
+    def store(self, widths: dict[str, int], folder: Path) -> FeatureStore:
+        generator, positions = np.random.default_rng(0), tuple(range(self.size.tokens))
+        kept = {m: Modality("random", self.size.tokens, width, positions) for m, width in widths.items()}
+        rows = {
+            name: Row(
+                "", {m: generator.normal(size=self.size.tokens * w).astype(np.float16) for m, w in widths.items()}
+            )
+            for name in self.names
+        }
+        write_store(folder, Contents(kept), rows)
+        return FeatureStore.open(folder)
+
+    def adapt(self) -> None:
+        self.system.foundation.add_lora()
+        self.system.to(self.device).train()
+
+    def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)
+
+    def text(self, length: int) -> tuple[Tensor, Tensor]:
+        shape = self.size.batch, length
+        ids = torch.randint(self.size.foundation.vocab_size, shape, device=self.device)
+        return ids, torch.ones(shape, dtype=torch.bool, device=self.device)
+
+    def features(self) -> dict[str, Tensor]:
+        """The next clips, from the store."""
+        first = self.done % 8 * self.size.batch
+        return send_to_device(self.batcher.features(self.names[first : first + self.size.batch]), self.device)
+
+    def step(self, module: nn.Module, texts: dict[str, Any], optimizer: torch.optim.Optimizer, clock: Clock) -> None:
+        with clock.part("features"):
+            features = self.features()
+        places = list(range(self.done * self.size.batch, (self.done + 1) * self.size.batch))
+        self.done += 1
+        loss = module(features=features, **texts, weight=1.0, places=places)["loss"]
+        self.update(loss, optimizer, clock)
+
+    def update(self, loss: Tensor, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
+        with clock.part("backward"):
+            loss.backward()
+        with clock.part("optimiser"):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def alignment(self, clock: Clock) -> Callable[[], None]:
+        """A step of stage 1."""
+        settings = AlignmentSettings(steps=1, batch=self.size.batch, learning_rate=1e-4)
+        module = AlignmentStep(self.system, self.radio, settings, "contrastive")
+        texts, optimizer = {"text": self.text(self.size.question)}, self.optimizer(module)
+        return lambda: self.step(module, texts, optimizer, clock)
+
+    def finetuning(self, clock: Clock) -> Callable[[], None]:
+        """A step of stage 2."""
+        module = FinetuningStep(self.system, self.radio)
+        texts = {"question": self.text(self.size.question), "answer": self.text(self.size.answer)}
+        optimizer = self.optimizer(module)
+        return lambda: self.step(module, texts, optimizer, clock)
+
+    def opponent(self, clock: Clock, logits: str = "answer") -> Callable[[], None]:
+        """A step of the foundation model with its adapter on ready-made embeddings."""
+        foundation, size = self.system.foundation, self.size
+        length = size.tokens * len(size.encoders) + size.question + size.answer - 1
+        embeddings = torch.randn(size.batch, length, foundation.width, device=self.device, dtype=size.dtype)
+        mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=self.device)
+        answer = self.text(size.answer)[0]
+        optimizer = self.optimizer(foundation)
+        keep = size.answer if logits == "answer" else 0
+
+        def run() -> None:
+            found = foundation.model(
+                inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=keep
+            ).logits.float()[:, -size.answer :]
+            loss = nn.functional.cross_entropy(found.flatten(0, 1), answer.flatten())
+            self.update(loss, optimizer, clock)
+
+        return run
+
+    def encode(self) -> float:
+        """Seconds that the frozen encoders take for one batch, measured on one clip and taken ``batch`` times."""
+        audio, video = self.size.encoders["audio"], self.size.encoders["video"]
+        encoders = ASTModel(audio).to(self.device).eval(), VivitModel(video).to(self.device).eval()
+        inputs = (
+            torch.randn(1, audio.max_length, audio.num_mel_bins, device=self.device),
+            torch.randn(1, video.num_frames, 3, video.image_size, video.image_size, device=self.device),
+        )
+        clock = Clock(self.device)
+        with torch.no_grad():
+            for _ in range(2):
+                clock.step(lambda: [encoder(x) for encoder, x in zip(encoders, inputs, strict=True)])
+        return clock.medians()["step"] * self.size.batch
+
+    def other_link(self) -> float:
+        """Seconds for sending the tokens of a step over the link that is timed by itself, once warm."""
+        link, size = load_link(LINKS[1]), self.size
+        width = self.system.foundation.width
+        sent = {m: torch.randn(size.batch, size.tokens, width, device=self.device) for m in size.encoders}
+        clock = Clock(self.device)
+        for step in range(3):
+            places = range(step * size.batch, (step + 1) * size.batch)
+            clock.step(partial(link.transmit, sent, 10.0, seed=0, indices=places))
+        return clock.medians()["step"]
+
+    def flops(self) -> float:
+        """Floating-point operations of the foundation's matrix products in a stage-2 step: forward, and backward to the
+        embeddings, the weights being frozen; 2 a weight and position each."""
+        weights = sum(p.numel() for name, p in self.system.foundation.named_parameters() if "proj" in name)
+        positions = self.size.batch * (
+            self.size.tokens * len(self.size.encoders) + self.size.question + self.size.answer
+        )
+        return 4.0 * weights * positions
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device, n: int) -> float:
+    """Measured rate of square matrix products [FLOP/s]."""
+    a, b = torch.randn(2, n, n, device=device, dtype=dtype)
+    clock = Clock(device)
+    for _ in range(6):
+        clock.step(lambda: a @ b)
+    return 2 * n**3 / clock.medians()["step"]
+
+
+def measure_memory(bench: Bench, logits: str, checkpointing: bool) -> float:
+    """Peak memory [GB] of this process or its GPU in one stage-2 step."""
+    bench.adapt()
+    foundation, clock = bench.system.foundation, Clock(bench.device)
+    if logits == "full":
+        model = foundation.model
+        wanted = model.forward
+
+        def all_positions(*arguments: Any, logits_to_keep: int, **options: Any) -> Any:
+            found = wanted(*arguments, **options)
+            found.logits = found.logits.float()[:, -logits_to_keep:]
+            return found
+
+        model.forward = all_positions
+    with foundation.checkpointing(checkpointing):
+        clock.step(bench.finetuning(clock))
+    if bench.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9
+
+
+def peak_memory(options: argparse.Namespace, logits: str, checkpointing: bool) -> float:
+    """`measure_memory` in a process of its own."""
+    command = [sys.executable, __file__, "--device", options.device, "--memory", logits, *_given(options)]
+    command += ["--checkpointing"] if checkpointing else []
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return float(output.split()[-1])
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    return ["--size", options.size, *(["--batch", str(options.batch)] if options.batch else [])]
+
+
+def measure(bench: Bench, steps: int, console: Console, tokens: int) -> dict[str, float]:
+    """Both stages by part, the opponent, the encoders and the rate; prints and returns the figures."""
+    found: dict[str, float] = {}
+
+    def show(stage: str, clock: Clock) -> dict[str, float]:
+        parts = clock.medians()
+        whole = parts.pop("step")
+        shares = ", ".join(f"{part} {s:.4g} s ({s / whole:.1%})" for part, s in parts.items())
+        console.print(f"{stage}: [bold]{whole:.4g} s[/] a step (slowest over fastest {clock.spread():.2f}): {shares}")
+        found.update({f"{stage}: {part} [s]": s for part, s in {"step": whole, **parts}.items()})
+        return {**parts, "step": whole}
+
+    clock = Clock(bench.device)
+    clock.wrap(bench.radio.link, "transmit", "link")
+    clock.wrap(bench.system, "receive", "receivers")
+    run = bench.alignment(clock)
+    bench.system.train()
+    for _ in range(steps + 1):
+        clock.step(run)
+    show("stage 1", clock)
+
+    bench.adapt()
+    clock.steps, theirs = [], Clock(bench.device)
+    clock.wrap(bench.system.foundation, "answer_loss", "foundation forward")
+    run, opponent = bench.finetuning(clock), bench.opponent(theirs)
+    for _ in range(steps + 1):
+        clock.step(run)
+        theirs.step(opponent)
+    ours = show("stage 2", clock)
+    other = show("opponent", theirs)
+
+    def say(what: str, value: float, text: str) -> None:
+        found[what] = value
+        console.print(f"{what}: {text}")
+
+    say("stage 2 over opponent", ours["step"] / other["step"], f"[bold]{ours['step'] / other['step']:.3f}[/]")
+    say("tokens a second", tokens / ours["step"], f"{tokens / ours['step']:.4g}")
+    seconds = bench.other_link()
+    say(f"{LINKS[1]} alone", seconds, f"{seconds:.3g} s, {seconds / ours['step']:.1%} of a stage-2 step")
+    rate = matrix_rate(bench.size.dtype, bench.device, 4096 if bench.device.type == "cuda" else 1024)
+    reached = bench.flops() / ours["step"]
+    say("share of the matrix rate", reached / rate, f"{reached / rate:.1%} of {rate / 1e12:.3g} TFLOP/s")
+    encoding = bench.encode()
+    ratio = (ours["step"] + encoding) / ours["step"]
+    say("encoding in the loop", ratio, f"{encoding:.3g} s more a step, [bold]{ratio:.2f}[/] times as long")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
+    parser.add_argument("--steps", type=int, help="measured steps; 20 at tiny size or on a GPU, else 2")
+    parser.add_argument("--batch", type=int, help="examples in a step; 16 at tiny size, 8 at full size")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the peaks of memory, four more steps")
+    parser.add_argument("--memory", choices=["answer", "full"], help=argparse.SUPPRESS)
+    parser.add_argument("--checkpointing", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    size, device = sizes(options.batch)[options.size], torch.device(options.device)
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(size, device, Path(scratch))
+        if options.memory:
+            print(measure_memory(bench, options.memory, options.checkpointing))
+            return
+        console = Console(soft_wrap=True)
+        positions = size.tokens * len(size.encoders) + size.question + size.answer
+        machine = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        console.print(
+            f"{machine}; {options.size} size, {size.batch} × {positions} tokens, {size.dtype}; link {LINKS[0]}"
+        )
+        steps = options.steps or (2 if options.size == "full" and device.type == "cpu" else 20)
+        found = measure(bench, steps, console, size.batch * positions)
+        del bench
+    if not options.no_memory:
+        for checkpointing in (False, True):
+            for logits in ("answer", "full"):
+                what = f"peak memory, {logits} logits{', gradient checkpointing' if checkpointing else ''} [GB]"
+                found[what] = peak_memory(options, logits, checkpointing)
+                console.print(f"{what}: {found[what]:.2f}")
+    if options.json:
+        with write_atomically(options.json) as temporary:
+            temporary.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
