@@ -1,0 +1,225 @@
+"""What a sweep costs beside the foundation model: ``python benchmarks/bench_sweep.py [--json FILE]``.
+
+- Evaluation against as many bare forwards: from the same prefixes, without features, radio, receivers or text.
+- Encoder calls of a sweep: each clip once, however often it is used.
+- Trainings on two local workers against one, their start included.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
+
+from tokcom_phy.data.prepare import prepare
+from tokcom_phy.encoders import Encoder
+from tokcom_phy.experiments.jobs import Worker
+from tokcom_phy.experiments.plan import STAGE_NAMES, Job, plan
+from tokcom_phy.experiments.runner import run
+from tokcom_phy.experiments.schema import Experiment, load_experiment
+from tokcom_phy.files import write_atomically
+from tokcom_phy.foundation import Foundation, find_foundation
+from tokcom_phy.synthetic.corpus import synthesize
+
+CORPUS = {"captions": 256, "train_clips": 160, "test_clips": 100, "train_questions": 800, "test_questions": 400}
+SMALL_CORPUS = {"captions": 8, "train_clips": 8, "test_clips": 8, "train_questions": 16, "test_questions": 20}
+PAIRS = [("aligned", "awgn"), ("aligned", "rayleigh"), ("aligned", "ofdm-tdl-c"), ("aligned-on-air", "awgn")]
+LARGE = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14}
+"""Qwen2.5-0.5B, but for its vocabulary."""
+
+
+def experiment(corpus: dict[str, int], **overrides: Any) -> Experiment:
+    """The quickstart on a small corpus."""
+    settings = {f"data.synthetic.{name}": number for name, number in corpus.items()} | overrides
+    return load_experiment("quickstart", overrides=[f"{key}={value}" for key, value in settings.items()])
+
+
+def corpus_of(settings: Experiment, folder: Path) -> tuple[Path, Path]:
+    """The experiment's corpus and its features."""
+    corpus = settings.data.synthetic
+    assert corpus is not None
+    root = synthesize(folder / "data" / f"synthetic-{corpus.digest}", **corpus.model_dump(), workers=1)
+    return root, prepare(root, settings.encoders, settings.all_lengths())
+
+
+def points(settings: Experiment, variant: str, link: str, snr_db: tuple[float, ...]) -> Job:
+    """The job that evaluates a variant over a link, at these SNRs [dB]."""
+    (job,) = (job for job in plan(settings) if (job.stage, job.subject, job.link) == ("evaluate", variant, link))
+    return replace(job, snr_db=snr_db)
+
+
+def large_foundation(folder: Path) -> Path:
+    """A model of the size of Qwen2.5-0.5B with random weights and the tiny model's tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(find_foundation("tiny/foundation"))
+    set_seed(0)
+    config = Qwen2Config(
+        **LARGE,
+        num_key_value_heads=2,
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@contextmanager
+def counted(owner: type, name: str) -> Iterator[list[tuple]]:
+    """The arguments of all calls of a method within the block."""
+    calls: list[tuple] = []
+    method = getattr(owner, name)
+
+    def call(self: Any, *arguments: Any) -> Any:
+        result = method(self, *arguments)
+        calls.append((self, *arguments, result))
+        return result
+
+    setattr(owner, name, call)
+    try:
+        yield calls
+    finally:
+        setattr(owner, name, method)
+
+
+def evaluation(worker: Worker, jobs: list[Job]) -> Callable[[], None]:
+    """Every point of some jobs, as a run evaluates them, but for the file."""
+
+    def sweep() -> None:
+        for job in jobs:
+            with worker.examiner(job) as examine:
+                for snr_db in job.snr_db:
+                    examine(snr_db)
+
+    return sweep
+
+
+def bare(calls: list[tuple[Foundation, Tensor, Tensor, int, Tensor]]) -> Callable[[], None]:
+    """The foundation model alone: as many answers of the same lengths from the same prefixes."""
+
+    @torch.no_grad()
+    def generate() -> None:
+        for foundation, prefix, mask, _, ids in calls:
+            new = ids.shape[1]
+            foundation.model.generate(
+                inputs_embeds=prefix.to(foundation.dtype),
+                attention_mask=mask.long(),
+                min_new_tokens=new,
+                max_new_tokens=new,
+                do_sample=False,
+                pad_token_id=foundation.tokenizer.pad_token_id,
+            )
+
+    return generate
+
+
+def share(worker: Worker, jobs: list[Job], repeats: int) -> tuple[float, float]:
+    """Median time [s] of the jobs' points, and of their bare forwards by the adapted model, in turns, both warm."""
+    sweep = evaluation(worker, jobs)
+    with counted(Foundation, "generate") as calls:
+        sweep()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        times[0].append(seconds(sweep))
+        with worker.foundation() as foundation:
+            foundation.add_lora()
+            foundation.model.eval()
+            times[1].append(seconds(bare(calls)))
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def trained(settings: Experiment, run_dir: Path, root: Path, store: Path) -> Worker:
+    """A worker, with its variants trained for as many steps as timing them takes: one."""
+    run_dir.mkdir()
+    worker = Worker(settings, run_dir, root, store)
+    jobs = {job.name: job for job in plan(settings)}
+    for variant in dict.fromkeys(variant for variant, _ in PAIRS):
+        job = jobs[f"finetune {variant} seed 0"]
+        for name in (*job.needs, job.name):
+            if not jobs[name].done(run_dir, settings):
+                worker.do(jobs[name], lambda report: None)
+    return worker
+
+
+def training_seconds(settings: list[str], run_dir: Path, workers: int) -> float:
+    """All trainings of the quickstart on so many workers, from the first worker's start to the last one's end [s]."""
+    run("quickstart", out=run_dir, overrides=settings, workers=workers, until="finetune")
+    times = json.loads((run_dir / "logs" / "seconds.json").read_text())
+    return times[STAGE_NAMES["align"]] + times[STAGE_NAMES["finetune"]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    results: dict[str, float] = {}
+    brief = {"stage1.steps": 1, "stage2.steps": 1}
+
+    def compare(size: str, settings: Experiment, worker: Worker, snr_db: tuple[float, ...]) -> None:
+        for variant, link in PAIRS:
+            ours, alone = share(worker, [points(settings, variant, link, snr_db)], options.repeats)
+            results[f"forward share, {size}, {variant}, {link}"] = alone / ours
+            console.print(
+                f"{size}, {variant}, {link}: {ours:.2f} s, bare forwards {alone:.2f} s, "
+                f"share [bold]{alone / ours:.3f}[/]"
+            )
+
+    with tempfile.TemporaryDirectory(prefix="tokcom-bench-") as scratch:
+        folder = Path(scratch)
+        settings = experiment(CORPUS, **brief)
+        with counted(Encoder, "encode") as encoded:
+            root, store = corpus_of(settings, folder)
+            first = len(encoded)
+            compare("tiny", settings, trained(settings, folder / "tiny", root, store), (-10.0, 10.0))
+            prepare(root, settings.encoders, settings.all_lengths())
+        clips = len(list(root.rglob("*.mp4")))
+        results["encoder calls per clip and modality"] = first / clips / len(settings.encoders)
+        results["encoder calls again"] = len(encoded) - first
+        console.print(
+            f"{clips} clips: {first} encoder calls, by sweep and second preparation {len(encoded) - first} more"
+        )
+
+        overrides = [f"data.synthetic.{name}={number}" for name, number in CORPUS.items()]
+        overrides += ["stage1.steps=150", "stage2.steps=75"]
+        one, two = (training_seconds(overrides, folder / f"on-{n}", n) for n in (1, 2))
+        results["trainings, two workers"] = one / two
+        console.print(f"trainings: one worker {one:.1f} s, two {two:.1f} s, ratio [bold]{one / two:.2f}[/]")
+
+        large = {
+            "foundation": large_foundation(folder / "large"),
+            "receiver_width": 1024,
+            "stage1.batch": 8,
+            "evaluation_batch": 20,
+        }
+        settings = experiment(SMALL_CORPUS, **brief, **large)
+        worker = trained(settings, folder / "large-run", *corpus_of(settings, folder))
+        compare("0.5B", settings, worker, (10.0,))
+
+    if options.json:
+        with write_atomically(options.json) as path:
+            path.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
