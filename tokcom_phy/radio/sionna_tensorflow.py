@@ -39,6 +39,7 @@ __all__ = [
     "ResourceGrid",
     "UMa",
     "UMi",
+    "adapted",
     "cir_to_ofdm_channel",
     "default_device",
     "gen_single_sector_topology",
@@ -121,7 +122,8 @@ class Block:
         return _outward(self._compiled(*map(_inward, inputs)), self.device)
 
 
-def _block(kind: Callable[..., Any]) -> type[Block]:
+def adapted(kind: Callable[..., Any]) -> type[Block]:
+    """A Sionna 1.2 class as a `Block`, such as ``adapted(sionna.phy.ofdm.LSChannelEstimator)``."""
     return type(kind.__name__, (Block,), {"kind": staticmethod(kind), "__doc__": kind.__doc__})
 
 
@@ -134,14 +136,14 @@ def _function(kind: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-CRCEncoder = _block(crc.CRCEncoder)
-CRCDecoder = _block(crc.CRCDecoder)
-LDPC5GEncoder = _block(ldpc.LDPC5GEncoder)
-LDPC5GDecoder = _block(ldpc.LDPC5GDecoder)
-Mapper = _block(mapping.Mapper)
-Demapper = _block(mapping.Demapper)
-GenerateFlatFadingChannel = _block(channel.GenerateFlatFadingChannel)
-PanelArray = _block(tr38901.PanelArray)
+CRCEncoder = adapted(crc.CRCEncoder)
+CRCDecoder = adapted(crc.CRCDecoder)
+LDPC5GEncoder = adapted(ldpc.LDPC5GEncoder)
+LDPC5GDecoder = adapted(ldpc.LDPC5GDecoder)
+Mapper = adapted(mapping.Mapper)
+Demapper = adapted(mapping.Demapper)
+GenerateFlatFadingChannel = adapted(channel.GenerateFlatFadingChannel)
+PanelArray = adapted(tr38901.PanelArray)
 
 subcarrier_frequencies = _function(channel.subcarrier_frequencies)
 gen_single_sector_topology = _function(channel.gen_single_sector_topology)
