@@ -60,7 +60,6 @@ def _grid_and_estimates() -> dict[str, Tensor]:
     for interpolation, short in {"nearest": "nn", "linear": "lin"}.items():
         h_hat, err_var = LSChannelEstimator(grid, short, device="cpu")(y, no)
         found |= {f"{interpolation} estimate": h_hat, f"{interpolation} error": err_var.expand(h_hat.shape)[:1, :, :1]}
-    # Fast users: where the channel hardly changes, the filter is so ill-conditioned that rounding alone makes 3e-5.
     lmmse = ofdm_link(interpolation="lmmse", speed=30.0)
     h_hat, err_var = lmmse.estimator.lmmse(y, no)
     over_frequency, over_time = lmmse.channel.covariances()
@@ -79,7 +78,7 @@ def _links_over_the_same_channel(folder: Path) -> dict[str, Tensor]:
     recorded = folder / "channel.npy"
     smooth = torch.fft.fft(complex_normal(2, 4, ANTENNAS, USERS, 1, 4), n=SUBCARRIERS)
     np.save(recorded, smooth.numpy())
-    found = {}
+    found: dict[str, Tensor] = {}
     for csi in ("perfect", "nearest", "linear", "lmmse"):
         for combining in ("lmmse", "zf", "mrc") if csi != "lmmse" else ("lmmse",):
             settings = {"csi": "perfect"} if csi == "perfect" else {"csi": "ls", "interpolation": csi}
@@ -130,7 +129,7 @@ def _paths() -> dict[str, Tensor]:
 
 def random(num_blocks: int) -> dict[str, np.ndarray]:
     """Independent samples, sorted, by name: one of each realisation of ``num_blocks`` blocks."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name in FLAT:
         link = load_link(name, device="cpu")
         assert isinstance(link, FlatLink)

@@ -9,9 +9,10 @@ __all__ = ["LSChannelEstimator", "ResourceGridMapper"]
 if TYPE_CHECKING or engine() == "torch":
     from sionna.phy.ofdm import LSChannelEstimator, ResourceGridMapper
 else:
-    from sionna.phy import ofdm
+    # First what imports TensorFlow quietly.
+    from tokcom_phy.radio.sionna_tensorflow import adapted  # isort: skip
 
-    from tokcom_phy.radio.sionna_tensorflow import adapted
+    from sionna.phy import ofdm
 
     LSChannelEstimator = adapted(ofdm.LSChannelEstimator)
     ResourceGridMapper = adapted(ofdm.ResourceGridMapper)

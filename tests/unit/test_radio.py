@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.files import builtin_names
 from tokcom_phy.llvm import INSTALL, find_llvm
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.budget import HEADER_SYMBOLS, budget, symbols_of_bits, symbols_of_tokens
+from tokcom_phy.radio.engine import engine
 from tokcom_phy.radio.picture import draw_link
 from tokcom_phy.radio.sionna import rand, seeded
 
@@ -33,6 +35,10 @@ def test_every_built_in_link_says_what_it_is_and_carries_a_payload(
 ) -> None:
     few: dict[str, Any] = {}
     if name == "ofdm-munich":
+        if engine() != "torch":
+            with pytest.raises(UserError, match="needs the torch engine"):
+                load_link(name)
+            return
         if find_llvm() is None and not torch.cuda.is_available():
             pytest.skip(f"ray tracing needs LLVM: {INSTALL}")
         monkeypatch.setenv("TOKCOM_CACHE", str(tmp_path))

@@ -28,6 +28,7 @@ from torch.nn.functional import pad
 from tokcom_phy.errors import UserError, nearest
 from tokcom_phy.files import cache_folder, write_atomically
 from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, use_llvm
+from tokcom_phy.radio.engine import describe, engine
 from tokcom_phy.radio.schema import SceneConfig
 
 _NO_LLVM = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
@@ -171,7 +172,9 @@ def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polari
 
 
 def check_tracing() -> None:
-    """Raise a `UserError` if this machine has neither a GPU nor an LLVM to trace with."""
+    """Raise a `UserError` if another engine than torch is installed, or neither a GPU nor an LLVM to trace with."""
+    if engine() != "torch":
+        raise UserError(f"ray tracing needs the torch engine, installed is {describe(engine())}: see docs/engines.md")
     if find_llvm() is None and not torch.cuda.is_available():
         raise UserError(_NO_LLVM)
 
