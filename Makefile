@@ -39,8 +39,8 @@ format: $(VENV)/.installed-test ## mend what ruff can mend
 	$(BIN)/ruff format
 
 bench: install $(TF)/.installed-test ## run every benchmark; each prints a ratio against a named opponent
-	@for file in $(filter-out benchmarks/bench_bridge.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
-	@echo "== benchmarks/bench_bridge.py"; $(TF)/bin/python benchmarks/bench_bridge.py
+	@for file in $(filter-out benchmarks/bench_bridge.py benchmarks/bench_engines.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@echo "== benchmarks/bench_bridge.py"; $(TF)/bin/python benchmarks/bench_bridge.py --beside $(BIN)/python
 
 clean: ## remove what was built; keep runs/ and the environments
 	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache

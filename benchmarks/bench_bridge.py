@@ -1,8 +1,8 @@
 """What a crossing costs, whatever the size: ``python benchmarks/bench_bridge.py [--json FILE] [--plot FILE]``.
 
-The opponent takes the tensor through NumPy, which copies it. Every figure is the median
-of several warm rounds, with the spread between their quartiles; rounds of the two sides alternate, so that both meet
-the same machine.
+The opponent takes the tensor through NumPy, which copies it. Every figure is the median of several warm rounds, with
+the spread between their quartiles; rounds of the two sides alternate, so that both meet the same machine. Then the
+engines, as ``benchmarks/bench_engines.py`` measures them; ``--beside PYTHON`` names an environment with the other one.
 """
 
 import argparse
@@ -14,11 +14,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from bench_engines import beside, measure
 from rich.console import Console
 
 from tokcom_phy.bridge import TensorFlowModule, to_tensorflow, to_torch
 from tokcom_phy.bridge.runtime import tf
 from tokcom_phy.files import write_atomically
+from tokcom_phy.radio.engine import describe, engine
 
 SIZES = [2**exponent for exponent in range(10, 29, 2)]
 """1 KB to 256 MB, as powers of two [bytes]."""
@@ -107,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the cost of a crossing against size into FILE")
+    parser.add_argument("--beside", type=Path, metavar="PYTHON", help="interpreter with the other engine")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
 
@@ -129,13 +132,23 @@ def main() -> None:
         highlight=False,
         soft_wrap=True,
     )
+    engines = {describe(engine()): measure(options.rounds)}
+    if options.beside:
+        engines |= beside(options.beside, options.rounds)
+    for name, found in engines.items():
+        console.print(
+            f"{name}: draw and apply {found['draw and apply [s]']:.3f} s, "
+            f"stock chain {found['stock chain [s]']:.3f} s, ratio [bold]{found['ratio']:.2f}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
     if options.plot:
         plot_crossings(results, options.plot)
     if options.json:
+        calls = {"ours": module, "TensorFlow": alone}
+        everything = {"crossing [us]": results, "module [us]": calls, "engines": engines}
         with write_atomically(options.json) as temporary:
-            temporary.write_text(
-                json.dumps({"crossing [us]": results, "module [us]": {"ours": module, "TensorFlow": alone}}, indent=2)
-            )
+            temporary.write_text(json.dumps(everything, indent=2))
 
 
 if __name__ == "__main__":
