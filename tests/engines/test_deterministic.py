@@ -8,7 +8,7 @@ from references import DETERMINISTIC, deterministic
 from torch import Tensor
 
 ILL_CONDITIONED = ("lmmse estimate", "lmmse error")
-"""In single precision each engine is 1e-5 to 2e-5 from what Sionna 2 computes in double precision."""
+"""In single precision each engine is 1e-5 to 2e-5 from Sionna 2 in double precision; the error variance 1e-4."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_agreement(name: str, found: dict[str, Tensor]) -> None:
     if reference.dtype.kind != "c" and np.array_equal(reference, reference.round()):
         np.testing.assert_array_equal(value, reference)
     else:
-        tolerance = 5e-5 if name in ILL_CONDITIONED else 1e-5
+        tolerance = 2e-4 if name in ILL_CONDITIONED else 1e-5
         assert np.linalg.norm(value - reference) <= tolerance * np.linalg.norm(reference)
 
 
