@@ -1,8 +1,8 @@
 """How fast links are, with the stock Sionna chain as the opponent: ``python benchmarks/bench_links.py [--json FILE]``.
 
 Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that both meet the same
-machine. ``--plot FILE`` also measures how the cost grows; ``--page docs/benchmarks.md`` writes all into that page. The
-stock side takes about 12 GB.
+machine. ``--plot FILE`` draws how the cost grows; ``--page docs/benchmarks.md`` writes all into that page. The stock
+side takes about 12 GB.
 """
 
 import argparse
@@ -259,11 +259,10 @@ def write_page(page: Path, ratios: dict[str, Comparison], growth: dict[str, dict
         ours, theirs = (f"{value:.3g} {found['unit']}" for value in (found["ours"], found["theirs"]))
         lines.append(f"| {what} | {found['opponent']} | {ours} | {theirs} | {found['ratio']:.2f} |")
     lines += ["", f"{machine()}; medians of warm runs; the ratio is the opponent's over tokcom-phy's."]
-    if growth:
-        lines += ["", "| against | forward and backward [ms] | exponent |", "| --- | --- | --- |"]
-        for axis, exponent in exponents(growth).items():
-            cells = ", ".join(f"{size}: {1e3 * seconds:.0f}" for size, seconds in growth[axis].items())
-            lines.append(f"| {axis} | {cells} | {exponent:.2f} |")
+    lines += ["", "| against | forward and backward [ms] | exponent |", "| --- | --- | --- |"]
+    for axis, exponent in exponents(growth).items():
+        cells = ", ".join(f"{size}: {1e3 * seconds:.0f}" for size, seconds in growth[axis].items())
+        lines.append(f"| {axis} | {cells} | {exponent:.2f} |")
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     with write_atomically(page) as temporary:
@@ -273,7 +272,7 @@ def write_page(page: Path, ratios: dict[str, Comparison], growth: dict[str, dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="measure the growth of the cost, draw it into FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows into FILE")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write tables between the marks of a Markdown page")
     parser.add_argument("--device", help="such as cpu or cuda:0; by default where Sionna computes")
     parser.add_argument("--repeats", type=int, default=5)
@@ -298,7 +297,7 @@ def main() -> None:
     for name in ("TDL-C", "CDL-C"):
         generation = generation_sides(name)
         compare(f"drawing {name}", "Sionna's generation", "s", *seconds(*generation, repeats=repeats))
-    growth = scaling(repeats) if options.plot else {}
+    growth = scaling(repeats)
     for axis, exponent in exponents(growth).items():
         points = ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in growth[axis].items())
         console.print(f"{axis}: {points}; grows with exponent [bold]{exponent:.2f}[/]")
