@@ -119,12 +119,7 @@ class PathChannel(Channel):
         a, tau = self.paths(seed, block, users, num_symbols)
 
         def response(symbols: Sequence[int], subcarriers: slice) -> Tensor:
-            at_symbols, frequencies = a[..., symbols], self.frequencies[subcarriers]
-            responses = [
-                cir_to_ofdm_channel(frequencies, at_symbols[:, :, :, [user]], tau[:, :, [user]])[:, 0, :, :, 0]
-                for user in range(len(users))
-            ]
-            return torch.cat(responses, dim=2)
+            return cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols], tau)[:, 0, :, :, 0]
 
         return response
 
