@@ -1,6 +1,9 @@
 """The paper's Fig. 3: accuracy against SNR for four token lengths, aligned and unaligned, and what alignment gains on
 the same questions and realisations; at the paper's profile also what the paper states."""
 
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -8,6 +11,7 @@ from tokcom_phy.experiments.drawing import (
     LOOKS,
     Look,
     accuracy_axis,
+    basis,
     controls,
     curve,
     difference_axis,
@@ -25,13 +29,16 @@ OTHER_MODELS = {"OneLLM-7B": 47.6, "ChatBridge-13B": 43.0}
 GAINS = {0: 7.3, 6: 13.7}
 """SNR [dB] → what alignment gains [points]."""
 
+DODGE_DB = 0.6
+"""What the gains of two lengths stand apart on the SNR axis, so that each one's interval is seen."""
+
 
 def draw(run: Run) -> Figure:
     aligned = [name for name in run.config["variants"] if name.startswith("aligned")]
-    figure, axes = panels(1, 2, width=4.4, height=3.6)
+    figure, axes = panels(1, 2, width=5.2, height=3.6)
     left, right = axes[0]
     handles: dict[str, Line2D] = {}
-    for name, colour, look in zip(aligned, ramp(len(aligned)), LOOKS, strict=False):
+    for place, (name, colour, look) in enumerate(zip(aligned, ramp(len(aligned)), LOOKS, strict=False)):
         other = name.replace("aligned", "unaligned")
         length = run.config["variants"][name]["lengths"]["audio"]
         for variant, kind, dashes in ((name, "aligned", "-"), (other, "unaligned", "--")):
@@ -40,13 +47,21 @@ def draw(run: Run) -> Figure:
                 left, rows, "snr_db", Look(colour, look.marker, dashes), dashes == "-"
             )
         gain = run.differences[(run.differences["variant"] == name) & (run.differences["than_variant"] == other)]
-        curve(right, gain, "snr_db", Look(colour, look.marker))
+        _whiskers(right, gain, Look(colour, look.marker), shift=DODGE_DB * (place - (len(aligned) - 1) / 2))
     handles |= controls(left, run.curves)
     accuracy_axis(left, "SNR [dB]")
     difference_axis(right, "SNR [dB]", "aligned minus unaligned [points]")
     if run.config["profile"] == "paper":
         handles |= _stated(left, right)
-    return finish(figure, run, handles)
+    return finish(figure, run, handles, f"{basis(run)} (on the right bars, side by side)")
+
+
+def _whiskers(axis: Axes, gain: pd.DataFrame, look: Look, shift: float) -> None:
+    """Draw differences [points] with their intervals, ``shift`` dB beside their SNR."""
+    table = 100 * gain.set_index("snr_db")[["value", "ci_low", "ci_high"]].astype(float).sort_index()
+    intervals = np.array([table["value"] - table["ci_low"], table["ci_high"] - table["value"]])
+    snr_db = table.index.to_numpy() + shift
+    axis.errorbar(snr_db, table["value"], intervals, marker=look.marker, color=look.colour, markersize=5, linewidth=1)
 
 
 def _stated(left, right) -> dict[str, Line2D]:
