@@ -28,6 +28,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "unknown link": (lambda: load_link("ofdm-tdl-x"), "ofdm-tdl-c"),
     "missing file": (lambda: load_link("nowhere/mine.yaml"), "nowhere/mine.yaml"),
     "misspelt key": (lambda: load_link("ofdm-tdl-c", num_rx_antennas=4), "num_rx_ant"),
+    "key that is an argument's name": (lambda: load_link("awgn", name_or_path="ideal"), "unknown key 'name_or_path'"),
     "key of another family": (lambda: load_link("awgn", delay_spread=1e-7), "delay_spread"),
     "unknown value": (lambda: load_link("ofdm-tdl-c", combining="mmse"), "lmmse"),
     "unknown family": (lambda: load_link("awgn", family="flatt"), "flat"),
@@ -160,6 +161,19 @@ def test_ray_tracing_without_llvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert done.stderr.endswith("\n")
     assert done.stderr.count("\n") == 1
     assert INSTALL in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["archive", "empty", "folder"])
+def test_responses_that_are_no_array(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "responses.npz"
+    if kind == "archive":
+        np.savez(path, h=np.ones((4, 8, 3, 1, 132), complex))
+    elif kind == "empty":
+        path.touch()
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=r"is no NumPy array: save complex responses with numpy\.save"):
+        load_link("ofdm-tdl-c", channel="file", responses=path)
 
 
 def test_responses_too_short_for_the_payload(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ class FileChannel(Channel):
         super().__init__(config, device)
         self.path = Path(str(config.responses))
         try:
-            recorded = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            recorded = np.lib.format.open_memmap(self.path, mode="r")
         except FileNotFoundError as error:
             raise UserError(f"no channel responses at {self.path}: give the path of a .npy file") from error
         except (OSError, ValueError) as error:

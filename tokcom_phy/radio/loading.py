@@ -22,7 +22,7 @@ from tokcom_phy.radio.schema import (
 _ANALOG: dict[type, type[Link]] = {FlatConfig: FlatLink, OfdmConfig: OfdmLink, ErasureConfig: ErasureLink}
 
 
-def load_link(name_or_path: str | Path, *, device: str | None = None, **overrides: Any) -> Link:
+def load_link(name_or_path: str | Path, /, *, device: str | None = None, **overrides: Any) -> Link:
     """Load a link: a built-in one by name, a user's own by the path of its YAML file.
 
     Parameters
