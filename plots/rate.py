@@ -25,6 +25,7 @@ COSTS = {"channel_uses": "channel uses a question", "latency_ms": "latency [ms]"
 def draw(run: Run) -> Figure:
     snrs = sorted(run.curves["snr_db"].unique())
     links = run.config["evaluate"][0]["links"]
+    lengths = {name: sum(variant["lengths"].values()) for name, variant in run.config["variants"].items()}
     figure, axes = panels(len(snrs), len(COSTS), width=3.2, height=2.6)
     handles: dict[str, Line2D] = {}
     for snr_db, row in zip(snrs, axes, strict=True):
@@ -32,9 +33,11 @@ def draw(run: Run) -> Figure:
         for (metric, label), axis in zip(COSTS.items(), row, strict=True):
             costs = run.results[run.results["metric"] == metric][["variant", "link", "value"]]
             table = at_snr.merge(costs.rename(columns={"value": metric}), on=["variant", "link"])
+            table = table.sort_values("variant", key=lambda names: names.map(lengths))
             for link, look in looks(links).items():
                 handles[link] = curve(axis, table[table["link"] == link], metric, look)
             front = pareto_front(table, metric)
+            front = pd.concat([front, front.tail(1).assign(**{metric: table[metric].max()})])  # up to the dearest
             (handles["Pareto front"],) = axis.step(
                 front[metric], 100 * front["value"], where="post", color=LOOKS[6].colour, linewidth=0.9, linestyle="-."
             )

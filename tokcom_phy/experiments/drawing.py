@@ -66,13 +66,14 @@ def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True
     ----------
     axis : Axes
     table : DataFrame
-        With columns value, ci_low and ci_high as shares of one, and the one that ``x`` names.
+        With columns value, ci_low and ci_high as shares of one, and the one that ``x`` names; rows of the same ``x``
+        are joined in the order given.
     x : str
     look : Look
     band : bool
         Whether the interval is drawn as a band.
     """
-    table = table.sort_values(x)[[x, "value", "ci_low", "ci_high"]].astype(float)
+    table = table.sort_values(x, kind="stable")[[x, "value", "ci_low", "ci_high"]].astype(float)
     (line,) = axis.plot(
         table[x],
         100 * table["value"],
