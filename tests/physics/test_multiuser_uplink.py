@@ -37,10 +37,10 @@ def snr_db(ebno_db: float) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("csi", "ebno_db", "published", "num_slots"), [("perfect", -3.0, 2.33e-2, 640), ("ls", 1.0, 6.89e-2, 384)]
+    ("csi", "ebno_db", "published", "num_slots"), [("perfect", -3.0, 2.33e-2, 2560), ("ls", 1.0, 6.89e-2, 1280)]
 )
 def test_block_error_rate(csi: str, ebno_db: float, published: float, num_slots: int) -> None:
-    """Within four standard errors over slots, whose four blocks err together; at 640 slots that is about ±1.1e-2."""
+    """Within three standard errors over slots, whose four blocks err together: about a fifth of the published rate."""
     link = load_link("ofdm-umi", device="cpu", csi=csi, interpolation="nearest", **UPLINK)
     num_symbols = 12 * 128
     encoder = LDPC5GEncoder(int(RATE * BITS_PER_SYMBOL * num_symbols), BITS_PER_SYMBOL * num_symbols, device="cpu")
@@ -61,4 +61,4 @@ def test_block_error_rate(csi: str, ebno_db: float, published: float, num_slots:
     per_slot = torch.cat(errors).double().mean(1)
     error = float(per_slot.std()) / math.sqrt(num_slots)
     print(f"{csi}, {ebno_db} dB: BLER {float(per_slot.mean()):.3e} ± {error:.1e}, published {published:.3e}")
-    assert abs(float(per_slot.mean()) - published) < 4 * error
+    assert abs(float(per_slot.mean()) - published) < 3 * error

@@ -9,4 +9,7 @@ def test_missing_tensorflow_is_one_line():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert run.returncode == 1
     last = run.stderr.splitlines()[-1]
-    assert last == 'tokcom_phy.errors.UserError: TensorFlow is not installed: pip install "tokcom-phy[tensorflow]"'
+    assert last == (
+        "tokcom_phy.errors.UserError: TensorFlow is not installed: in a Python environment of its own, "
+        'pip install "tokcom-phy[tensorflow]"'
+    )

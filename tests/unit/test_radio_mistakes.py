@@ -29,6 +29,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "missing file": (lambda: load_link("nowhere/mine.yaml"), "nowhere/mine.yaml"),
     "misspelt key": (lambda: load_link("ofdm-tdl-c", num_rx_antennas=4), "num_rx_ant"),
     "key that is an argument's name": (lambda: load_link("awgn", name_or_path="ideal"), "unknown key 'name_or_path'"),
+    "device that is not there": (lambda: load_link("awgn", device="cuda:99"), "'cuda:99': name cpu"),
     "key of another family": (lambda: load_link("awgn", delay_spread=1e-7), "delay_spread"),
     "unknown value": (lambda: load_link("ofdm-tdl-c", combining="mmse"), "lmmse"),
     "unknown family": (lambda: load_link("awgn", family="flatt"), "flat"),

@@ -49,7 +49,9 @@ else:
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-        raise UserError('TensorFlow is not installed: pip install "tokcom-phy[tensorflow]"') from None
+        raise UserError(
+            'TensorFlow is not installed: in a Python environment of its own, pip install "tokcom-phy[tensorflow]"'
+        ) from None
 
 from tensorflow.python.eager.context import context_safe  # noqa: E402
 

@@ -82,6 +82,12 @@ class Link(ABC):
         self.config = config
         self.description: str = config.description
         self.device = device or default_device()
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"link '{name}' cannot draw on device '{self.device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
+            ) from error
         self.snr_offset_db: Mapping[str, float] = {}
 
     @abstractmethod
