@@ -7,8 +7,8 @@ import pytest
 from references import DETERMINISTIC, deterministic
 from torch import Tensor
 
-ILL_CONDITIONED = ("lmmse estimate", "lmmse error")
-"""In single precision each engine is 1e-5 to 2e-5 from Sionna 2 in double precision; the error variance 1e-4."""
+ILL_CONDITIONED = {"lmmse estimate": 2.5e-5, "lmmse error": 1.5e-4}
+"""In single precision each engine is 1e-5 to 2e-5 from Sionna 2 in double precision; the error variance 1e-4, of either sign."""
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,7 @@ def test_agreement(name: str, found: dict[str, Tensor]) -> None:
     if reference.dtype.kind != "c" and np.array_equal(reference, reference.round()):
         np.testing.assert_array_equal(value, reference)
     else:
-        tolerance = 2e-4 if name in ILL_CONDITIONED else 1e-5
-        assert np.linalg.norm(value - reference) <= tolerance * np.linalg.norm(reference)
+        assert np.linalg.norm(value - reference) <= ILL_CONDITIONED.get(name, 1e-5) * np.linalg.norm(reference)
 
 
 def test_nothing_is_left_out(found: dict[str, Tensor]) -> None:
