@@ -264,7 +264,7 @@ def loss_by_length(run: Run, modality: str) -> Figure:
 
     Variants are named ``aligned…`` and ``unaligned…``.
     """
-    figure, axes = panels(1, 2, width=4.4, height=3.6)
+    figure, axes = panels(1, 2, width=5.0, height=3.6)
     left, right = axes[0]
     lengths = {
         name: variant["lengths"].get(modality, run.config["lengths"][modality])
@@ -277,7 +277,8 @@ def loss_by_length(run: Run, modality: str) -> Figure:
         for name, s in lengths.items()
     }
     drawn = training_loss(left, run, styles)
-    handles = {f"{name.split('-')[0]}, {lengths[name]} {modality} tokens": line for name, line in drawn.items()}
+    pairs = sorted(drawn, key=lambda name: (lengths[name], name))
+    handles = {f"{name.split('-')[0]}, {lengths[name]} {modality} tokens": drawn[name] for name in pairs}
     ends = run.results[run.results["metric"] == "loss"]
     for kind, dashes in (("aligned", "-"), ("unaligned", "--")):
         means = {
