@@ -20,7 +20,7 @@ from transformers.utils import is_speech_available
 
 from tokcom_phy.data.media import SAMPLING_RATE, MediaError
 from tokcom_phy.errors import UserError, nearest
-from tokcom_phy.pretrained import locate
+from tokcom_phy.pretrained import LOADING, locate
 
 WINDOW = 400
 """Samples of one window of AST's spectrogram: 25 ms."""
@@ -174,7 +174,10 @@ def load_encoder(modality: str, name_or_folder: str | Path, device: str = "cpu")
         found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         if found != model_type:
             raise UserError(f"the {modality} encoder in {folder} is '{found}', expected '{model_type}'")
-        model, report = model_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
+        with LOADING:
+            model, report = model_class.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True, **options
+            )
         processor = processor_class.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.pretrained import locate, locate_gguf
+from tokcom_phy.pretrained import LOADING, locate, locate_gguf
 from tokcom_phy.prompt import completion, prompt
 
 LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1}
@@ -99,7 +99,8 @@ class Foundation(nn.Module):
         """
         path = find_foundation(name)
         try:
-            model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
+            with LOADING:
+                model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
             tokenizer = AutoTokenizer.from_pretrained(**_source(path))
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise UserError(f"cannot load the foundation model '{name}' from {path}: {_reason(error)}") from error

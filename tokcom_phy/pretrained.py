@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
 
 from tokcom_phy.errors import UserError, nearest
+
+LOADING = Lock()
+"""Held while transformers loads a model: it changes its own classes for that time, so threads have to take turns."""
 
 _SHIPPED = Path(__file__).resolve().parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")

@@ -13,9 +13,9 @@ def test_it_tries_all_kinds_and_writes_nothing(tokcom, experiment, tmp_path):
     assert counts == {
         "synthesise clips": "60",
         "prepare features": "60",
-        "stage 1: align": "9",
-        "stage 2: fine-tune": "27",
-        "evaluate": "42",
+        "stage 1: align": "18",
+        "stage 2: fine-tune": "36",
+        "evaluate": "48",
     }
     assert "11 trial jobs" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 120

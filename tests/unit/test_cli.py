@@ -110,11 +110,11 @@ def test_debug_shows_the_traceback():
 def test_interrupted_command_says_that_it_continues(tmp_path):
     arguments = ["data", "synthesize", str(tmp_path), "--captions", "200", "--workers", "1"]
     process = subprocess.Popen([*TOKCOM, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted: the same command continues where this one stopped"
     assert "Traceback" not in errors

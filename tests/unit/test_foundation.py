@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -107,3 +108,9 @@ def test_a_damaged_model_is_one_clear_line(foundation_folder, tmp_path):
     with pytest.raises(UserError, match="cannot load the foundation model") as caught:
         Foundation.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_threads_may_load_at_once():
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(Foundation.load, ["tiny/foundation"] * 8))
+    assert {p.device.type for foundation in loaded for p in foundation.parameters()} == {"cpu"}
