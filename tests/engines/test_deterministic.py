@@ -8,7 +8,7 @@ from references import DETERMINISTIC, deterministic
 from torch import Tensor
 
 ILL_CONDITIONED = {"lmmse estimate": 2.5e-5, "lmmse error": 1.5e-4}
-"""In single precision each engine is 1e-5 to 2e-5 from Sionna 2 in double precision; the error variance 1e-4, of either sign."""
+"""In single precision each engine is 1e-5 to 2e-5 from Sionna 2 in double precision; the error variance 1e-4."""
 
 
 @pytest.fixture(scope="module")
