@@ -66,10 +66,10 @@ def combine(
     -------
     Combined
     """
-    active = active[:, None]
     known = h is h_hat
-    h_hat = h_hat * active
-    gram, cross, matched = _products(h_hat, None if known else h * active, noise)
+    if not active.all():
+        h, h_hat = h * active[:, None], h_hat * active[:, None]
+    gram, cross, matched = _products(h_hat, None if known else h, noise)
     power = _diagonal(gram).real
     no = no[..., None, :]
     identity = torch.eye(h_hat.shape[2], device=h_hat.device)[:, :, None]
