@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -11,52 +10,12 @@ from torch import Tensor
 from tokcom_phy.errors import UserError
 from tokcom_phy.power import noise_power, normalize_power, rapp
 from tokcom_phy.radio.combining import Combined
-from tokcom_phy.radio.seeding import Key
+from tokcom_phy.radio.request import Request
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.tokens import from_symbols, symbol_mask, to_symbols
 
 Value = TypeVar("Value", float | Tensor, Tensor)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be drawn: checked, with one entry per user and example.
-
-    Attributes
-    ----------
-    seed : int
-    indices : list of int [b]
-        Names of the realisations under ``seed``.
-    num_symbols : user → symbols per example
-    no : user → float32 [b]
-        Noise power over the power received from this user.
-    mask : user → bool [b, num_symbols], may be empty
-    """
-
-    seed: int
-    indices: list[int]
-    num_symbols: dict[str, int]
-    no: dict[str, Tensor]
-    mask: dict[str, Tensor]
-
-    def noise_keys(self, users: Sequence[str] = ()) -> list[Key]:
-        """Where the noise of each example comes from: a receiver of its own for ``users``, or one for all."""
-        return [(self.seed, index, "noise", *users) for index in self.indices]
-
-    def masks(self, users: Sequence[str]) -> dict[str, Tensor]:
-        """The masks of some of the users."""
-        return {user: self.mask[user] for user in users if user in self.mask}
-
-    def take(self, positions: list[int]) -> "Request":
-        """The request for some of the examples."""
-        return Request(
-            self.seed,
-            [self.indices[position] for position in positions],
-            self.num_symbols,
-            {user: no[positions] for user, no in self.no.items()},
-            {user: mask[positions] for user, mask in self.mask.items()},
-        )
 
 
 class Link(ABC):
@@ -251,15 +210,6 @@ def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[st
                 raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
             if not masks[user].any(1).all():
                 raise UserError(f"mask of '{user}' is all padding in some example: leave out what has nothing to send")
-
-
-def activity(request: Request, users: Sequence[str], num_symbols: int) -> Tensor:
-    """Who sends what where: bool [b, users, num_symbols], False behind the end of a payload and in its padding."""
-    device = request.no[users[0]].device
-    active = torch.zeros(len(request.indices), len(users), num_symbols, dtype=torch.bool, device=device)
-    for position, user in enumerate(users):
-        active[:, position, : request.num_symbols[user]] = request.mask.get(user, True)
-    return active
 
 
 def combined_state(request: Request, users: Sequence[str], combined: Combined) -> LinkState:
