@@ -8,6 +8,7 @@ steps after one to warm up.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -208,7 +209,7 @@ class Bench:
         optimizer = self.optimizer(module)
         return lambda: self.step(module, texts, optimizer, clock)
 
-    def opponent(self, clock: Clock, logits: str = "answer") -> Callable[[], None]:
+    def opponent(self, clock: Clock) -> Callable[[], None]:
         """A step of the foundation model with its adapter on ready-made embeddings."""
         foundation, size = self.system.foundation, self.size
         length = size.tokens * len(size.encoders) + size.question + size.answer - 1
@@ -216,12 +217,12 @@ class Bench:
         mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=self.device)
         answer = self.text(size.answer)[0]
         optimizer = self.optimizer(foundation)
-        keep = size.answer if logits == "answer" else 0
+        last = torch.arange(-size.answer, 0, device=self.device)
 
         def run() -> None:
             found = foundation.model(
-                inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=keep
-            ).logits.float()[:, -size.answer :]
+                inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=last
+            ).logits.float()
             loss = nn.functional.cross_entropy(found.flatten(0, 1), answer.flatten())
             self.update(loss, optimizer, clock)
 
@@ -271,22 +272,30 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, n: int) -> float:
     return 2 * n**3 / clock.medians()["step"]
 
 
+def usual_loss(foundation: Foundation, prefix: Tensor, prefix_mask: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """The task loss as transformers computes it from labels: logits at all positions."""
+    ignored = torch.full(prefix.shape[:2], -100, device=ids.device)
+    return foundation.model(
+        inputs_embeds=torch.cat([prefix.to(foundation.dtype), foundation.embed(ids)], dim=1),
+        attention_mask=torch.cat([prefix_mask, mask], dim=1).long(),
+        labels=torch.cat([ignored, ids.where(mask, -100)], dim=1),
+        use_cache=False,
+    ).loss
+
+
 def measure_memory(bench: Bench, logits: str, checkpointing: bool) -> float:
     """Peak memory [GB] of this process or its GPU in one stage-2 step."""
     bench.adapt()
     foundation, clock = bench.system.foundation, Clock(bench.device)
     if logits == "full":
-        model = foundation.model
-        wanted = model.forward
-
-        def all_positions(*arguments: Any, logits_to_keep: int, **options: Any) -> Any:
-            found = wanted(*arguments, **options)
-            found.logits = found.logits.float()[:, -logits_to_keep:]
-            return found
-
-        model.forward = all_positions
+        foundation.answer_loss = partial(usual_loss, foundation)  # type: ignore[method-assign]
+    run = bench.finetuning(clock)
+    if bench.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
     with foundation.checkpointing(checkpointing):
-        clock.step(bench.finetuning(clock))
+        clock.step(run)
     if bench.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -294,10 +303,11 @@ def measure_memory(bench: Bench, logits: str, checkpointing: bool) -> float:
 
 
 def peak_memory(options: argparse.Namespace, logits: str, checkpointing: bool) -> float:
-    """`measure_memory` in a process of its own."""
+    """`measure_memory` in a process of its own, in which freed memory goes back at once and so is not counted."""
     command = [sys.executable, __file__, "--device", options.device, "--memory", logits, *_given(options)]
     command += ["--checkpointing"] if checkpointing else []
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**16)}
+    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     return float(output.split()[-1])
 
 

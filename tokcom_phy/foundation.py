@@ -195,7 +195,7 @@ class Foundation(nn.Module):
             attention_mask=mask[:, :-1].long(),
             position_ids=_positions(mask[:, :-1]),
             use_cache=False,
-            logits_to_keep=length,
+            logits_to_keep=_last(length),
         ).logits
         return functional.cross_entropy(logits[answer_mask].float(), answer_ids[answer_mask])
 
@@ -216,6 +216,7 @@ class Foundation(nn.Module):
             inputs_embeds=prefix.to(self.dtype),
             attention_mask=prefix_mask.long(),
             max_new_tokens=max_new_tokens,
+            logits_to_keep=_last(1),
             do_sample=False,
             repetition_penalty=1.0,
             pad_token_id=self.tokenizer.pad_token_id,
@@ -267,6 +268,15 @@ def _lora_targets(model: PreTrainedModel, name: str) -> list[str]:
             "adapt, and PEFT knows no others: use one that has, such as Qwen2 or Llama"
         )
     return list(known)
+
+
+def _last(length: int) -> Tensor:
+    """The last positions, for ``logits_to_keep``.
+
+    Given their number, the model takes a slice of the batch, with which PyTorch multiplies the head example by example:
+    in bf16 on a CPU a hundred times slower than with the copy that it takes given their indices.
+    """
+    return torch.arange(-length, 0)
 
 
 def _positions(mask: Tensor) -> Tensor:

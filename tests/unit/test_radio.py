@@ -76,6 +76,28 @@ def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
     torch.testing.assert_close(link.draw(20, {"audio": 130}, 10.0, seed=1).apply(short)["audio"], received)
 
 
+def test_a_kept_realisation_is_drawn_once_while_there_is_room() -> None:
+    link = load_link("ofdm-tdl-c", **SMALL)
+    n = {"audio": 70, "video": 40}
+    kept, full = link.keeping(2**20), link.keeping(0)
+    first = kept.draw(3, n, 10.0, seed=1)
+    assert kept.draw(3, n, 10.0, seed=1) is first
+    assert full.draw(3, n, 10.0, seed=1) is not full.draw(3, n, 10.0, seed=1)
+    silent = {"audio": torch.ones(3, 70, dtype=torch.bool).index_fill(1, torch.arange(60, 70), False)}
+    for other in (
+        {"snr_db": 5.0},
+        {"seed": 2},
+        {"indices": [0, 1, 3]},
+        {"mask": silent},
+        {"num_symbols": {"audio": 70}},
+    ):
+        asked: dict[str, Any] = {"num_symbols": n, "snr_db": 10.0, "seed": 1, **other}
+        drawn, plain = kept.draw(3, **asked), link.draw(3, **asked)
+        assert drawn is not first
+        for user in plain.noise:
+            torch.testing.assert_close(drawn.noise[user], plain.noise[user], rtol=0, atol=0)
+
+
 def test_drawing_disturbs_nobody_elses_random_numbers() -> None:
     link = load_link("ofdm-tdl-c", device="cpu", **SMALL)
     before = torch.get_rng_state()

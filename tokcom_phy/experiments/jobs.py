@@ -38,7 +38,7 @@ from tokcom_phy.radio import Link
 from tokcom_phy.system import Delivery, Radio, SystemConfig, TokenCommSystem
 from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
-from tokcom_phy.training.evaluate import Evaluation, evaluate, majority_per_template
+from tokcom_phy.training.evaluate import Evaluation, Exam, majority_per_template
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.ranks import process_index
 from tokcom_phy.training.settings import AlignmentSettings
@@ -52,6 +52,9 @@ Item = TypeVar("Item", Caption, Question)
 
 EVALUATION_SEED = 2**20
 """Realisations that evaluate are seeded apart from those that train."""
+
+KEPT_BYTES = 2**29
+"""Room for realisations of one link and seed, which all variants meet."""
 
 
 @cache
@@ -117,6 +120,7 @@ class Worker:
         self.store = store
         self.splits = experiment.data.splits
         self._links: dict[str, Link] = {}
+        self._met: tuple[tuple[str, int], Link] | None = None
 
     def do(self, job: Job, tell: Tell) -> tuple[Failure, ...]:
         """Do one job; returns which of its points failed. An error elsewhere is raised."""
@@ -206,19 +210,13 @@ class Worker:
         with self.foundation() as foundation:
             system = TokenCommSystem.from_pretrained(str(folder), foundation=foundation).to(DEVICE)
             batcher = self.batcher(system, self.experiment.modalities(job.subject))
+            ask = Exam(system, questions, batcher, self.experiment.evaluation_batch)
+            link = self.met(job.link, job.seed)
             silent: Evaluation | None = None
 
             def examine(snr_db: float) -> Evaluation:
                 nonlocal silent
-                found = silent or evaluate(
-                    system,
-                    questions,
-                    batcher,
-                    self.link(job.link),
-                    snr_db,
-                    EVALUATION_SEED + job.seed,
-                    self.experiment.evaluation_batch,
-                )
+                found = silent or ask(link, snr_db, EVALUATION_SEED + job.seed)
                 if not found.token_nmse_db:
                     silent = found
                 return found
@@ -239,6 +237,12 @@ class Worker:
         if name not in self._links:
             self._links[name] = self.experiment.load_link(name)
         return self._links[name]
+
+    def met(self, name: str, seed: int) -> Link:
+        """A link to evaluate over, which keeps its realisations until another link or seed is wanted."""
+        if self._met is None or self._met[0] != (name, seed):
+            self._met = (name, seed), self.link(name).keeping(KEPT_BYTES)
+        return self._met[1]
 
     def build(self, foundation: Foundation, question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""

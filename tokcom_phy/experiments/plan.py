@@ -63,7 +63,7 @@ class Job:
 
 
 def plan(experiment: Experiment) -> list[Job]:
-    """All jobs of an experiment, each after those that it needs."""
+    """All jobs of an experiment, each after those that it needs; evaluations over the same realisations in a row."""
     jobs: dict[str, Job] = {}
 
     def add(job: Job) -> str:
@@ -79,7 +79,8 @@ def plan(experiment: Experiment) -> list[Job]:
                 add(Job("evaluate", name, name, seed, link, snr_db, needs=(trained,)))
         for link, snr_db in _visits(experiment, MAJORITY).items():
             add(Job("evaluate", MAJORITY, MAJORITY, seed, link, snr_db))
-    return sorted(jobs.values(), key=lambda job: STAGES.index(job.stage))
+    order = [(seed, link) for seed in experiment.seeds for link in ("", *experiment.evaluated_links())]
+    return sorted(jobs.values(), key=lambda job: (STAGES.index(job.stage), order.index((job.seed, job.link))))
 
 
 def _visits(experiment: Experiment, variant: str) -> dict[str, tuple[float, ...]]:

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from copy import copy
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from tokcom_phy.errors import UserError
 from tokcom_phy.power import noise_power, normalize_power, rapp
 from tokcom_phy.radio.combining import Combined
+from tokcom_phy.radio.kept import Kept
 from tokcom_phy.radio.request import Request
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
@@ -48,6 +50,13 @@ class Link(ABC):
                 f"link '{name}' cannot draw on device '{self.device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
             ) from error
         self.snr_offset_db: Mapping[str, float] = {}
+        self._kept: Kept | None = None
+
+    def keeping(self, room: int) -> Self:
+        """The same link, which keeps what it draws, up to ``room`` bytes, for whoever meets the same realisation."""
+        twin = copy(self)
+        twin._kept = Kept(room)
+        return twin
 
     @abstractmethod
     def _draw(self, request: Request) -> LinkState:
@@ -107,7 +116,8 @@ class Link(ABC):
                 f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
                 "index or seed negative"
             )
-        return self._draw(Request(int(seed), names, lengths, no, masks))
+        request = Request(int(seed), names, lengths, no, masks)
+        return self._kept.draw(request, self._draw) if self._kept else self._draw(request)
 
     def transmit(
         self,

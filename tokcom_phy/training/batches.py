@@ -91,14 +91,17 @@ class Batcher:
         }
 
     def questions(self, questions: Sequence[Question], part: slice = WHOLE) -> dict:
-        """``features``, ``question`` (padded on the left), ``answer`` (padded on the right) and its ``weight``.
+        """``features`` and the `texts` of questions; ``part`` is that of `captions`."""
+        return {"features": self.features([q.video_id for q in questions[part]]), **self.texts(questions, part)}
+
+    def texts(self, questions: Sequence[Question], part: slice = WHOLE) -> dict:
+        """``question`` (padded on the left), ``answer`` (padded on the right) and its ``weight``.
 
         ``part`` is that of `captions`.
         """
         question, question_mask = self.foundation.tokenize_questions([q.text for q in questions])
         answer, answer_mask = self.foundation.tokenize_answers([q.answer for q in questions])
         return {
-            "features": self.features([q.video_id for q in questions[part]]),
             "question": (question[part], question_mask[part]),
             "answer": (answer[part], answer_mask[part]),
             "weight": _weight(answer_mask, part),

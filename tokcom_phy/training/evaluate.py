@@ -34,52 +34,63 @@ class Evaluation:
     effective_snr_db: dict[str, float]
 
 
-@torch.no_grad()
-def evaluate(
-    system: TokenCommSystem,
-    questions: Sequence[Question],
-    batcher: Batcher,
-    link: Link,
-    snr_db: float,
-    seed: int,
-    batch: int = 100,
-) -> Evaluation:
-    """Ask all questions over one link at one SNR [dB].
+class Exam:
+    """Questions for a system, to be asked over any radio; what does not depend on the radio is done once.
 
-    Question i meets realisation i of the link under ``seed``, whatever the system: all are compared on the same radio.
+    Parameters
+    ----------
+    system : TokenCommSystem
+    questions : sequence of Question
+    batcher : Batcher
+    batch : int
+        Questions asked at once.
     """
-    system.eval()
-    foundation = system.foundation
-    longest = foundation.tokenize_answers([q.answer for q in questions])[0].shape[1]
-    correct: list[bool] = []
-    first: list[bool] = []
-    answers: list[str] = []
-    error: defaultdict[str, float] = defaultdict(float)
-    power: defaultdict[str, float] = defaultdict(float)
-    information: defaultdict[str, float] = defaultdict(float)
-    device = next(system.parameters()).device
-    for start in range(0, len(questions), batch):
-        asked = questions[start : start + batch]
-        inputs = send_to_device(batcher.questions(asked), device)
-        radio = Radio(link, snr_db, seed, range(start, start + len(asked)))
-        ids, transmission = system.generate(inputs["features"], inputs["question"], radio, longest)
-        said = foundation.decode(ids)
-        answers += [text.strip() for text in said]
-        correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
-        first += (ids[:, 0] == inputs["answer"][0][:, 0]).tolist()
-        effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
-        for modality, sent in transmission.sent.items():
-            valid = transmission.masks[modality].unsqueeze(-1)
-            error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
-            power[modality] += (sent * valid).double().square().sum().item()
-            information[modality] += len(asked) * math.log1p(10 ** (effective_snr_db[modality] / 10))
-    return Evaluation(
-        correct,
-        first,
-        answers,
-        {m: _db(error[m] / power[m]) for m in error},
-        {m: _db(math.expm1(total / len(questions))) for m, total in information.items()},
-    )
+
+    def __init__(self, system: TokenCommSystem, questions: Sequence[Question], batcher: Batcher, batch: int = 100):
+        self.system = system.eval()
+        self.questions = questions
+        self.batcher = batcher
+        self.parts = [slice(start, start + batch) for start in range(0, len(questions), batch)]
+        self.texts = [batcher.texts(questions[part]) for part in self.parts]
+        self.longest = max(texts["answer"][0].shape[1] for texts in self.texts)
+
+    @torch.no_grad()
+    def __call__(self, link: Link, snr_db: float, seed: int) -> Evaluation:
+        """Ask all questions over one link at one SNR [dB].
+
+        Question i meets realisation i of the link under ``seed``, whatever the system: all are compared on the same
+        radio.
+        """
+        correct: list[bool] = []
+        first: list[bool] = []
+        answers: list[str] = []
+        error: defaultdict[str, float] = defaultdict(float)
+        power: defaultdict[str, float] = defaultdict(float)
+        information: defaultdict[str, float] = defaultdict(float)
+        device = next(self.system.parameters()).device
+        for part, texts in zip(self.parts, self.texts, strict=True):
+            asked = self.questions[part]
+            features = send_to_device(self.batcher.features([q.video_id for q in asked]), device)
+            radio = Radio(link, snr_db, seed, range(part.start, part.start + len(asked)))
+            question = send_to_device(texts["question"], device)
+            ids, transmission = self.system.generate(features, question, radio, self.longest)
+            said = self.system.foundation.decode(ids)
+            answers += [text.strip() for text in said]
+            correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
+            first += (ids[:, 0].cpu() == texts["answer"][0][:, 0]).tolist()
+            effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
+            for modality, sent in transmission.sent.items():
+                valid = transmission.masks[modality].unsqueeze(-1)
+                error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
+                power[modality] += (sent * valid).double().square().sum().item()
+                information[modality] += len(asked) * math.log1p(10 ** (effective_snr_db[modality] / 10))
+        return Evaluation(
+            correct,
+            first,
+            answers,
+            {m: _db(error[m] / power[m]) for m in error},
+            {m: _db(math.expm1(total / len(self.questions))) for m, total in information.items()},
+        )
 
 
 def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Question]) -> list[bool]:
