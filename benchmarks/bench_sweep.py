@@ -1,6 +1,7 @@
 """What a sweep costs beside the foundation model: ``python benchmarks/bench_sweep.py [--json FILE]``.
 
-- Evaluation against as many bare forwards: from the same prefixes, without features, radio, receivers or text.
+- Evaluation of the quickstart's variants against as many bare forwards: from the same prefixes, without features,
+  radio, receivers or text. A worker without a memory does it, link by link.
 - Encoder calls of a sweep: each clip once, however often it is used.
 - Trainings on two local workers against one, their start included.
 """
@@ -10,7 +11,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from tokcom_phy.data.prepare import prepare
 from tokcom_phy.encoders import Encoder
 from tokcom_phy.experiments.jobs import Worker
 from tokcom_phy.experiments.plan import STAGE_NAMES, Job, plan
+from tokcom_phy.experiments.pool import Start
 from tokcom_phy.experiments.runner import run
 from tokcom_phy.experiments.schema import Experiment, load_experiment
 from tokcom_phy.files import write_atomically
@@ -33,7 +35,6 @@ from tokcom_phy.synthetic.corpus import synthesize
 
 CORPUS = {"captions": 256, "train_clips": 160, "test_clips": 100, "train_questions": 800, "test_questions": 400}
 SMALL_CORPUS = {"captions": 8, "train_clips": 8, "test_clips": 8, "train_questions": 16, "test_questions": 20}
-PAIRS = [("aligned", "awgn"), ("aligned", "rayleigh"), ("aligned", "ofdm-tdl-c"), ("aligned-on-air", "awgn")]
 LARGE = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14}
 """Qwen2.5-0.5B, but for its vocabulary."""
 
@@ -52,10 +53,9 @@ def corpus_of(settings: Experiment, folder: Path) -> tuple[Path, Path]:
     return root, prepare(root, settings.encoders, settings.all_lengths())
 
 
-def points(settings: Experiment, variant: str, link: str, snr_db: tuple[float, ...]) -> Job:
-    """The job that evaluates a variant over a link, at these SNRs [dB]."""
-    (job,) = (job for job in plan(settings) if (job.stage, job.subject, job.link) == ("evaluate", variant, link))
-    return replace(job, snr_db=snr_db)
+def evaluations(settings: Experiment, link: str, variants: Sequence[str], snr_db: tuple[float, ...]) -> list[Job]:
+    """The jobs that evaluate variants over a link, at these SNRs [dB], in the order in which a run does them."""
+    return [replace(job, snr_db=snr_db) for job in plan(settings) if job.link == link and job.subject in variants]
 
 
 def large_foundation(folder: Path) -> Path:
@@ -93,10 +93,11 @@ def counted(owner: type, name: str) -> Iterator[list[tuple]]:
         setattr(owner, name, method)
 
 
-def evaluation(worker: Worker, jobs: list[Job]) -> Callable[[], None]:
-    """Every point of some jobs, as a run evaluates them, but for the file."""
+def evaluation(start: Start, jobs: list[Job]) -> Callable[[], None]:
+    """Every point of some jobs, as a new worker evaluates them, but for the file."""
 
     def sweep() -> None:
+        worker = Worker(start.experiment, start.run_dir, start.root, start.store)
         for job in jobs:
             with worker.examiner(job) as examine:
                 for snr_db in job.snr_db:
@@ -124,15 +125,15 @@ def bare(calls: list[tuple[Foundation, Tensor, Tensor, int, Tensor]]) -> Callabl
     return generate
 
 
-def share(worker: Worker, jobs: list[Job], repeats: int) -> tuple[float, float]:
+def share(start: Start, jobs: list[Job], repeats: int) -> tuple[float, float]:
     """Median time [s] of the jobs' points, and of their bare forwards by the adapted model, in turns, both warm."""
-    sweep = evaluation(worker, jobs)
+    sweep = evaluation(start, jobs)
     with counted(Foundation, "generate") as calls:
         sweep()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         times[0].append(seconds(sweep))
-        with worker.foundation() as foundation:
+        with start.worker.foundation() as foundation:
             foundation.add_lora()
             foundation.model.eval()
             times[1].append(seconds(bare(calls)))
@@ -147,17 +148,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def trained(settings: Experiment, run_dir: Path, root: Path, store: Path) -> Worker:
-    """A worker, with its variants trained for as many steps as timing them takes: one."""
-    run_dir.mkdir()
-    worker = Worker(settings, run_dir, root, store)
-    jobs = {job.name: job for job in plan(settings)}
-    for variant in dict.fromkeys(variant for variant, _ in PAIRS):
+def trained(start: Start, variants: Sequence[str]) -> Start:
+    """Train some variants for as many steps as timing them takes: one."""
+    start.run_dir.mkdir()
+    jobs = {job.name: job for job in plan(start.experiment)}
+    for variant in variants:
         job = jobs[f"finetune {variant} seed 0"]
         for name in (*job.needs, job.name):
-            if not jobs[name].done(run_dir, settings):
-                worker.do(jobs[name], lambda report: None)
-    return worker
+            if not jobs[name].done(start.run_dir, start.experiment):
+                start.worker.do(jobs[name], lambda report: None)
+    return start
 
 
 def training_seconds(settings: list[str], run_dir: Path, workers: int) -> float:
@@ -170,20 +170,24 @@ def training_seconds(settings: list[str], run_dir: Path, workers: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into FILE")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2, help="of each comparison; their median counts")
     options = parser.parse_args()
     console = Console(highlight=False)
     results: dict[str, float] = {}
     brief = {"stage1.steps": 1, "stage2.steps": 1}
 
-    def compare(size: str, settings: Experiment, worker: Worker, snr_db: tuple[float, ...]) -> None:
-        for variant, link in PAIRS:
-            ours, alone = share(worker, [points(settings, variant, link, snr_db)], options.repeats)
-            results[f"forward share, {size}, {variant}, {link}"] = alone / ours
-            console.print(
-                f"{size}, {variant}, {link}: {ours:.2f} s, bare forwards {alone:.2f} s, "
-                f"share [bold]{alone / ours:.3f}[/]"
-            )
+    def compare(size: str, start: Start, variants: Sequence[str], snr_db: tuple[float, ...]) -> None:
+        trained(start, variants)
+        times = []
+        for link in start.experiment.evaluated_links():
+            jobs = evaluations(start.experiment, link, variants, snr_db)
+            times.append(share(start, jobs, options.repeats))
+            say(f"{size}, {link}, {sum(len(job.snr_db) for job in jobs)} points", *times[-1])
+        say(f"{size}, all links", *map(sum, zip(*times, strict=True)))
+
+    def say(what: str, ours: float, alone: float) -> None:
+        results[f"forward share, {what}"] = alone / ours
+        console.print(f"{what}: {ours:.2f} s, bare forwards {alone:.2f} s, share [bold]{alone / ours:.3f}[/]")
 
     with tempfile.TemporaryDirectory(prefix="tokcom-bench-") as scratch:
         folder = Path(scratch)
@@ -191,7 +195,8 @@ def main() -> None:
         with counted(Encoder, "encode") as encoded:
             root, store = corpus_of(settings, folder)
             first = len(encoded)
-            compare("tiny", settings, trained(settings, folder / "tiny", root, store), (-10.0, 10.0))
+            start = Start(settings, folder / "tiny", root, store, Path.cwd())
+            compare("tiny", start, list(settings.variants), (-10.0, 0.0, 10.0, 20.0))
             prepare(root, settings.encoders, settings.all_lengths())
         clips = len(list(root.rglob("*.mp4")))
         results["encoder calls per clip and modality"] = first / clips / len(settings.encoders)
@@ -213,8 +218,8 @@ def main() -> None:
             "evaluation_batch": 20,
         }
         settings = experiment(SMALL_CORPUS, **brief, **large)
-        worker = trained(settings, folder / "large-run", *corpus_of(settings, folder))
-        compare("0.5B", settings, worker, (10.0,))
+        start = Start(settings, folder / "large-run", *corpus_of(settings, folder), Path.cwd())
+        compare("0.5B", start, ["aligned"], (10.0,))
 
     if options.json:
         with write_atomically(options.json) as path:

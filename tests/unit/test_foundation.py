@@ -61,6 +61,17 @@ def test_generation_is_the_greedy_choice_step_by_step(foundation):
     assert generated[: len(expected)] == expected
 
 
+def test_the_head_reads_positions_of_the_answer_alone_in_one_piece(foundation):
+    prefix, mask, ids, answer_mask = read(foundation, QUESTIONS, ANSWERS)
+    seen = []
+    foundation.model.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    foundation.answer_loss(prefix, mask, ids, answer_mask)
+    foundation.generate(prefix, mask, 2)
+    assert seen[0].shape == (2, ids.shape[1], foundation.width)
+    assert seen[1].shape == (2, 1, foundation.width)
+    assert all(hidden.is_contiguous() for hidden in seen)
+
+
 def test_lora_starts_as_the_frozen_model_and_alone_is_trained(foundation):
     inputs = read(foundation, QUESTIONS, ANSWERS)
     before = foundation.answer_loss(*inputs)
