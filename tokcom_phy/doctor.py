@@ -49,7 +49,9 @@ def examine() -> list[Finding]:
 
 def table(findings: list[Finding]) -> Table:
     """The findings as a table that fits 80 columns."""
-    result = Table("", "what", "found", "how to get it", box=box.SIMPLE_HEAD)
+    result = Table(box=box.SIMPLE_HEAD)
+    for header in ("", "what", "found", "how to get it"):
+        result.add_column(header, overflow="fold")
     for finding in findings:
         mark = "[green]✓[/]" if not finding.mend else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
         result.add_row(mark, escape(finding.subject), escape(finding.state), escape(finding.mend))

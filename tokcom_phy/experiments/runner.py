@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 
 from tokcom_phy.data.formats import load_questions
 from tokcom_phy.data.prepare import prepare
@@ -130,7 +131,9 @@ def _run(
 ) -> Path:
     console = Console()
     clock = Clock(run_dir)
-    console.print(f"[bold]{settings.title}[/] · profile {settings.profile} · {run_dir}")
+    console.print(
+        f"[bold]{escape(settings.title)}[/] · profile {settings.profile} · {escape(str(run_dir))}", soft_wrap=True
+    )
 
     root = settings.data.root or _synthesize(settings, run_dir, workers, clock)
     store = None
@@ -172,7 +175,7 @@ def _draw(settings: Experiment, run_dir: Path, asked: list[dict[str, Any]], cons
     else:
         console.print(losses_table(tabulate_losses(settings, run_dir)))
     for figure in figures:
-        console.print(f"figure: {figure}")
+        console.print(f"figure: {figure}", markup=False, soft_wrap=True)
 
 
 class Clock:

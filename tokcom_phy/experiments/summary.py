@@ -1,58 +1,103 @@
 """What a run prints when it ends: the accuracies, and where the time went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil
 
 import pandas as pd
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tokcom_phy.experiments.pool import Failure
 from tokcom_phy.experiments.results import Point, accuracy_curves
 from tokcom_phy.experiments.schema import MAJORITY
 
 
-def results_table(points: list[Point], links: Sequence[str], variants: Sequence[str]) -> Table:
+class SnrTable:
+    """Lines of numbers under headings, a column an SNR; what a console has no room for beside follows below.
+
+    Parameters
+    ----------
+    title : str
+    columns : list of str
+        Their headers.
+    """
+
+    def __init__(self, title: str, columns: Sequence[str]):
+        self.title = title
+        self.columns = columns
+        self.lines: list[tuple[str, Mapping[str, str]]] = []
+
+    def add(self, name: str, cells: Mapping[str, str] | None = None) -> None:
+        """Add a line, its cells by the columns' headers; without cells it is a heading."""
+        self.lines.append((f" {name}" if cells else name, cells or {}))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.lines:
+            return
+        texts = [*self.columns, *(text for _, cells in self.lines for text in cells.values())]
+        cell = 1 + max(map(len, texts))
+        room = options.max_width // 2
+        width = max((len(name) for name, cells in self.lines if cells and len(name) <= room), default=0)
+        blocks = ceil(len(self.columns) / max((options.max_width - width) // cell, 1))
+        yield Text(self.title, "italic")
+        for block in range(blocks):
+            first, end = (len(self.columns) * part // blocks for part in (block, block + 1))
+            shown = self.columns[first:end]
+            for name, cells in [("", dict(zip(shown, shown, strict=True))), *self.lines]:
+                if not cells or len(name) > width:
+                    yield Text(name, "" if cells else "bold")
+                if cells:
+                    numbers = "".join(f"{cells.get(column, ''):>{cell}}" for column in shown)
+                    yield Text(f"{name if len(name) <= width else '':<{width}}{numbers}")
+
+
+def results_table(points: list[Point], links: Sequence[str], variants: Sequence[str]) -> SnrTable:
     """Accuracy on each link of each variant, in the orders given, a column an SNR; the last column holds the widest
     interval's half width."""
     curves = accuracy_curves(points)
     snrs = sorted(curves["snr_db"].unique())
-    table = Table(title=r"Answer accuracy \[%] against SNR \[dB]", title_justify="left", padding=(0, 1, 0, 0), box=None)
-    table.add_column("variant", no_wrap=True)
-    for snr in snrs:
-        table.add_column(f"{snr:g}", justify="right")
-    table.add_column("±", justify="right")
+    table = SnrTable("Answer accuracy [%] against SNR [dB]", [*(f"{snr:g}" for snr in snrs), "±"])
     for link in links:
-        table.add_row(f"[bold]{link}[/]")
+        table.add(link)
         for variant in variants:
             curve = curves[(curves["link"] == link) & (curves["variant"] == variant)]
             if curve.empty:
                 continue
-            values = curve.set_index("snr_db")["value"]
             half = ((curve["ci_high"] - curve["ci_low"]) / 2).max()
-            cells = [f"{100 * values[snr]:.1f}" if snr in values else "" for snr in snrs]
-            table.add_row(f" {variant}", *cells, f"{100 * half:.1f}")
+            cells = {
+                f"{snr:g}": f"{100 * value:.1f}" for snr, value in zip(curve["snr_db"], curve["value"], strict=True)
+            }
+            table.add(variant, {**cells, "±": f"{100 * half:.1f}"})
     return table
 
 
-def differences_table(differences: pd.DataFrame) -> Table:
+def differences_table(differences: pd.DataFrame) -> SnrTable:
     """Paired differences of accuracies [points] with their intervals, a column an SNR; without those to the majority
     control, and without those that are zero everywhere."""
     differences = differences[differences["than_variant"] != MAJORITY]
     snrs = sorted(differences["snr_db"].unique())
-    title = r"Paired differences of accuracy \[points], 95 % intervals, against SNR \[dB]"
-    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
-    table.add_column("difference", no_wrap=True)
-    for snr in snrs:
-        table.add_column(f"{snr:g}", justify="right")
-    names = ["variant", "link", "than_variant", "than_link"]
-    for (variant, link, than_variant, than_link), rows in differences.groupby(names, sort=False):
-        if not rows["value"].any():
-            continue
-        table.add_row(
-            f"{variant} − {than_variant}, {link}" if link == than_link else f"{link} − {than_link}, {variant}"
-        )
-        found = rows.set_index("snr_db")
-        table.add_row("", *(_interval(found.loc[snr]) if snr in found.index else "" for snr in snrs))
+    table = SnrTable(
+        "Paired differences of accuracy [points], 95 % intervals, against SNR [dB]",
+        [f"{snr:g}" for snr in snrs],
+    )
+    same_link = differences["link"] == differences["than_link"]
+    for compared, of, where in (
+        (differences[same_link], ["variant", "than_variant"], "link"),
+        (differences[~same_link], ["link", "than_link"], "variant"),
+    ):
+        for (one, other), rows in compared.groupby(of, sort=False):
+            lines = {name: line for name, line in rows.groupby(where, sort=False) if line["value"].any()}
+            if lines:
+                table.add(f"{one} − {other}")
+            for name, line in lines.items():
+                columns = [f"{snr:g}" for snr in line["snr_db"]]
+                halves = (line["ci_high"] - line["ci_low"]) / 2
+                table.add(
+                    str(name), dict(zip(columns, (f"{100 * value:+.1f}" for value in line["value"]), strict=True))
+                )
+                table.add("", dict(zip(columns, (f"±{100 * half:.1f}" for half in halves), strict=True)))
     return table
 
 
@@ -63,11 +108,6 @@ def losses_table(losses: pd.DataFrame) -> Table:
     for variant, loss in losses.groupby("variant", sort=False)["value"].mean().items():
         table.add_row(str(variant), f"{loss:.3f}")
     return table
-
-
-def _interval(difference: pd.Series) -> str:
-    half = (difference["ci_high"] - difference["ci_low"]) / 2
-    return f"{100 * difference['value']:+.1f}±{100 * half:.1f}"
 
 
 def time_table(seconds: dict[str, float]) -> Table:
