@@ -149,6 +149,18 @@ _KINDS: dict[str, tuple[type[Encoder], Any, Any, str, dict[str, Any]]] = {
 }
 
 
+def num_tokens(modality: str, name_or_folder: str | Path) -> int:
+    """ŝ_m of an encoder, from its configuration; loads no weights, raises as `load_encoder` does."""
+    _, model_class, _, _, options = _KINDS[_known(modality)]
+    folder = _find(modality, name_or_folder)
+    try:
+        with torch.device("meta"):
+            model = model_class(model_class.config_class.from_pretrained(folder), **options)
+    except Exception as error:  # whatever a damaged config makes its class do
+        raise _cannot_load(modality, folder, error) from error
+    return model.embeddings.position_embeddings.shape[1]
+
+
 def load_encoder(modality: str, name_or_folder: str | Path, device: str = "cpu") -> Encoder:
     """Load a frozen encoder in float32.
 
@@ -166,22 +178,40 @@ def load_encoder(modality: str, name_or_folder: str | Path, device: str = "cpu")
     UserError
         If the modality is unknown, the model is not found, is of another architecture or lacks weights.
     """
-    if modality not in _KINDS:
-        raise UserError(f"unknown modality '{modality}': {nearest(modality, _KINDS)}")
-    encoder, model_class, processor_class, model_type, options = _KINDS[modality]
-    folder = locate(name_or_folder, ["config.json", "preprocessor_config.json"])
+    encoder, model_class, processor_class, _, options = _KINDS[_known(modality)]
+    folder = _find(modality, name_or_folder)
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if found != model_type:
-            raise UserError(f"the {modality} encoder in {folder} is '{found}', expected '{model_type}'")
         with LOADING:
             model, report = model_class.from_pretrained(
                 folder, dtype=torch.float32, output_loading_info=True, **options
             )
         processor = processor_class.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"cannot load the {modality} encoder in {folder} ({reason}): get its files again") from error
+        raise _cannot_load(modality, folder, error) from error
     if report["missing_keys"]:
         raise UserError(f"the {modality} encoder in {folder} lacks weights {sorted(report['missing_keys'])[:3]}")
     return encoder(str(name_or_folder), model.to(device), processor)
+
+
+def _known(modality: str) -> str:
+    if modality not in _KINDS:
+        raise UserError(f"unknown modality '{modality}': {nearest(modality, _KINDS)}")
+    return modality
+
+
+def _find(modality: str, name_or_folder: str | Path) -> Path:
+    """The folder of an encoder of this modality."""
+    folder = locate(name_or_folder, ["config.json", "preprocessor_config.json"])
+    wanted = _KINDS[modality][3]
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError) as error:
+        raise _cannot_load(modality, folder, error) from error
+    if found != wanted:
+        raise UserError(f"the {modality} encoder in {folder} is '{found}', expected '{wanted}'")
+    return folder
+
+
+def _cannot_load(modality: str, folder: Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"cannot load the {modality} encoder in {folder} ({reason}): get its files again")

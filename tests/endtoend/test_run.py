@@ -123,35 +123,6 @@ def test_fresh_deletes_runs_only(tokcom, experiment, tmp_path):
     assert (tmp_path / "thesis.tex").is_file()
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("data.root=/nowhere", "/nowhere"),
-        ("foundation=/nowhere", "/nowhere"),
-        ("lengths.audio=9999", "9999"),
-    ],
-)
-def test_a_wrong_setting_is_one_line_and_the_right_one_then_works(tokcom, experiment, tmp_path, setting, message):
-    """Nothing that a refused command leaves behind stands in the way of the corrected one."""
-    run_dir = tmp_path / "run"
-    refused = tokcom("run", experiment, "--out", run_dir, "--set", setting)
-    assert refused.returncode == 2, refused.stdout
-    assert len(refused.stderr.strip().splitlines()) == 1
-    assert message in refused.stderr
-    assert not (run_dir / "points").exists()
-    again = tokcom("run", experiment, "--out", run_dir, "--set", "data.root=/elsewhere")
-    assert "another configuration" not in again.stderr
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tokcom, experiment, tmp_path):
-    (tmp_path / "file").write_text("not a folder")
-    refused = tokcom("run", experiment, "--out", tmp_path / "file" / "run")
-    assert refused.returncode == 2
-    assert len(refused.stderr.strip().splitlines()) == 1
-    assert "cannot write" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
 @pytest.mark.slow
 def test_two_launched_processes_train_what_one_does(finished_run, experiment, tmp_path):
     """The same losses in every stage, one run directory, and nothing left behind that was unfinished."""

@@ -144,8 +144,11 @@ def test_a_full_disk_stops_what_finds_no_room_and_nothing_else(finished_run, tok
     done = tokcom(*command)
     assert done.returncode == 2, done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
+    missing = done.stdout.split("What is missing")[1]
     for name in (lost.stem, "finetune aligned-on-air seed 0", "aligned-on-air__awgn__+0dB__seed0"):
-        assert name in done.stdout.split("What is missing")[1]
+        assert name in missing
+    assert "aligned-on-air__awgn__+20dB" not in done.stdout
+    assert "4 missing of" in done.stderr
     assert "No space left" in done.stderr
     assert half_written(run_dir) == []
     assert not lost.exists()

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from tokcom_phy.data.media import MediaError
-from tokcom_phy.encoders import VideoEncoder, WindowedASTFeatureExtractor, load_encoder
+from tokcom_phy.encoders import VideoEncoder, WindowedASTFeatureExtractor, load_encoder, num_tokens
 from tokcom_phy.errors import UserError
 
 
@@ -150,6 +150,19 @@ def test_a_folder_that_lacks_files_is_named(folders: dict[str, Path], tmp_path: 
     (tmp_path / "config.json").write_text((folders["audio"] / "config.json").read_text())
     with pytest.raises(UserError, match=r"has no preprocessor_config\.json, no model\.safetensors"):
         load_encoder("audio", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("modality", "config", "tokens"), [("audio", ASTConfig(), 1214), ("video", VivitConfig(), 3137)]
+)
+def test_the_papers_encoders_tell_their_tokens_without_weights(modality, config, tokens, tmp_path: Path) -> None:
+    config.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert num_tokens(modality, tmp_path) == tokens
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=f"cannot load the {modality} encoder"):
+        num_tokens(modality, tmp_path)
 
 
 def test_the_wrong_kind_of_model_is_named(folders: dict[str, Path]) -> None:

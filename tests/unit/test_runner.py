@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from annotation_files import write_annotations
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.experiments.runner import _keep, _open_run
+from tokcom_phy.experiments.runner import _keep, _locked, _open_run, run
 from tokcom_phy.experiments.schema import load_experiment
 
 
@@ -36,6 +37,35 @@ def test_another_configuration_is_refused_by_the_setting_that_differs(tmp_path, 
     _open_run(run_dir, load_experiment("quickstart"), fresh=False)
     _open_run(run_dir, changed, fresh=True)
     assert not (run_dir / "points").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file/run", "cannot write .*file/run: .*; choose a folder you may write to"),
+        ("file", "file is no folder: choose another --out"),
+        ("/proc/run", "cannot write /proc/run: .*; choose a folder you may write to"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, out, message):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match=message) as raised:
+        run("quickstart", out=tmp_path / out)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_second_run_in_a_directory_is_refused(tmp_path):
+    with _locked(tmp_path / "run"), pytest.raises(UserError, match=r"another run works in .*run: wait for it"):
+        run("quickstart", out=tmp_path / "run")
+
+
+def test_what_a_refused_run_leaves_behind_does_not_stand_in_the_way_of_the_corrected_one(tmp_path):
+    write_annotations(tmp_path)
+    root = [f"data.root={tmp_path}", "stage1.batch=40"]
+    for settings in (root, [*root, "stage2.steps=7"]):
+        with pytest.raises(UserError, match=r"none of the .* clips in .* can be used"):
+            run("quickstart", out=tmp_path / "run", overrides=settings)
+        assert (tmp_path / "run" / "config.yaml").is_file()
 
 
 def test_what_points_rest_on_is_kept(tmp_path):

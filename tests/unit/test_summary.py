@@ -7,10 +7,12 @@ from io import StringIO
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from tokcom_phy.experiments.pool import Failure
 from tokcom_phy.experiments.results import Point, accuracy_curves, tabulate_differences
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, load_experiment
-from tokcom_phy.experiments.summary import SnrTable, differences_table, results_table
+from tokcom_phy.experiments.summary import SnrTable, differences_table, failures_table, results_table
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +35,12 @@ def points(experiment) -> list[Point]:
     return found
 
 
-def printed(table: SnrTable, width: int) -> str:
+def printed(table: SnrTable | Table, width: int) -> str:
     console = Console(file=StringIO(), width=width)
     with console.capture() as capture:
         console.print(table)
     lines = capture.get().splitlines()
-    assert max(map(len, lines)) <= width
+    assert all(len(line) <= width for line in lines)
     return "\n".join(lines)
 
 
@@ -74,3 +76,14 @@ def test_where_there_is_nothing_to_compare_nothing_is_printed(experiment, points
         update={"evaluate": (experiment.evaluate[0].model_copy(update={"variants": ("aligned",), "links": ("awgn",)}),)}
     )
     assert printed(differences_table(tabulate_differences(one, points)), 80) == ""
+
+
+def test_points_that_miss_for_one_reason_share_a_line():
+    failures = [Failure(f"my__best__awgn__{snr:+g}dB__seed0", "no room") for snr in (-10, 0, 2.5)]
+    failures += [Failure("my__best__awgn__+0dB__seed1", "no room"), Failure("finetune my__best seed 2", "no room")]
+    lines = [line.split() for line in printed(failures_table(failures), 120).splitlines()[2:]]
+    assert lines == [
+        ["my__best__awgn__{-10,+0,+2.5}dB__seed0", "no", "room"],
+        ["my__best__awgn__+0dB__seed1", "no", "room"],
+        ["finetune", "my__best", "seed", "2", "no", "room"],
+    ]

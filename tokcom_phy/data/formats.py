@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,7 +115,7 @@ def load_questions(root: str | Path, split: str) -> list[Question]:
     entries = list(_entries(path))
     questions = [_question(entry, where) for entry, where in entries if not entry.get("question_deleted")]
     if len(questions) < len(entries):
-        logger.warning("%s: %d deleted questions are left out", path, len(entries) - len(questions))
+        _warn(f"{path}: {len(entries) - len(questions)} deleted questions are left out")
     return _not_empty(questions, path, "question")
 
 
@@ -191,6 +192,12 @@ def fill_template(template: str, values: list[str], where: str) -> str:
         raise UserError(f"{where}: template {template!r} has {len(slots)} slots for the {len(values)} values {values}")
     remaining = iter(values)
     return _SLOT.sub(lambda _: next(remaining), template).strip()
+
+
+@cache
+def _warn(what: str) -> None:
+    """Log a warning, once however often the file is read."""
+    logger.warning(what)
 
 
 def _question(entry: dict[str, Any], where: str) -> Question:

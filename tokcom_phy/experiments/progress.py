@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +20,7 @@ from rich.text import Text
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job
 from tokcom_phy.experiments.pool import Outcome, Report
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.experiments.summary import together
 
 
 class SweepProgress(Progress):
@@ -63,8 +65,8 @@ class SweepProgress(Progress):
     def on_outcome(self, outcome: Outcome) -> None:
         if not outcome.failures:
             self._set(outcome.job, self._units[outcome.job.name])
-        for failure in outcome.failures:
-            self.console.print(f"[red]failed:[/] {failure.what}: {failure.why}", highlight=False, soft_wrap=True)
+        for what, why in together(outcome.failures):
+            self.console.print(f"[red]failed:[/] {escape(what)}: {escape(why)}", highlight=False, soft_wrap=True)
 
     def _set(self, job: Job, done: int) -> None:
         self.advance(self._bars[job.stage], done - self._done[job.name])

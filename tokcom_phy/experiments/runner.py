@@ -10,9 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
@@ -26,6 +28,7 @@ from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import draw_figures
+from tokcom_phy.experiments.foresight import foresee
 from tokcom_phy.experiments.joint import JointPool, dismiss, follow, launched, leads
 from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
@@ -33,6 +36,7 @@ from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
 from tokcom_phy.experiments.progress import SweepProgress
 from tokcom_phy.experiments.results import (
     UNFINISHED,
+    point_file,
     read_points,
     tabulate_differences,
     tabulate_losses,
@@ -40,8 +44,7 @@ from tokcom_phy.experiments.results import (
 )
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, as_yaml, load_experiment
 from tokcom_phy.experiments.summary import differences_table, failures_table, losses_table, results_table, time_table
-from tokcom_phy.files import write_atomically
-from tokcom_phy.foundation import find_foundation
+from tokcom_phy.files import cannot_write, write_atomically
 from tokcom_phy.synthetic.corpus import synthesize
 
 _VERSIONS = ("tokcom-phy", "torch", "sionna", "transformers", "peft", "datasets", "accelerate", "av", "numpy")
@@ -85,10 +88,10 @@ def run(
         written, and when jobs failed.
     """
     settings = load_experiment(experiment, profile, overrides)
-    run_dir = out or Path("runs") / settings.name
+    run_dir = Path(os.path.abspath(out)) if out and out.name in ("", "..") else out or Path("runs") / settings.name
     here = workers or min(os.cpu_count() or 1, 4)
     links = _read_links(settings)
-    find_foundation(settings.foundation)
+    foresee(settings)
     open_pool = _pools(here, workers, ray, gpus_per_task)
     if launched() and not leads():
         follow()
@@ -202,6 +205,8 @@ class Clock:
 
 def _open_run(run_dir: Path, settings: Experiment, fresh: bool) -> None:
     """Make the run directory, or make sure that the one there is of these settings."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"{run_dir} is no folder: choose another --out")
     kept = run_dir / "config.yaml"
     ours = (run_dir / "provenance.json").is_file()
     if not ours and run_dir.is_dir() and any(not path.name.startswith(".") for path in run_dir.iterdir()):
@@ -244,11 +249,12 @@ def _locked(run_dir: Path) -> Iterator[None]:
     lock = FileLock(run_dir.parent / f".{run_dir.name}.lock")
     try:
         run_dir.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        with TemporaryFile(dir=run_dir.parent):
+            lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"another run works in {run_dir}: wait for it, or choose another --out") from None
     except OSError as error:
-        raise UserError(f"cannot write {run_dir}: {error.strerror}; choose a folder you may write to") from error
+        raise cannot_write(run_dir, error) from error
     try:
         yield
     finally:
@@ -367,6 +373,8 @@ def _run_jobs(
     seconds: defaultdict[Stage, float] = defaultdict(float)
 
     def on_outcome(outcome: Outcome) -> None:
+        lacking = [failure for failure in outcome.failures if not point_file(run_dir, failure.what).is_file()]
+        outcome = replace(outcome, failures=tuple(lacking))
         progress.on_outcome(outcome)
         seconds[outcome.job.stage] += outcome.seconds
         failures.extend(outcome.failures)

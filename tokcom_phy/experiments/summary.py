@@ -1,5 +1,6 @@
 """What a run prints when it ends: the accuracies, and where the time went."""
 
+import re
 from collections.abc import Mapping, Sequence
 from math import ceil
 
@@ -12,6 +13,9 @@ from rich.text import Text
 from tokcom_phy.experiments.pool import Failure
 from tokcom_phy.experiments.results import Point, accuracy_curves
 from tokcom_phy.experiments.schema import MAJORITY
+
+_POINT = re.compile(r"(.+__)([+-][\d.e+-]+)(dB__seed\d+)")
+"""A point's name, with its SNR apart."""
 
 
 class SnrTable:
@@ -123,11 +127,26 @@ def time_table(seconds: dict[str, float]) -> Table:
     return table
 
 
+def together(failures: Sequence[Failure]) -> list[tuple[str, str]]:
+    """What is missing and why; points that miss for one reason and differ in SNR alone are one:
+    ``aligned__awgn__{-10,+0}dB__seed0``."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for failure in failures:
+        point = _POINT.fullmatch(failure.what)
+        before, snr, after = point.groups() if point else (failure.what, "", "")
+        groups.setdefault((before, after, failure.why), []).append(snr)
+    found = []
+    for (before, after, why), snrs in groups.items():
+        listed = ",".join(snrs)
+        found.append((f"{before}{{{listed}}}{after}" if len(snrs) > 1 else f"{before}{listed}{after}", why))
+    return found
+
+
 def failures_table(failures: Sequence[Failure]) -> Table:
     """What is missing at the end of a run, and why."""
     table = Table(title="What is missing", title_justify="left", box=None)
     table.add_column("training or point", overflow="fold")
     table.add_column("why", overflow="fold")
-    for failure in failures:
-        table.add_row(escape(failure.what), escape(failure.why))
+    for what, why in together(failures):
+        table.add_row(escape(what), escape(why))
     return table

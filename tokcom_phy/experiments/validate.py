@@ -18,12 +18,12 @@ from tokcom_phy.data.media import find_clip
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.errors import UserError
+from tokcom_phy.experiments.foresight import foresee
 from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, plan
 from tokcom_phy.experiments.pool import Outcome, Report, Start, run_jobs
 from tokcom_phy.experiments.results import alignment_folder, checkpoint_folder, point_file
 from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
-from tokcom_phy.foundation import find_foundation
 from tokcom_phy.synthetic.corpus import synthesize
 
 STEPS = 3
@@ -118,9 +118,7 @@ def validate(experiment: Experiment, run_dir: Path, workers: int) -> Estimate:
     """
     estimate = Estimate(workers)
     started = time.monotonic()
-    find_foundation(experiment.foundation)
-    for link in experiment.all_links():
-        experiment.link_config(link)
+    foresee(experiment)
     with tempfile.TemporaryDirectory(prefix="tokcom-validate-") as scratch:
         folder = Path(scratch)
         root, store, questions = _dataset(experiment, run_dir, folder, estimate)

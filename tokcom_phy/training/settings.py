@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.losses import Pooling
 
 
@@ -59,6 +60,22 @@ class TrainingSettings(BaseModel):
         if self.batch % self.accumulation:
             raise ValueError(f"batch {self.batch} does not split into {self.accumulation} equal parts (accumulation)")
         return self
+
+    def check_data(self, num_items: int, num_processes: int = 1) -> None:
+        """See that there is data for a batch, and that it splits evenly over the processes that train together.
+
+        Raises
+        ------
+        UserError
+        """
+        if num_items < self.batch:
+            raise UserError(f"{num_items} training items do not fill a batch of {self.batch}: lower batch or add data")
+        parts = num_processes * self.accumulation
+        if self.batch % parts:
+            raise UserError(
+                f"a batch of {self.batch} does not split evenly over {num_processes} processes with accumulation "
+                f"{self.accumulation}: make batch a multiple of {parts}"
+            )
 
 
 class AlignmentSettings(TrainingSettings):

@@ -118,14 +118,8 @@ def train(
         If there are fewer items than a batch takes, a batch does not split evenly over the processes, or the loss does
         not stay finite.
     """
-    if len(items) < settings.batch:
-        raise UserError(f"{len(items)} training items do not fill a batch of {settings.batch}: lower batch or add data")
+    settings.check_data(len(items), num_processes())
     parts = num_processes() * settings.accumulation
-    if settings.batch % parts:
-        raise UserError(
-            f"a batch of {settings.batch} does not split evenly over {num_processes()} processes with accumulation "
-            f"{settings.accumulation}: make batch a multiple of {parts}"
-        )
     order = Order(len(items), settings.steps, settings.batch, seed)
 
     def part_of_step(places: list[int]) -> dict:
