@@ -50,7 +50,7 @@ def test_all_differences_and_intervals_are_shown_in_full(experiment, points, wid
     text = printed(differences_table(differences), width)
     shown = differences[(differences["than_variant"] != MAJORITY) & (differences["variant"] != "blind")]
     halves = (shown["ci_high"] - shown["ci_low"]) / 2
-    assert Counter(re.findall(r"[+-]\d+\.\d", text)) == Counter(f"{100 * value:+.1f}" for value in shown["value"])
+    assert Counter(re.findall(r"[+-]\d+\.\d", text)) == Counter(f"{100 * value:+z.1f}" for value in shown["value"])
     assert Counter(re.findall(r"±\d+\.\d", text)) == Counter(f"±{100 * half:.1f}" for half in halves)
 
 

@@ -348,7 +348,7 @@ def _difference_tables(differences: pd.DataFrame) -> list[Table]:
         )
         low, high = 100 * row["ci_low"], 100 * row["ci_high"]
         tone = "better" if low > 0 else "worse" if high < 0 else ""
-        cell = Cell(_number(f"{100 * row['value']:+.1f}"), _number(f"{low:+.1f} to {high:+.1f}"), tone=tone)
+        cell = Cell(_number(f"{100 * row['value']:+z.1f}"), _number(f"{low:+z.1f} to {high:+z.1f}"), tone=tone)
         tables.setdefault(title, {})[name, row["snr_db"]] = cell
     return [
         _pivot(title, "difference", cells, list(dict.fromkeys(name for name, _ in cells)))
@@ -406,7 +406,7 @@ def _radio_tables(points: list[Point], experiment: Experiment) -> list[Table]:
             for variant in experiment.variants:
                 if variant in by_variant:
                     at = by_variant[variant]
-                    texts = tuple(_number(f"{np.mean(at[s]):.1f}") if s in at else "–" for s in snrs)
+                    texts = tuple(_number(f"{np.mean(at[s]):z.1f}") if s in at else "–" for s in snrs)
                     alike.setdefault(texts, []).append(variant)
             for texts, names in alike.items():
                 whose = f" ({', '.join(names)})" if len(alike) > 1 else ""

@@ -99,7 +99,7 @@ def differences_table(differences: pd.DataFrame) -> SnrTable:
                 columns = [f"{snr:g}" for snr in line["snr_db"]]
                 halves = (line["ci_high"] - line["ci_low"]) / 2
                 table.add(
-                    str(name), dict(zip(columns, (f"{100 * value:+.1f}" for value in line["value"]), strict=True))
+                    str(name), dict(zip(columns, (f"{100 * value:+z.1f}" for value in line["value"]), strict=True))
                 )
                 table.add("", dict(zip(columns, (f"±{100 * half:.1f}" for half in halves), strict=True)))
     return table
