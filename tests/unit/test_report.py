@@ -210,7 +210,7 @@ def test_mistakes_are_told_in_one_line(run_dir, tmp_path, capsys):
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Debian's chromium")
-@pytest.mark.parametrize("width", [1280, 500])
+@pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_the_page(page_file, tmp_path, width):
     """In chromium: nothing on the console, no request, every figure decoded, nothing wider than the window."""
 
