@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from accelerate.utils import send_to_device
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor, nn
 from transformers import (
     ASTConfig,
@@ -44,7 +45,7 @@ from tokcom_phy.files import write_atomically
 from tokcom_phy.foundation import Foundation
 from tokcom_phy.pretrained import locate
 from tokcom_phy.radio import load_link
-from tokcom_phy.system import SystemConfig, TokenCommSystem
+from tokcom_phy.system import Radio, SystemConfig, TokenCommSystem
 from tokcom_phy.training.align import AlignmentStep
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.finetune import FinetuningStep
@@ -228,6 +229,16 @@ class Bench:
 
         return run
 
+    def evaluation(self, steps: int) -> float:
+        """Seconds for a question of a batch that is sent, received and answered."""
+        question, radio = self.text(self.size.question), Radio(self.radio.link, 10.0, 0, range(self.size.batch))
+        self.system.eval()
+        clock = Clock(self.device)
+        with torch.no_grad():
+            for _ in range(steps + 1):
+                clock.step(lambda: self.system.generate(self.features(), question, radio, self.size.answer))
+        return clock.medians()["step"] / self.size.batch
+
     def encode(self) -> float:
         """Seconds that the frozen encoders take for one batch, measured on one clip and taken ``batch`` times."""
         audio, video = self.size.encoders["audio"], self.size.encoders["video"]
@@ -348,12 +359,14 @@ def measure(bench: Bench, steps: int, console: Console, tokens: int) -> dict[str
 
     def say(what: str, value: float, text: str) -> None:
         found[what] = value
-        console.print(f"{what}: {text}")
+        console.print(f"{escape(what)}: {text}")
 
     say("stage 2 over opponent", ours["step"] / other["step"], f"[bold]{ours['step'] / other['step']:.3f}[/]")
     say("tokens a second", tokens / ours["step"], f"{tokens / ours['step']:.4g}")
     seconds = bench.other_link()
     say(f"{LINKS[1]} alone", seconds, f"{seconds:.3g} s, {seconds / ours['step']:.1%} of a stage-2 step")
+    seconds = bench.evaluation(steps)
+    say("evaluation: question [s]", seconds, f"[bold]{seconds:.3g} s[/], of up to {bench.size.answer} answer tokens")
     rate = matrix_rate(bench.size.dtype, bench.device, 4096 if bench.device.type == "cuda" else 1024)
     reached = bench.flops() / ours["step"]
     say("share of the matrix rate", reached / rate, f"{reached / rate:.1%} of {rate / 1e12:.3g} TFLOP/s")
