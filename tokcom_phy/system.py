@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, ModelHubMixin
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from tokcom_phy.errors import UserError
 from tokcom_phy.foundation import Foundation
 from tokcom_phy.model_card import model_card
+from tokcom_phy.pretrained import snapshot
 from tokcom_phy.radio import Link, LinkState
 from tokcom_phy.receiver import Receiver
 from tokcom_phy.transmitter import Transmitter
 
 TEXT = "text"
 Delivery = Literal["reliable", "on-air"]
+LAYOUT = "a folder with config.json, transceivers.safetensors and, once fine-tuned, adapter/, as save_pretrained writes"
 
 
 @dataclass(frozen=True)
@@ -255,22 +257,14 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         folder = Path(name_or_folder)
         if not folder.is_dir():
             try:
-                folder = Path(
-                    snapshot_download(
-                        str(name_or_folder), revision=revision, token=token, local_files_only=local_files_only
-                    )
-                )
+                folder = snapshot(str(name_or_folder), revision, token, local_files_only)
             except Exception as error:  # whatever the hub's client meets
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(
-                    f"no system in {folder}, and none of that name can be had from the hub ({reason}): give a folder "
-                    "that save_pretrained wrote"
+                    f"no system in {folder}, and none of that name can be had from the hub ({reason}): give {LAYOUT}"
                 ) from error
         if not (folder / "transceivers.safetensors").is_file():
-            raise UserError(
-                f"{folder} holds no system: expected config.json, transceivers.safetensors and adapter/, as "
-                "save_pretrained writes them"
-            )
+            raise UserError(f"{folder} holds no system: give {LAYOUT}")
         settings = json.loads((folder / "config.json").read_text())
         name = settings.pop("foundation_model")
         system = cls(SystemConfig(**settings), foundation or Foundation.load(name))
