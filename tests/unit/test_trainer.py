@@ -141,17 +141,36 @@ def without_dropout(module):
     return module
 
 
-def finetuned(foundation_folder, folder, dropout=True, precision=torch.float32, **changes):
+def finetuned(
+    foundation_folder, folder, dropout=True, precision=torch.float32, progress=None, journal=None, **changes
+):
     foundation = Foundation.load(foundation_folder, precision)
     system = training_case.system(foundation)
     foundation.add_lora()
     plan = FinetuningSettings(steps=4, **training_case.BATCH, **changes)
     batcher = training_case.batcher(foundation, folder / "features")
     radio = TrainingRadio(load_link("rayleigh"), 10.0, 5)
-    losses = finetune(
-        system if dropout else without_dropout(system), training_case.questions(), batcher, radio, plan, 5
-    )
+    system = system if dropout else without_dropout(system)
+    losses = finetune(system, training_case.questions(), batcher, radio, plan, 5, progress, journal)
     return losses, system
+
+
+def test_a_system_killed_while_it_learns_ends_as_if_it_had_not_been(foundation_folder, tmp_path):
+    """Frozen foundation model, adapter with dropout and fading link included; what was done is not done again."""
+    losses, whole = finetuned(foundation_folder, tmp_path)
+    journal = Journal("system", tmp_path / "checkpoints", tmp_path / "logs")
+    once_again = {"journal": journal, "checkpoint_steps": 1}
+    for step in (2, 3):
+        with pytest.raises(Interrupted):
+            finetuned(foundation_folder, tmp_path, progress=interrupt_at(step), **once_again)
+    steps = []
+    resumed_losses, resumed = finetuned(
+        foundation_folder, tmp_path, progress=lambda done, of: steps.append(done), **once_again
+    )
+    assert steps == [3, 4]
+    assert resumed_losses == losses
+    for (name, expected), found in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(found, expected), name
 
 
 def test_accumulation_changes_no_loss(foundation_folder, tmp_path):

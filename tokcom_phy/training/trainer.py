@@ -178,18 +178,25 @@ def _folder(journal: Journal | None) -> Iterator[Path]:
 
 @contextmanager
 def _only_trained_weights(module: nn.Module) -> Iterator[None]:
-    """Leave the weights that stay as they are, gigabytes of them, out of checkpoints."""
+    """Leave the weights that stay as they are, gigabytes of them, out of checkpoints, and do not miss them there."""
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
     def drop_others(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
         for name in [name for name in state if name not in trained]:
             del state[name]
 
-    hook = module.register_state_dict_post_hook(drop_others)
+    def expect_no_others(_: nn.Module, incompatible: Any) -> None:
+        incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name in trained]
+
+    hooks = (
+        module.register_state_dict_post_hook(drop_others),
+        module.register_load_state_dict_post_hook(expect_no_others),
+    )
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def _last_checkpoint(folder: Path) -> str | None:
