@@ -9,6 +9,8 @@ from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.foresight import foresee
 from tokcom_phy.experiments.schema import load_experiment
 
+TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
+
 
 @pytest.mark.parametrize(
     ("experiment", "setting", "message"),
@@ -30,6 +32,13 @@ from tokcom_phy.experiments.schema import load_experiment
         ),
         ("quickstart", "stage2.batch=2401", r"^stage2 of 'aligned': 2400 training items do not fill a batch of 2401"),
         ("temperature", "variants.unaligned.stage2={batch: 2401}", r"^stage2 of 'unaligned': 2400 training items"),
+        (
+            "quickstart",
+            "evaluate.1.links=[two]",
+            r"^evaluate: 'aligned-on-air' over 'two': this link has no user 'text': choose one of audio, video$",
+        ),
+        ("quickstart", "stage2.link=two", r"^stage2: 'aligned-on-air' over 'two': this link has no user 'text'"),
+        ("quickstart", "stage1.link=two", r"^stage1: 'aligned' over 'two': this link has no user 'text'"),
         ("quickstart", "encoders.audio=tiny/video", r"is 'vivit', expected 'audio-spectrogram-transformer'"),
         ("quickstart", "foundation=/nowhere", "no folder /nowhere"),
         ("quickstart", "data.root=/nowhere", "no folder /nowhere"),
@@ -37,7 +46,7 @@ from tokcom_phy.experiments.schema import load_experiment
 )
 def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, message):
     with pytest.raises(UserError, match=message) as raised:
-        foresee(load_experiment(experiment, "tiny", [setting]))
+        foresee(load_experiment(experiment, "tiny", [TWO_USERS, setting]))
     assert "\n" not in str(raised.value)
 
 

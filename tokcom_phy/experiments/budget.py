@@ -186,7 +186,10 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
         payload = {
             user: symbols_of_tokens(length, width) for user, length in sent_tokens(experiment, variant, on_air).items()
         }
-        cost = budget(links[link], payload, symbols_per_token=width // 2) if payload else None
+        try:
+            cost = budget(links[link], payload, symbols_per_token=width // 2) if payload else None
+        except UserError:  # what cannot be sent there has no point either, and is named as missing
+            continue
         for metric, value in {
             "channel_uses": cost.channel_uses if cost else 0,
             "latency_ms": 1e3 * cost.latency if cost else 0.0,

@@ -8,6 +8,7 @@ from tokcom_phy.encoders import num_tokens
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.schema import Data, Experiment
 from tokcom_phy.foundation import find_foundation
+from tokcom_phy.system import TEXT
 from tokcom_phy.training.ranks import num_processes
 from tokcom_phy.training.settings import TrainingSettings
 
@@ -21,8 +22,7 @@ def foresee(experiment: Experiment) -> None:
         For the first thing that does not.
     """
     find_foundation(experiment.foundation)
-    for link in experiment.all_links():
-        experiment.link_config(link)
+    _see_users(experiment)
     if experiment.needs_media():
         _see_lengths(experiment)
     if experiment.data.root:
@@ -32,6 +32,30 @@ def foresee(experiment: Experiment) -> None:
             settings.check_data(items, num_processes())
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+
+
+def _see_users(experiment: Experiment) -> None:
+    """Each link has a user for all that is sent over it."""
+    links = {name: experiment.load_link(name) for name in experiment.all_links()}
+    for where, name, link, sent in _transmissions(experiment):
+        try:
+            links[link].check_users(sent)
+        except UserError as error:
+            raise UserError(f"{where}: '{name}' over '{link}': {error}") from error
+
+
+def _transmissions(experiment: Experiment) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Each stage, variant, link, and who sends there."""
+    for name, variant in experiment.variants.items():
+        if variant.alignment != "none":
+            heard = experiment.token_lengths(name) if variant.alignment == "contrastive" else {}
+            yield "stage1", name, experiment.alignment_settings(name).link, [*heard, TEXT]
+        sent = [*experiment.modalities(name), *([TEXT] if variant.question == "on-air" else [])]
+        yield "stage2", name, experiment.finetuning_settings(name).link, sent
+        for link in dict.fromkeys(
+            link for series in experiment.evaluate if name in series.variants for link in series.links
+        ):
+            yield "evaluate", name, link, sent
 
 
 def _see_lengths(experiment: Experiment) -> None:

@@ -114,7 +114,7 @@ def _pools(here: int, workers: int | None, ray: str | None, gpus_per_task: float
         if gpus_per_task is not None:
             raise UserError("--gpus-per-task is for a Ray cluster: name one by --ray ADDRESS")
         return partial(LocalPool, workers=here)
-    if gpus_per_task is not None and (gpus_per_task > 1) * (gpus_per_task % 1):
+    if gpus_per_task and gpus_per_task > 1 and gpus_per_task % 1:
         raise UserError(f"--gpus-per-task {gpus_per_task:g}: give a whole number, or a fraction of one GPU")
     try:
         from tokcom_phy.experiments.cluster import RayPool, join
