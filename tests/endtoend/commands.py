@@ -21,7 +21,8 @@ def start_tokcom(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def results_of(run_dir: Path) -> tuple[dict[str, bytes], bytes]:
-    """All that two runs must have the same to the last bit."""
-    points = {path.name: path.read_bytes() for path in (run_dir / "points").iterdir()}
-    return points, (run_dir / "results.csv").read_bytes()
+def results_of(run_dir: Path) -> dict[str, bytes]:
+    """All that two runs must have the same to the last bit: points, tables, and what was trained."""
+    patterns = ("points/*", "results.csv", "checkpoints/*/*/losses.json", "checkpoints/*/*/*.safetensors")
+    files = [path for pattern in patterns for path in run_dir.glob(pattern)]
+    return {path.relative_to(run_dir).as_posix(): path.read_bytes() for path in files}

@@ -19,8 +19,8 @@ title: Micro
 profile: tiny
 data:
   synthetic: {captions: 24, train_clips: 24, test_clips: 12, train_questions: 48, test_questions: 40, seed: 5}
-stage1: {steps: 3, batch: 8}
-stage2: {steps: 3, batch: 8}
+stage1: {steps: 3, batch: 8, checkpoint_steps: 1}
+stage2: {steps: 3, batch: 8, checkpoint_steps: 1}
 variants:
   aligned: {alignment: contrastive}
   blind: {alignment: none, modalities: []}

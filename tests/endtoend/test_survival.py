@@ -37,11 +37,18 @@ def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:
 
 
 def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, tokcom, experiment):
-    """One worker instead of two, so that the results do not depend on that either."""
+    """One worker instead of two, so that the results do not depend on that either; the first kill is amid a training."""
     run_dir = finished_run.parent / "killed"
     command = ("run", experiment, "--out", run_dir, "--workers", "1")
-    before: dict[Path, tuple[int, int]] = {}
-    for least in (1, 4, 9):
+
+    def amid_stage_2() -> bool:
+        return any(run_dir.glob("checkpoints/aligned/.*.unfinished/checkpoint-*/trainer_state.json"))
+
+    killed = tokcom(*command, kill_when=amid_stage_2)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (run_dir / "checkpoints" / "aligned" / "seed-0").exists()
+    before = finished_files(run_dir)
+    for least in (4, 9):
         delay = time.monotonic() + random.random()
 
         def moment(least: int = least, delay: float = delay) -> bool:

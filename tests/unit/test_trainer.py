@@ -141,9 +141,7 @@ def without_dropout(module):
     return module
 
 
-def finetuned(
-    foundation_folder, folder, dropout=True, precision=torch.float32, progress=None, journal=None, **changes
-):
+def finetuned(foundation_folder, folder, dropout=True, precision=torch.float32, progress=None, journal=None, **changes):
     foundation = Foundation.load(foundation_folder, precision)
     system = training_case.system(foundation)
     foundation.add_lora()
