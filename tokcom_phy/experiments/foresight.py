@@ -52,10 +52,9 @@ def _transmissions(experiment: Experiment) -> Iterator[tuple[str, str, str, list
             yield "stage1", name, experiment.alignment_settings(name).link, [*heard, TEXT]
         sent = [*experiment.modalities(name), *([TEXT] if variant.question == "on-air" else [])]
         yield "stage2", name, experiment.finetuning_settings(name).link, sent
-        for link in dict.fromkeys(
-            link for series in experiment.evaluate if name in series.variants for link in series.links
-        ):
-            yield "evaluate", name, link, sent
+        for series in experiment.evaluate:
+            if name in series.variants:
+                yield from (("evaluate", name, link, sent) for link in series.links)
 
 
 def _see_lengths(experiment: Experiment) -> None:
