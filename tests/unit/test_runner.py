@@ -1,6 +1,7 @@
 """What a run directory refuses to be mixed with."""
 
 import json
+from pathlib import Path
 
 import pytest
 from annotation_files import write_annotations
@@ -66,6 +67,19 @@ def test_what_a_refused_run_leaves_behind_does_not_stand_in_the_way_of_the_corre
         with pytest.raises(UserError, match=r"none of the .* clips in .* can be used"):
             run("quickstart", out=tmp_path / "run", overrides=settings)
         assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_a_fresh_start_does_not_delete_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    _open_run(tmp_path / "run", load_experiment("quickstart"), fresh=False)
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises(UserError, match="in which you are"):
+        run("quickstart", out=Path(), fresh=True)
+    assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_gpus_of_a_worker_are_whole_or_a_fraction_of_one(tmp_path):
+    with pytest.raises(UserError, match=r"--gpus-per-task 1\.5: give a whole number, or a fraction"):
+        run("quickstart", out=tmp_path / "run", ray="auto", gpus_per_task=1.5)
 
 
 def test_what_points_rest_on_is_kept(tmp_path):

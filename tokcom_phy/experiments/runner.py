@@ -214,6 +214,8 @@ def _open_run(run_dir: Path, settings: Experiment, fresh: bool) -> None:
     if not ours and run_dir.is_dir() and any(not path.name.startswith(".") for path in run_dir.iterdir()):
         raise UserError(f"{run_dir} holds files of something else: choose another --out")
     if fresh and ours:
+        if Path.cwd().is_relative_to(run_dir.resolve()):
+            raise UserError(f"--fresh would delete {run_dir}, in which you are: give the command from another folder")
         old = run_dir.with_name(f".{run_dir.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         run_dir.rename(old)
@@ -395,6 +397,7 @@ def _run_jobs(
         finally:
             busy = sum(seconds.values()) or 1.0
             elapsed = time.monotonic() - started
-            for stage, spent in seconds.items():
-                clock.add(STAGE_NAMES[stage], elapsed * spent / busy)
+            for stage in STAGES:
+                if stage in seconds:
+                    clock.add(STAGE_NAMES[stage], elapsed * seconds[stage] / busy)
     return failures
