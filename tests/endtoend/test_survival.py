@@ -37,7 +37,7 @@ def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:
 
 
 def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, tokcom, experiment):
-    """One worker instead of two, so that the results do not depend on that either; the first kill is amid a training."""
+    """One worker instead of two, so that results do not depend on that either; the first kill is amid a training."""
     run_dir = finished_run.parent / "killed"
     command = ("run", experiment, "--out", run_dir, "--workers", "1")
 
