@@ -1,6 +1,7 @@
 """What a run directory refuses to be mixed with."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,12 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path):
     assert [path.name for path in (run_dir / "points").iterdir()] == ["a__awgn.json"]
     assert [path.name for path in (run_dir / "checkpoints" / "a").iterdir()] == [".seed-0.unfinished"]
     assert (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").is_dir()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "127.0.0.1", "nowhere.invalid:6379", "127.0.0.1:99999", "ray://127.0.0.1:9"]
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, address):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=f"{re.escape(address)}: .*HOST:PORT of its head, or auto"):
+        run("quickstart", out=tmp_path / "run", ray=address)

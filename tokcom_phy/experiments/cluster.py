@@ -4,6 +4,7 @@ All machines see the run directory and the dataset at the same path, on a file s
 points and checkpoints there themselves: nothing but names and progress travels through Ray.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
@@ -18,6 +19,7 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.pool import Outcome, Pool, Report, Start, do
 
 _PATIENCE = 0.2  # [s]
+_PATIENCE_AT_START = 10.0  # [s]
 _OBJECT_STORE = 100 * 2**20  # [bytes]
 
 
@@ -39,6 +41,8 @@ def join(address: str) -> None:
         raise UserError(f"--ray {address}: run on a machine of the cluster, and give HOST:PORT of its head, or auto")
     if ray.is_initialized():
         return
+    if address != "auto":
+        _call(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address, **quiet)
@@ -46,6 +50,17 @@ def join(address: str) -> None:
         if address != "auto":
             raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
+
+
+def _call(address: str) -> None:
+    """See that somebody answers there; Ray itself would take minutes to say no."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_AT_START).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster at {address}: {one_line(error)}; give HOST:PORT of its head, or auto"
+        ) from error
 
 
 class RayPool(Pool):
