@@ -83,4 +83,8 @@ def test_a_stage_1_that_is_taken_from_a_checkpoint_needs_no_captions(root):
     settings = [f"data.root={root}", "stage2.batch=30"]
     with pytest.raises(UserError, match="desc_train"):
         foresee(load_experiment("temperature", "tiny", settings))
-    foresee(load_experiment("temperature", "tiny", [*settings, "stage1.checkpoint=/trained/elsewhere"]))
+    settings.append(f"stage1.checkpoint={root}")
+    with pytest.raises(UserError, match=r"^stage1\.checkpoint of 'tau-0\.03': no transceivers\.safetensors in"):
+        foresee(load_experiment("temperature", "tiny", settings))
+    (root / "transceivers.safetensors").write_bytes(b"")
+    foresee(load_experiment("temperature", "tiny", settings))

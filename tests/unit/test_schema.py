@@ -116,6 +116,7 @@ def test_config_yaml_is_plain_yaml():
     ("override", "message"),
     [
         ("seeds=[-1]", "greater than or equal to 0"),
+        ("seeds=[1, 0, 1]", "seeds: one is named twice"),
         ("stage2.snr_db=[20,0]", "range 20 to 0 dB runs backwards"),
         ("name=../../elsewhere", "name '../../elsewhere'"),
         ("evaluate=[{variants: [aligned], links: [awgn], snr_db: [1, 1.0000001]}]", "less than a millionth apart"),

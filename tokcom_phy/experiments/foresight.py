@@ -83,7 +83,13 @@ def _trainings(experiment: Experiment) -> Iterator[tuple[str, TrainingSettings, 
     aligned = {}
     for name, variant in experiment.variants.items():
         alignment = experiment.alignment_settings(name)
-        if variant.alignment == "reconstruction" or (variant.alignment == "contrastive" and not alignment.checkpoint):
+        if variant.alignment == "contrastive" and alignment.checkpoint:
+            if not (alignment.checkpoint / "transceivers.safetensors").is_file():
+                raise UserError(
+                    f"stage1.checkpoint of '{name}': no transceivers.safetensors in {alignment.checkpoint}: name a "
+                    "folder like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
+                )
+        elif variant.alignment != "none":
             aligned[name] = alignment
     captions, questions = _amounts(experiment.data, captioned=bool(aligned))
     for name, alignment in aligned.items():

@@ -174,6 +174,8 @@ class Experiment(Strict):
         links = [*self.links, *(link for link in self.all_links() if link not in self.links)]
         if len({Path(link).stem for link in links}) < len(links):
             raise ValueError(f"links {', '.join(sorted(links))} share a file name: rename one")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is named twice")
         for series in self.evaluate:
             if len({f"{snr:+g}" for snr in series.snr_db}) < len(series.snr_db):
                 raise ValueError("evaluate: an SNR is named twice, or two are less than a millionth apart")
