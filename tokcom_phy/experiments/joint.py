@@ -1,20 +1,28 @@
 """A run on the processes that ``accelerate launch`` has started: all of them train every system together.
 
 The first leads: it prepares data, keeps the run directory and evaluates; the others follow it into every training.
+They talk in a group of their own, beside that of the training.
 """
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from typing import NoReturn
 
-from accelerate.utils import broadcast_object_list
+from torch import distributed
 
-from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.experiments.pool import Outcome, Pool, Report, Start, do
-from tokcom_phy.training.ranks import process_index
+from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Report, Start, do
+from tokcom_phy.training.ranks import PATIENCE, num_processes, process_index
+
+GRACE = 20.0
+"""How long a process that has failed waits for the others to fail as it did, before it ends the launch [s]."""
+
+LONELY = "another process has ended, and all are needed"
 
 _PATIENCE = 0.2  # [s]
 
@@ -25,8 +33,15 @@ def launched() -> bool:
 
 
 def leads() -> bool:
-    """Whether it is the first of them."""
-    return process_index() == 0
+    """Whether it is the first of them. The first call waits for all."""
+    first = process_index() == 0
+    _group()
+    return first
+
+
+@cache
+def _group() -> distributed.ProcessGroup:
+    return distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 class JointPool(Pool):
@@ -46,9 +61,13 @@ class JointPool(Pool):
         threading.Thread(target=self._do, args=(job,), daemon=True).start()
 
     def _do(self, job: Job) -> None:
-        if job.stage != "evaluate":
+        together = job.stage != "evaluate"
+        if together:
             _said(job)
-        self.happened.put(do(self.start, job, self.happened.put))
+        outcome = do(self.start, job, self.happened.put)
+        if together:
+            outcome = replace(outcome, failures=_agreed(self.start, outcome.failures))
+        self.happened.put(outcome)
 
     def events(self) -> Iterator[Report | Outcome]:
         try:
@@ -70,8 +89,7 @@ def follow() -> None:
             start = order
             continue
         assert start is not None
-        with suppress(UserError):  # the first process meets the same, and reports it
-            start.worker.do(order, lambda report: None)
+        _agreed(start, do(start, order, lambda report: None).failures)
 
 
 def dismiss() -> None:
@@ -82,5 +100,40 @@ def dismiss() -> None:
 def _said(order: Start | Job | None) -> Start | Job | None:
     """What the first process says; the others hear it."""
     said = [order]
-    broadcast_object_list(said)
+    try:
+        distributed.broadcast_object_list(said, group=_group())
+    except RuntimeError:
+        _end(LONELY)
     return said[0]
+
+
+def _agreed(start: Start, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """The failures of the first process that has any, once all have left a job.
+
+    A process that fails while the others wait for its part of the training cannot be waited for: it ends, and the
+    launch with it.
+    """
+    watchdog = threading.Timer(GRACE, _give_up, (start, failures))
+    watchdog.daemon = True
+    if failures:
+        watchdog.start()
+    told: list[tuple[Failure, ...]] = [()] * num_processes()
+    try:
+        distributed.all_gather_object(told, failures, group=_group())
+    except RuntimeError:
+        _end(LONELY)
+    watchdog.cancel()
+    return next((found for found in told if found), ())
+
+
+def _give_up(start: Start, failures: tuple[Failure, ...]) -> None:
+    logs = start.run_dir / "logs"
+    for failure in failures:
+        failure.log(logs)
+    _end(f"{failures[0].why}; the trace is in {logs}")
+
+
+def _end(why: str) -> NoReturn:
+    print(f"error: process {process_index()} of {num_processes()}: {why}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)

@@ -11,15 +11,17 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tokcom_phy.errors import one_line
+from tokcom_phy.errors import UserError, one_line
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.files import write_atomically
 from tokcom_phy.processes import peak_memory
 
 if TYPE_CHECKING:
@@ -80,6 +82,11 @@ class Failure:
     what: str
     why: str
     trace: str = ""
+
+    def log(self, folder: Path) -> None:
+        """Write the trace into a file of ``folder``; where that cannot be written, there is none."""
+        with suppress(UserError), write_atomically(folder / f"{self.what.replace(' ', '_')}.txt") as path:
+            path.write_text(self.trace or self.why)
 
 
 @dataclass(frozen=True)

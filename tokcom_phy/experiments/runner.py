@@ -383,11 +383,7 @@ def _run_jobs(
         seconds[outcome.job.stage] += outcome.seconds
         failures.extend(outcome.failures)
         for failure in outcome.failures:
-            with (
-                suppress(UserError),
-                write_atomically(run_dir / "logs" / f"{failure.what.replace(' ', '_')}.txt") as path,
-            ):
-                path.write_text(failure.trace or failure.why)
+            failure.log(run_dir / "logs")
 
     finished = {job.name for job in jobs} - {job.name for job in left}
     started = time.monotonic()
