@@ -29,7 +29,7 @@ class Worker:
 
 
 class Case(Start):
-    worker = Worker()
+    worker = Worker()  # type: ignore[assignment]
 
 
 def tell(outcome: Outcome) -> None:
@@ -41,8 +41,8 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     if joint.leads():
         jobs = [Job("align", subject, "", 0) for subject in ("everywhere", "nowhere", "alone")]
-        with joint.JointPool(Case(load_experiment("quickstart"), folder, folder, None, folder)) as pool:
+        start = Case(load_experiment("quickstart"), folder, folder, None, folder)
+        with joint.dismissal(), joint.JointPool(start) as pool:
             run_jobs(jobs, set(), pool, lambda report: None, tell)
-        joint.dismiss()
     else:
         joint.follow()

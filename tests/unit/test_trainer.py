@@ -60,9 +60,11 @@ def test_too_few_items_for_a_batch_are_refused():
         train(Line(), ITEMS, collate, settings(batch=17), 0)
 
 
-def test_a_diverged_training_is_refused_not_kept():
+def test_a_diverged_training_ends_at_once_and_is_not_kept():
+    told = []
     with pytest.raises(UserError, match="diverged: the loss is nan at step 1"):
-        train(Line(broken=True), ITEMS, collate, settings(steps=2), 0)
+        train(Line(broken=True), ITEMS, collate, settings(steps=9), 0, lambda done, of: told.append(done))
+    assert told == [1]
 
 
 class Interrupted(Exception):

@@ -9,12 +9,14 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import NoReturn
 
 from torch import distributed
 
+from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Report, Start, do
 from tokcom_phy.training.ranks import PATIENCE, num_processes, process_index
@@ -78,7 +80,7 @@ class JointPool(Pool):
         yield event
 
     def close(self) -> None:
-        """Nothing: the followers wait for the next pool, or for `dismiss`."""
+        """Nothing: the followers wait for the next pool, or for `dismissal`."""
 
 
 def follow() -> None:
@@ -92,9 +94,20 @@ def follow() -> None:
         _agreed(start, do(start, order, lambda report: None).failures)
 
 
-def dismiss() -> None:
-    """Let the followers go."""
-    _said(None)
+@contextmanager
+def dismissal() -> Iterator[None]:
+    """Let the followers go, if there are any, when the first process has finished or met a mistake."""
+    try:
+        yield
+    except UserError:
+        _dismiss()
+        raise
+    _dismiss()
+
+
+def _dismiss() -> None:
+    if launched():
+        _said(None)
 
 
 def _said(order: Start | Job | None) -> Start | Job | None:

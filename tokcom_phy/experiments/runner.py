@@ -29,7 +29,7 @@ from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.budget import tabulate_budgets
 from tokcom_phy.experiments.figures import draw_figures
 from tokcom_phy.experiments.foresight import foresee
-from tokcom_phy.experiments.joint import JointPool, dismiss, follow, launched, leads
+from tokcom_phy.experiments.joint import JointPool, dismissal, follow, launched, leads
 from tokcom_phy.experiments.local import LocalPool
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage, plan
 from tokcom_phy.experiments.pool import Failure, Outcome, Pool, Start, run_jobs
@@ -96,11 +96,9 @@ def run(
     if launched() and not leads():
         follow()
         return run_dir
-    with _locked(run_dir):
+    with dismissal(), _locked(run_dir):
         _open_run(run_dir, settings, fresh)
         _run(settings, run_dir, links, here, open_pool, until)
-    if launched():
-        dismiss()
     return run_dir
 
 

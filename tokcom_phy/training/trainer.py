@@ -80,6 +80,15 @@ class _Report(TrainerCallback):
         self.progress(state.global_step, state.max_steps)
 
 
+class _Watch(TrainerCallback):
+    """Ends a training whose loss does not stay finite."""
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        loss = state.log_history[-1].get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise UserError(f"training diverged: the loss is {loss} at step {state.global_step}; lower learning_rate")
+
+
 def train(
     module: nn.Module,
     items: Sequence,
@@ -155,16 +164,13 @@ def train(
         arguments._n_gpu = min(arguments.n_gpu, 1)  # else all GPUs, by DataParallel, which knows nothing of places
         trainer = Trainer(model=module, args=arguments, train_dataset=order, data_collator=part_of_step)
         trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_Watch())
         if progress:
             trainer.add_callback(_Report(progress))
         if journal and TENSORBOARD in settings.report_to:
             trainer.add_callback(_tensorboard(journal.logs))
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
-    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    for step, loss in enumerate(losses, start=1):
-        if not math.isfinite(loss):
-            raise UserError(f"training diverged: the loss is {loss} at step {step}; lower learning_rate")
-    return losses
+    return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
 @contextmanager
