@@ -19,13 +19,14 @@ title: Micro
 profile: tiny
 data:
   synthetic: {captions: 24, train_clips: 24, test_clips: 12, train_questions: 48, test_questions: 40, seed: 5}
+keep_features: 2
 stage1: {steps: 3, batch: 8, checkpoint_steps: 1}
 stage2: {steps: 3, batch: 8, checkpoint_steps: 1}
 variants:
   aligned: {alignment: contrastive}
   blind: {alignment: none, modalities: []}
   aligned-on-air: {alignment: contrastive, question: on-air}
-  hot: {stage1: {temperature: 0.5}, stage2: {snr_db: [0, 20]}}
+  hot: {stage1: {temperature: 0.5}, stage2: {batch: 24, snr_db: [0, 20]}}
 links:
   video-far: {extends: awgn, snr_offset_db: {video: -20}}
 evaluate:

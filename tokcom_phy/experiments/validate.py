@@ -2,9 +2,11 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +15,15 @@ import psutil
 from rich.filesize import decimal
 from rich.table import Table
 
-from tokcom_phy.data.formats import annotated_clips, dataset_folders, load_captions, load_questions
+from tokcom_phy.data.formats import (
+    Caption,
+    Question,
+    annotated_clips,
+    caption_splits,
+    dataset_folders,
+    load_captions,
+    load_questions,
+)
 from tokcom_phy.data.media import find_clip
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
@@ -31,6 +41,9 @@ STEPS = 3
 
 CLIPS = 8
 """Clips of a trial dataset that questions are asked about, at least."""
+
+ASKED = 4
+"""Questions that can surely be asked about a clip."""
 
 
 @dataclass
@@ -52,6 +65,8 @@ class Estimate:
     steps : list of Step
         Seconds and bytes of all of a step together, the seconds in one process.
     workers : int
+    jobs : float
+        Until the last training or evaluation is done, some of which wait for others [s].
     start_up : float
         Until a new worker is at its first job [s].
     memory, gpu_memory : float
@@ -64,6 +79,7 @@ class Estimate:
 
     workers: int
     steps: list[Step] = field(default_factory=list)
+    jobs: float = 0.0
     start_up: float = 0.0
     memory: float = 0.0
     gpu_memory: float = 0.0
@@ -72,8 +88,16 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Time of the whole run [s], all workers busy to its end."""
-        return sum(step.seconds for step in self.steps) / self.workers + self.start_up
+        """Time of the whole run [s]."""
+        return sum(map(self.elapsed, self.steps)) + self.start_up
+
+    def elapsed(self, step: Step) -> float:
+        """Time of a step in the run [s]; trainings and evaluations, which overlap, share theirs as they do the work."""
+        if step.name not in STAGE_NAMES.values():
+            return step.seconds / self.workers
+        return (
+            self.jobs * step.seconds / sum(other.seconds for other in self.steps if other.name in STAGE_NAMES.values())
+        )
 
     @property
     def disk(self) -> float:
@@ -84,13 +108,11 @@ class Estimate:
         """The estimate for a Rich console."""
         table = Table(title=f"Estimated from {self.tried} trial jobs in {_duration(self.took)}", title_justify="left")
         table.box = None
-        for column in ("step", "number", "each", f"on {self.workers} workers", "disk"):
+        for column in ("step", "number", "each", f"on {self.workers} worker{'s' if self.workers > 1 else ''}", "disk"):
             table.add_column(column, justify="left" if column == "step" else "right")
         for step in self.steps:
             each = _duration(step.seconds / step.count) if step.count else ""
-            table.add_row(
-                step.name, f"{step.count:,}", each, _duration(step.seconds / self.workers), decimal(int(step.disk))
-            )
+            table.add_row(step.name, f"{step.count:,}", each, _duration(self.elapsed(step)), decimal(int(step.disk)))
         table.add_row("starting workers", "", "", _duration(self.start_up), "")
         table.add_row("[bold]together[/]", "", "", f"[bold]{_duration(self.seconds)}[/]", decimal(int(self.disk)))
         gpu = f", {decimal(int(self.gpu_memory))} of GPU memory" if self.gpu_memory else ""
@@ -127,19 +149,38 @@ def validate(experiment: Experiment, run_dir: Path, workers: int) -> Estimate:
         start = Start(trial, folder / "run", root.resolve(), store, Path.cwd())
         watch = _try(start, min(workers, 2), estimate)
         jobs = plan(experiment)
+        seconds: dict[str, float] = {}
         for stage in STAGES:
             step = Step(STAGE_NAMES[stage])
             for job in (job for job in jobs if job.stage == stage):
                 tried = same(job)
                 units = job.units(experiment)
                 step.count += units
-                step.seconds += watch.seconds(tried, units, questions if stage == "evaluate" else 1.0)
+                seconds[job.name] = watch.seconds(tried, units, questions if stage == "evaluate" else 1.0)
+                step.seconds += seconds[job.name]
                 size = _size(_left(folder / "run", tried))
                 step.disk += size * units * questions if stage == "evaluate" else size
             if step.count:
                 estimate.steps.append(step)
+        estimate.jobs = makespan(jobs, seconds, workers)
     estimate.took = time.monotonic() - started
     return estimate
+
+
+def makespan(jobs: Sequence[Job], seconds: Mapping[str, float], workers: int) -> float:
+    """When the last job is done [s], if each takes the ``seconds`` under its name and begins as in a run: in order, on
+    a free worker, after those that it needs."""
+    waiting, done = list(jobs), set[str]()
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while waiting or running:
+        for job in list(waiting):
+            if len(running) < workers and done.issuperset(job.needs):
+                waiting.remove(job)
+                heappush(running, (now + seconds[job.name], job.name))
+        now, name = heappop(running)
+        done.add(name)
+    return now
 
 
 def _dataset(
@@ -151,31 +192,43 @@ def _dataset(
     else:
         root = whole = experiment.data.root
     splits = experiment.data.splits
+    corpus = experiment.data.synthetic if experiment.data.root is None else None
+    tested = load_questions(root, splits.test)
     if not experiment.needs_media():
-        return root, None, 1.0
+        return root, None, corpus.test_questions / len(tested) if corpus else 1.0
     there = {clip for part in dataset_folders(root) for clip in annotated_clips(part) if find_clip(part, clip)}
-    needed = (
-        (load_captions(root, splits.captions), experiment.stage1.batch),
-        (load_questions(root, splits.train), experiment.stage2.batch),
-        (load_questions(root, splits.test), experiment.evaluation_batch),
-    )
+    captions, questions = _batches(experiment)
+    held_out = [split for split in caption_splits(root) if experiment.keep_features and split != splits.captions]
+    needed: list[tuple[Sequence[Caption | Question], int]] = [
+        (load_captions(root, splits.captions) if captions else [], captions),
+        (load_questions(root, splits.train), questions),
+        (tested, experiment.evaluation_batch),
+        *((load_captions(root, split), CLIPS) for split in held_out),
+    ]
     part = {clip for items, n in needed for clip in [item.video_id for item in items if item.video_id in there][:n]}
     store = folder / "features"
     seconds = _timed(
         lambda: prepare(root, experiment.encoders, experiment.all_lengths(), store, fps=experiment.data.fps, only=part)
     )
     prepared = len(FeatureStore.open(store))
-    corpus = experiment.data.synthetic
-    clips = len(there) if experiment.data.root or corpus is None else _clips(corpus)
+    clips = _clips(corpus) if corpus else len(there)
     if (whole / "features" / FILE_NAME).is_file():
         finished = FeatureStore.open(whole / "features")
         clips -= min(len(finished) + len(finished.skipped), clips)
     share = clips / prepared
     estimate.steps.append(Step("prepare features", clips, seconds * share, _size(store) * share))
-    asked = sum(question.video_id in part for question in load_questions(root, splits.test))
-    if experiment.data.root is None and corpus:
-        return root, store, corpus.test_questions / asked
-    return root, store, sum(question.video_id in there for question in load_questions(root, splits.test)) / asked
+    asked = sum(question.video_id in part for question in tested)
+    wanted = corpus.test_questions if corpus else sum(question.video_id in there for question in tested)
+    return root, store, wanted / asked
+
+
+def _batches(experiment: Experiment) -> tuple[int, int]:
+    """Captions and questions that the largest batches of any variant take; no captions where nothing is aligned."""
+    aligned = [name for name, variant in experiment.variants.items() if variant.alignment != "none"]
+    return (
+        max((experiment.alignment_settings(name).batch for name in aligned), default=0),
+        max(experiment.finetuning_settings(name).batch for name in experiment.variants),
+    )
 
 
 def _clips(corpus: SyntheticCorpus) -> int:
@@ -186,11 +239,12 @@ def _synthetic_part(experiment: Experiment, run_dir: Path, root: Path, estimate:
     """A small corpus like the experiment's, and where the whole one is or will be."""
     corpus = experiment.data.synthetic
     assert corpus is not None
+    captions, questions = _batches(experiment)
     needs = {
-        "captions": experiment.stage1.batch,
-        "train_clips": CLIPS,
+        "captions": max(captions, 1),
+        "train_clips": max(CLIPS, ceil(questions / ASKED)),
         "test_clips": CLIPS,
-        "train_questions": experiment.stage2.batch,
+        "train_questions": questions,
         "test_questions": experiment.evaluation_batch,
     }
     sizes = {name: min(getattr(corpus, name), size) for name, size in needs.items()}
