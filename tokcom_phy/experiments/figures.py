@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import UserError, one_line
 from tokcom_phy.experiments.results import accuracy_curves, read_points
 from tokcom_phy.files import find, write_atomically
 
@@ -64,7 +64,7 @@ def draw_figures(run_dir: Path) -> list[Path]:
     Raises
     ------
     UserError
-        If the folder holds no run, or no results yet.
+        If the folder holds no run, or no results yet, or a figure fails.
     """
     import matplotlib
 
@@ -74,7 +74,14 @@ def draw_figures(run_dir: Path) -> list[Path]:
     run = Run(run_dir)
     drawn = []
     for name in run.config["figures"]:
-        figure = run_path(str(find("plots", name)))["draw"](run)
+        file = find("plots", name)
+        try:
+            figure = run_path(str(file))["draw"](run)
+        except Exception as error:  # whatever a user's own script does
+            raise UserError(
+                f"cannot draw figure '{name}' by draw(run) of {file}: {one_line(error)}; tokcom plot {run_dir} --debug "
+                "shows where"
+            ) from error
         for suffix in (".pdf", ".png"):
             target = run_dir / "figures" / f"{Path(name).stem}{suffix}"
             with write_atomically(target) as path:

@@ -171,13 +171,12 @@ def _draw(settings: Experiment, run_dir: Path, asked: list[dict[str, Any]], cons
     points = read_points(run_dir)
     costs = tabulate_budgets(settings, [question["question"] for question in asked])
     write_tables(run_dir, settings, points, [question["type"] for question in asked], costs)
-    figures = draw_figures(run_dir)
     if points:
         console.print(results_table(points, settings.evaluated_links(), [*settings.variants, MAJORITY]))
         console.print(differences_table(tabulate_differences(settings, points)))
     else:
         console.print(losses_table(tabulate_losses(settings, run_dir)))
-    for figure in figures:
+    for figure in draw_figures(run_dir):
         console.print(f"figure: {figure}", markup=False, soft_wrap=True)
 
 
