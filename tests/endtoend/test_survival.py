@@ -156,6 +156,7 @@ def test_a_full_disk_stops_what_finds_no_room_and_nothing_else(finished_run, tok
         assert name in missing
     assert "aligned-on-air__awgn__+20dB" not in done.stdout
     assert "4 missing of" in done.stderr
+    assert "Error:" not in done.stdout  # no library's own words
     assert "No space left" in done.stderr
     assert half_written(run_dir) == []
     assert not lost.exists()

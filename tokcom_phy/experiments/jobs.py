@@ -1,7 +1,9 @@
 """What a worker does for one job: align, fine-tune or evaluate, and write down what came out."""
 
+import errno
 import json
 import logging
+import os
 import platform
 import shutil
 import tempfile
@@ -14,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import set_seed
@@ -49,6 +52,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 Item = TypeVar("Item", Caption, Question)
+
+ROOM = 2**20
+"""What is left of a disk on which a training has found no more room, at most [bytes]."""
 
 EVALUATION_SEED = 2**20
 """Realisations that evaluate are seeded apart from those that train."""
@@ -127,7 +133,13 @@ class Worker:
         if job.stage == "evaluate":
             return self.evaluate(job, tell)
         train = self.align if job.stage == "align" else self.finetune
-        train(job, lambda done, _: tell(Report(job, done)))
+        try:
+            train(job, lambda done, _: tell(Report(job, done)))
+        except (RuntimeError, SafetensorError) as error:  # how torch and safetensors say that they cannot write
+            if shutil.disk_usage(self.run_dir).free > ROOM:
+                raise
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise cannot_write(self.run_dir / "checkpoints", full) from error
         return ()
 
     def align(self, job: Job, progress: Progress) -> None:

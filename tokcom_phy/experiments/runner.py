@@ -158,9 +158,9 @@ def _run(
     console.print(time_table(clock.seconds))
     if failures:
         console.print(failures_table(failures))
-        wanted = sum(len(job.leaves) for job in jobs)
+        wanted = sum(len(job.leaves) for job in jobs) + (until == "evaluate")
         raise UserError(
-            f"{len(failures)} missing of {wanted} trainings and points, the first: {failures[0].what} "
+            f"{len(failures)} missing of {wanted} trainings, points and tables, the first: {failures[0].what} "
             f"({failures[0].why}); traces are in {run_dir / 'logs'}; the same command tries them again"
         )
     return run_dir
