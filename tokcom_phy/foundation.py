@@ -188,12 +188,12 @@ class Foundation(nn.Module):
         float32 scalar
         """
         length = answer_ids.shape[1]
-        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer_ids)], dim=1)
-        mask = torch.cat([prefix_mask, answer_mask], dim=1)
+        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer_ids[:, :-1])], dim=1)
+        mask = torch.cat([prefix_mask, answer_mask[:, :-1]], dim=1)
         logits = self.model(
-            inputs_embeds=inputs[:, :-1],
-            attention_mask=mask[:, :-1].long(),
-            position_ids=_positions(mask[:, :-1]),
+            inputs_embeds=inputs,
+            attention_mask=mask.long(),
+            position_ids=_positions(mask),
             use_cache=False,
             logits_to_keep=_last(length),
         ).logits

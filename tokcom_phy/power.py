@@ -53,17 +53,21 @@ def normalize_power(
     scale : float [b, 1] (or [b, n] per token, constant within a token)
         ``normalized * scale`` gives the valid symbols back. An all-zero block keeps scale 1.
     """
-    if mask is None:
-        mask = torch.ones_like(symbols, dtype=torch.bool)
-    symbols = symbols.masked_fill(~mask, 0)
     size = symbols_per_token or symbols.shape[1]
-    power = symbols.abs().square().unflatten(1, (-1, size)).sum(-1)
-    count = mask.unflatten(1, (-1, size)).sum(-1)
-    mean = power / count.clamp(min=1)
+    count: Tensor | int = size
+    if mask is not None:
+        symbols = symbols.masked_fill(~mask, 0)
+        count = mask.unflatten(1, (-1, size)).sum(-1).clamp(min=1)
+    mean = torch.view_as_real(symbols).square().sum(-1).unflatten(1, (-1, size)).sum(-1) / count
     scale = torch.where(mean > 0, mean, 1.0).sqrt()
     if symbols_per_token:
         scale = scale.repeat_interleave(size, dim=1)
-    return symbols / scale, scale
+    return scale_symbols(symbols, 1.0 / scale), scale
+
+
+def scale_symbols(symbols: Tensor, gain: Tensor) -> Tensor:
+    """Complex symbols [b, n] times real gains [b, n] or [b, 1], which need not become complex for that."""
+    return torch.view_as_complex(torch.view_as_real(symbols) * gain.unsqueeze(-1))
 
 
 def rapp(symbols: Tensor, saturation_db: float, smoothness: float = 2.0) -> Tensor:

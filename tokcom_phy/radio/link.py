@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.errors import UserError
-from tokcom_phy.power import noise_power, normalize_power, rapp
+from tokcom_phy.power import noise_power, normalize_power, rapp, scale_symbols
 from tokcom_phy.radio.combining import Combined
 from tokcom_phy.radio.kept import Kept
 from tokcom_phy.radio.request import Request
@@ -166,7 +166,7 @@ class Link(ABC):
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
         received = {}
         for user, y in self._convey(normalized, valid, state).items():
-            x = y * scale[user] if self.config.scale == "restored" else y
+            x = scale_symbols(y, scale[user]) if self.config.scale == "restored" else y
             block = from_symbols(x, tokens[user].shape[2]).to(tokens[user].dtype)
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
