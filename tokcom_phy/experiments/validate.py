@@ -25,7 +25,7 @@ from tokcom_phy.data.formats import (
     load_questions,
 )
 from tokcom_phy.data.media import find_clip
-from tokcom_phy.data.prepare import prepare
+from tokcom_phy.data.prepare import SECONDS_PER_WORKER, prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.errors import UserError
 from tokcom_phy.experiments.foresight import foresee
@@ -216,7 +216,8 @@ def _dataset(
         finished = FeatureStore.open(whole / "features")
         clips -= min(len(finished) + len(finished.skipped), clips)
     share = clips / prepared
-    estimate.steps.append(Step("prepare features", clips, seconds * share, _size(store) * share))
+    starting = estimate.workers * SECONDS_PER_WORKER if seconds * share > SECONDS_PER_WORKER else 0.0
+    estimate.steps.append(Step("prepare features", clips, seconds * share + starting, _size(store) * share))
     asked = sum(question.video_id in part for question in tested)
     wanted = corpus.test_questions if corpus else sum(question.video_id in there for question in tested)
     return root, store, wanted / asked
