@@ -216,7 +216,8 @@ def _dataset(
         finished = FeatureStore.open(whole / "features")
         clips -= min(len(finished) + len(finished.skipped), clips)
     share = clips / prepared
-    starting = estimate.workers * SECONDS_PER_WORKER if seconds * share > SECONDS_PER_WORKER else 0.0
+    several = estimate.workers > 1 and seconds * share > SECONDS_PER_WORKER
+    starting = estimate.workers * SECONDS_PER_WORKER if several else 0.0
     estimate.steps.append(Step("prepare features", clips, seconds * share + starting, _size(store) * share))
     asked = sum(question.video_id in part for question in tested)
     wanted = corpus.test_questions if corpus else sum(question.video_id in there for question in tested)
