@@ -338,12 +338,15 @@ def prepare(
 
 
 @data_app.command()
-def check(directory: Folder) -> None:
+def check(
+    directory: Folder,
+    everything: Annotated[bool, typer.Option("--all", help="Name each finding, not only the first of a kind.")] = False,
+) -> None:
     """Tell all that is missing or odd in a dataset folder; exit code 1 if anything is."""
     from tokcom_phy.data.check import check
 
     report = check(directory)
-    Console().print(report.table())
+    Console().print(report.table(everything))
     if not report.sound:
         raise typer.Exit(1)
 

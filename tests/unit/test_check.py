@@ -35,10 +35,10 @@ def kinds(root: Path) -> Counter[str]:
     return Counter(finding.kind for finding in check(root).findings)
 
 
-def shown(root: Path) -> str:
+def shown(root: Path, everything: bool = False) -> str:
     console = Console(width=200, file=io.StringIO())
     with console.capture() as output:
-        console.print(check(root).table())
+        console.print(check(root).table(everything))
     return output.get()
 
 
@@ -78,6 +78,17 @@ def test_media_that_are_missing_or_bad_are_named(whole: Path) -> None:
     assert f"{folder / 'c'}.mp4: no audio track" in details
     assert dict(check(whole).counts)["MUSIC-AVQA: clips without annotations, left alone"] == 1
     assert str(folder / "b.mp4") in shown(whole)
+
+
+def test_all_findings_are_named_where_that_is_asked(tmp_path: Path) -> None:
+    names = [f"clip{number}.mp4" for number in range(8)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    few, everything = shown(tmp_path), shown(tmp_path, everything=True)
+    assert [name in few for name in names] == [True] * 5 + [False] * 3
+    assert "and 3 more" in few
+    assert all(name in everything for name in names)
+    assert "more" not in everything
 
 
 def test_extracted_media_are_looked_at(whole: Path) -> None:

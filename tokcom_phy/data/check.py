@@ -29,8 +29,8 @@ from tokcom_phy.data.formats import (
 from tokcom_phy.data.media import MediaError, find_clip, frame_paths, list_clips, probe_clip
 from tokcom_phy.errors import UserError
 
-EXAMPLES = 3
-"""Findings of a kind that the table tells in full."""
+EXAMPLES = 5
+"""Findings of a kind that the table tells in full, unless it is asked for all."""
 
 _Item = TypeVar("_Item", Caption, Question)
 
@@ -63,18 +63,20 @@ class Report:
         """Whether nothing is missing or odd."""
         return not self.findings
 
-    def table(self) -> Group:
-        """The report for a Rich console: what there is, then each kind of finding with a few examples."""
+    def table(self, everything: bool = False) -> Group:
+        """The report for a Rich console: what there is, then each kind of finding with a few examples, or with all."""
         there = Table("what there is", "", box=box.SIMPLE_HEAD)
         for what, count in self.counts:
             there.add_row(escape(what), f"{count:,}")
         if self.sound:
             return Group(there, "[green]✓[/] nothing is missing or odd")
         odd = Table("what is missing or odd", "", box=box.SIMPLE_HEAD)
-        odd.add_column("for example", overflow="fold")
+        odd.add_column("which", overflow="fold")
         for kind, count in Counter(finding.kind for finding in self.findings).most_common():
             details = [finding.detail for finding in self.findings if finding.kind == kind]
-            odd.add_row(escape(kind), f"{count:,}", escape("\n".join(details[:EXAMPLES])))
+            if count > EXAMPLES and not everything:
+                details[EXAMPLES:] = [f"… and {count - EXAMPLES:,} more: --all names them"]
+            odd.add_row(escape(kind), f"{count:,}", escape("\n".join(details)))
         return Group(there, odd)
 
 
