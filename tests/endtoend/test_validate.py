@@ -17,7 +17,7 @@ def test_it_tries_all_kinds_and_writes_nothing(tokcom, experiment, tmp_path):
         "stage 2: fine-tune": "36",
         "evaluate": "48",
     }
-    assert "13 trial jobs" in done.stdout
+    assert "15 trial jobs" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
