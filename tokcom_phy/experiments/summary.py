@@ -87,14 +87,14 @@ def differences_table(differences: pd.DataFrame) -> SnrTable:
         [f"{snr:g}" for snr in snrs],
     )
     same_link = differences["link"] == differences["than_link"]
-    for compared, of, where in (
-        (differences[same_link], ["variant", "than_variant"], "link"),
-        (differences[~same_link], ["link", "than_link"], "variant"),
+    for compared, of, where, over in (
+        (differences[same_link], ["variant", "than_variant"], "link", ""),
+        (differences[~same_link], ["link", "than_link"], "variant", "over "),
     ):
         for (one, other), rows in compared.groupby(of, sort=False):
             lines = {name: line for name, line in rows.groupby(where, sort=False) if line["value"].any()}
             if lines:
-                table.add(f"{one} − {other}")
+                table.add(f"{over}{one} − {over}{other}")
             for name, line in lines.items():
                 columns = [f"{snr:g}" for snr in line["snr_db"]]
                 halves = (line["ci_high"] - line["ci_low"]) / 2
