@@ -1,6 +1,7 @@
 """Checkpoints of the paper's published code: read without unpickling, saved as a system."""
 
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,9 @@ def _load(file: Path) -> Any:
     if not file.is_file():
         raise UserError(f"no file {file}: give a checkpoint of the published code, a .pth file")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol: what cannot be read is refused below
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{file} holds more than tensors and is not unpickled, for that could run any code: have its state_dict "

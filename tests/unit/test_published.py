@@ -135,6 +135,7 @@ class Malicious:
         return os.system, (f"touch {os.environ['TOKCOM_TEST_MARK']}",)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_malicious_pickle_is_refused_and_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plain: bool
