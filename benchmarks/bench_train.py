@@ -324,6 +324,17 @@ def peak_memory(options: argparse.Namespace, logits: str, checkpointing: bool) -
     return float(output.split()[-1])
 
 
+def measure_memories(options: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Peaks of memory with answer-only and full logits, with and without checkpointing; prints and returns them."""
+    found = {}
+    for checkpointing in (False, True):
+        for logits in ("answer", "full"):
+            what = f"peak memory, {logits} logits{', gradient checkpointing' if checkpointing else ''} [GB]"
+            found[what] = peak_memory(options, logits, checkpointing)
+            console.print(f"{what}: {found[what]:.2f}")
+    return found
+
+
 def _given(options: argparse.Namespace) -> list[str]:
     return ["--size", options.size, *(["--batch", str(options.batch)] if options.batch else [])]
 
@@ -392,9 +403,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     size, device = sizes(options.batch)[options.size], torch.device(options.device)
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(size, device, Path(scratch))
         if options.memory:
-            print(measure_memory(bench, options.memory, options.checkpointing))
+            print(measure_memory(Bench(size, device, Path(scratch)), options.memory, options.checkpointing))
             return
         console = Console(soft_wrap=True)
         positions = size.tokens * len(size.encoders) + size.question + size.answer
@@ -402,15 +412,9 @@ def main() -> None:
         console.print(
             f"{machine}; {options.size} size, {size.batch} × {positions} tokens, {size.dtype}; link {LINKS[0]}"
         )
+        found = {} if options.no_memory else measure_memories(options, console)
         steps = options.steps or (2 if options.size == "full" and device.type == "cpu" else 20)
-        found = measure(bench, steps, console, size.batch * positions)
-        del bench
-    if not options.no_memory:
-        for checkpointing in (False, True):
-            for logits in ("answer", "full"):
-                what = f"peak memory, {logits} logits{', gradient checkpointing' if checkpointing else ''} [GB]"
-                found[what] = peak_memory(options, logits, checkpointing)
-                console.print(f"{what}: {found[what]:.2f}")
+        found |= measure(Bench(size, device, Path(scratch)), steps, console, size.batch * positions)
     if options.json:
         with write_atomically(options.json) as temporary:
             temporary.write_text(json.dumps(found, indent=2) + "\n")
