@@ -109,7 +109,13 @@ def test_debug_shows_the_traceback():
 
 def test_interrupted_command_says_that_it_continues(tmp_path):
     arguments = ["data", "synthesize", str(tmp_path), "--captions", "200", "--workers", "1"]
-    process = subprocess.Popen([*TOKCOM, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [*TOKCOM, *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell runs tests behind `&`
+    )
     deadline = time.monotonic() + 180
     while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
