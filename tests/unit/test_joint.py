@@ -26,7 +26,7 @@ def launch(folder: Path, failing: int) -> list[subprocess.CompletedProcess[str]]
         )
         for rank in range(2)
     ]
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     return [subprocess.CompletedProcess(p.args, p.returncode, *o) for p, o in zip(processes, outputs, strict=True)]
 
 
