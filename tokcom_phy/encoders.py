@@ -19,7 +19,7 @@ from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, Viv
 from transformers.utils import is_speech_available
 
 from tokcom_phy.data.media import SAMPLING_RATE, MediaError
-from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.errors import UserError, nearest, reason
 from tokcom_phy.pretrained import LOADING, locate
 
 WINDOW = 400
@@ -213,5 +213,4 @@ def _find(modality: str, name_or_folder: str | Path) -> Path:
 
 
 def _cannot_load(modality: str, folder: Path, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"cannot load the {modality} encoder in {folder} ({reason}): get its files again")
+    return UserError(f"cannot load the {modality} encoder in {folder} ({reason(error)}): get its files again")

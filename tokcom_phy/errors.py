@@ -26,6 +26,11 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return "choose one of " + ", ".join(choices)
 
 
+def reason(error: Exception) -> str:
+    """What another library's error says, for a message that names the rest: its first line, or its type."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def one_line(error: Exception) -> str:
     """An error in one line: a user's mistake in its own words, any other with its type before them."""
     words = " ".join(str(error).split())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import UserError, reason
 from tokcom_phy.pretrained import LOADING, locate, locate_gguf
 from tokcom_phy.prompt import completion, prompt
 
@@ -40,7 +40,7 @@ def find_foundation(name: str | Path) -> Path:
     try:
         width = AutoConfig.from_pretrained(**_source(path)).get_text_config().hidden_size
     except Exception as error:  # whatever a damaged or foreign config makes its class do
-        raise UserError(f"'{name}' in {path} is no foundation model: {_reason(error)}") from error
+        raise UserError(f"'{name}' in {path} is no foundation model: {reason(error)}") from error
     if width % 2:
         raise UserError(
             f"foundation model '{name}' has odd width {width}: two values make one symbol, use a model of even width"
@@ -103,7 +103,7 @@ class Foundation(nn.Module):
                 model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
             tokenizer = AutoTokenizer.from_pretrained(**_source(path))
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-            raise UserError(f"cannot load the foundation model '{name}' from {path}: {_reason(error)}") from error
+            raise UserError(f"cannot load the foundation model '{name}' from {path}: {reason(error)}") from error
         if path.is_file():
             model.name_or_path = str(path)
         elif not Path(name).exists() and not str(name).startswith("tiny/"):
@@ -233,10 +233,6 @@ def _source(path: Path) -> dict[str, Any]:
     if path.suffix == ".gguf":
         return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     return {"pretrained_model_name_or_path": path}
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:

@@ -9,7 +9,7 @@ from threading import Lock, Thread
 
 from huggingface_hub import HfApi, ModelInfo, hf_hub_download, snapshot_download, try_to_load_from_cache
 
-from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.errors import UserError, nearest, reason
 
 LOADING = Lock()
 """Held while transformers loads a model: it changes its own classes for that time, so threads have to take turns."""
@@ -137,10 +137,6 @@ def snapshot(
         raise silence or error from error
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _missing(folder: Path, files: Sequence[str]) -> list[str]:
     missing = [file for file in files if not (folder / file).is_file()]
     weights = next((file for file in _WEIGHTS if (folder / file).is_file()), None)
@@ -165,7 +161,7 @@ def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
     except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
         raise UserError(
-            f"model '{name}' is not in the local cache and cannot be had from the hub ({_reason(error)}): give {layout}"
+            f"model '{name}' is not in the local cache and cannot be had from the hub ({reason(error)}): give {layout}"
         ) from error
     missing = _missing(folder, files)
     if missing:
@@ -185,5 +181,5 @@ def _file_from_hub(repository: str, path: str) -> Path:
     except Exception as error:  # likewise
         raise UserError(
             f"no file {repository}/{path}, neither here nor in the local cache, and it cannot be had from the hub "
-            f"({_reason(error)}): give a GGUF file"
+            f"({reason(error)}): give a GGUF file"
         ) from error

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.errors import UserError, reason
 from tokcom_phy.foundation import Foundation
 from tokcom_phy.model_card import model_card
 from tokcom_phy.pretrained import snapshot
@@ -259,9 +259,9 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             try:
                 folder = snapshot(str(name_or_folder), revision, token, local_files_only)
             except Exception as error:  # whatever the hub's client meets
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(
-                    f"no system in {folder}, and none of that name can be had from the hub ({reason}): give {LAYOUT}"
+                    f"no system in {folder}, and none of that name can be had from the hub ({reason(error)}): give "
+                    f"{LAYOUT}"
                 ) from error
         if not (folder / "transceivers.safetensors").is_file():
             raise UserError(f"{folder} holds no system: give {LAYOUT}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Iterator
 
-import torch
 from torch import Tensor
 
 from tokcom_phy.radio.request import Request
@@ -51,7 +50,7 @@ def _size(state: LinkState) -> int:
     return sum({s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in _tensors(state))}.values())
 
 
-def _tensors(state: LinkState) -> Iterator[torch.Tensor]:
+def _tensors(state: LinkState) -> Iterator[Tensor]:
     for gains in state.gain.values():
         yield from (gain for gain in gains.values() if gain is not None)
     for part in (state.noise, state.effective_noise_var, state.sinr, state.mask):
