@@ -19,8 +19,8 @@ from rich.console import Console
 
 from tokcom_phy.bridge import TensorFlowModule, to_tensorflow, to_torch
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.files import write_atomically
 from tokcom_phy.radio.engine import describe, engine
+from tokcom_phy.utils.files import write_atomically
 
 SIZES = [2**exponent for exponent in range(10, 29, 2)]
 """1 KB to 256 MB, as powers of two [bytes]."""

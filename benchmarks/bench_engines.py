@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from tokcom_phy.files import write_atomically
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.channels import TdlChannel
 from tokcom_phy.radio.engine import describe, engine
 from tokcom_phy.radio.ofdm import OfdmLink
+from tokcom_phy.utils.files import write_atomically
 
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1
 

@@ -27,12 +27,12 @@ from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import LMMSEEqualizer, LSChannelEstimator, ResourceGridMapper
 from torch import Tensor
 
-from tokcom_phy.files import write_atomically
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.channels import TdlChannel
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.seeding import BLOCK
 from tokcom_phy.radio.sionna import default_device
+from tokcom_phy.utils.files import write_atomically
 
 BEGIN, END = "<!-- bench_links: begin -->", "<!-- bench_links: end -->"
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1

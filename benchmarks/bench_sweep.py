@@ -23,15 +23,15 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
 
 from tokcom_phy.data.prepare import prepare
-from tokcom_phy.encoders import Encoder
-from tokcom_phy.experiments.jobs import Worker
 from tokcom_phy.experiments.plan import STAGE_NAMES, Job, plan
-from tokcom_phy.experiments.pool import Start
-from tokcom_phy.experiments.runner import run
 from tokcom_phy.experiments.schema import Experiment, load_experiment
-from tokcom_phy.files import write_atomically
-from tokcom_phy.foundation import Foundation, find_foundation
+from tokcom_phy.model.encoders import Encoder
+from tokcom_phy.model.foundation import Foundation, find_foundation
+from tokcom_phy.sweep.messages import Start
+from tokcom_phy.sweep.run import run
+from tokcom_phy.sweep.worker import Worker
 from tokcom_phy.synthetic.corpus import synthesize
+from tokcom_phy.utils.files import write_atomically
 
 CORPUS = {"captions": 256, "train_clips": 160, "test_clips": 100, "train_questions": 800, "test_questions": 400}
 SMALL_CORPUS = {"captions": 8, "train_clips": 8, "test_clips": 8, "train_questions": 16, "test_questions": 20}
@@ -97,7 +97,7 @@ def evaluation(start: Start, jobs: list[Job]) -> Callable[[], None]:
     """Every point of some jobs, as a new worker evaluates them, but for the file."""
 
     def sweep() -> None:
-        worker = Worker(start.experiment, start.run_dir, start.root, start.store)
+        worker = Worker(start)
         for job in jobs:
             with worker.examiner(job) as examine:
                 for snr_db in job.snr_db:
@@ -133,7 +133,7 @@ def share(start: Start, jobs: list[Job], repeats: int) -> tuple[float, float]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         times[0].append(seconds(sweep))
-        with start.worker.foundation() as foundation:
+        with Worker(start).foundation() as foundation:
             foundation.add_lora()
             foundation.model.eval()
             times[1].append(seconds(bare(calls)))
@@ -156,7 +156,7 @@ def trained(start: Start, variants: Sequence[str]) -> Start:
         job = jobs[f"finetune {variant} seed 0"]
         for name in (*job.needs, job.name):
             if not jobs[name].done(start.run_dir, start.experiment):
-                start.worker.do(jobs[name], lambda report: None)
+                Worker(start).do(jobs[name], lambda report: None)
     return start
 
 

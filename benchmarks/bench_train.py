@@ -41,16 +41,16 @@ from transformers import (
 )
 
 from tokcom_phy.data.store import Contents, FeatureStore, Modality, Row, write_store
-from tokcom_phy.files import write_atomically
-from tokcom_phy.foundation import Foundation
-from tokcom_phy.pretrained import locate
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.hub import locate
+from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
 from tokcom_phy.radio import load_link
-from tokcom_phy.system import Radio, SystemConfig, TokenCommSystem
 from tokcom_phy.training.align import AlignmentStep
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.finetune import FinetuningStep
 from tokcom_phy.training.settings import AlignmentSettings
 from tokcom_phy.training.trainer import TrainingRadio
+from tokcom_phy.utils.files import write_atomically
 
 LINKS = ["awgn", "ofdm-tdl-c"]
 """The link that the steps go through, and another that is timed by itself."""

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from tokcom_phy import load_link
 from tokcom_phy.bridge import TensorFlowModule
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.files import write_atomically
-from tokcom_phy.receiver import Receiver
-from tokcom_phy.transmitter import Transmitter
+from tokcom_phy.model.receiver import Receiver
+from tokcom_phy.model.transmitter import Transmitter
+from tokcom_phy.utils.files import write_atomically
 
 import keras  # isort: skip  # after the bridge, which starts TensorFlow quietly
 

@@ -4,8 +4,8 @@ and the two controls."""
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tokcom_phy.experiments.drawing import CONTROLS, MAJORITY, accuracy_axis, curve, finish, looks, panels
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.plotting import CONTROLS, MAJORITY, accuracy_axis, curve, finish, looks, panels
+from tokcom_phy.results.run import Run
 
 ON_AIR = "-on-air"
 

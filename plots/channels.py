@@ -3,8 +3,8 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tokcom_phy.experiments.drawing import accuracy_axis, controls, curve, finish, looks, panels
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.plotting import accuracy_axis, controls, curve, finish, looks, panels
+from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tokcom_phy.experiments.drawing import against_snr, decibels
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.plotting import against_snr, decibels
+from tokcom_phy.results.run import Run
 
 ANALOG = "analog tokens"
 AWGN = {

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tokcom_phy.experiments.drawing import (
+from tokcom_phy.results.plotting import (
     LOOKS,
     Look,
     accuracy_axis,
@@ -19,7 +19,7 @@ from tokcom_phy.experiments.drawing import (
     panels,
     ramp,
 )
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.run import Run
 
 # Stated in arXiv 2505.07841, on MUSIC-AVQA with VALOR-32K for the alignment.
 BEST_ACCURACY = 47.9

@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from tokcom_phy.experiments.drawing import against_setting
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.plotting import against_setting
+from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tokcom_phy.experiments.drawing import (
+from tokcom_phy.results.plotting import (
     CONTROLS,
     LOOKS,
     MAJORITY,
@@ -17,7 +17,7 @@ from tokcom_phy.experiments.drawing import (
     looks,
     panels,
 )
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.run import Run
 
 COSTS = {"channel_uses": "channel uses a question", "latency_ms": "latency [ms]", "energy_mj": "transmit energy [mJ]"}
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokcom_phy.experiments.drawing import (
+from tokcom_phy.results.plotting import (
     CONTROLS,
     accuracy_axis,
     basis,
@@ -17,7 +17,7 @@ from tokcom_phy.experiments.drawing import (
     looks,
     panels,
 )
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.run import Run
 
 TEST_SNR_DB = 10.0
 RANGE = "awgn-range"

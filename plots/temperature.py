@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from tokcom_phy.experiments.drawing import (
+from tokcom_phy.results.plotting import (
     CONTROLS,
     accuracy_axis,
     basis,
@@ -14,7 +14,7 @@ from tokcom_phy.experiments.drawing import (
     smoothing,
     training_loss,
 )
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:

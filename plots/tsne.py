@@ -6,8 +6,8 @@ from matplotlib.lines import Line2D
 from safetensors.numpy import load_file
 from sklearn.manifold import TSNE
 
-from tokcom_phy.experiments.drawing import LOOKS, finish, panels
-from tokcom_phy.experiments.figures import Run
+from tokcom_phy.results.plotting import LOOKS, finish, panels
+from tokcom_phy.results.run import Run
 
 SEED = 0
 

@@ -5,33 +5,34 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokcom_phy.errors import UserError
-    from tokcom_phy.foundation import Foundation
-    from tokcom_phy.losses import contrastive_loss, pool, reconstruction_loss
-    from tokcom_phy.power import noise_power, normalize_power
+    from tokcom_phy.model.foundation import Foundation
+    from tokcom_phy.model.losses import contrastive_loss, pool, reconstruction_loss
+    from tokcom_phy.model.slide import slide
+    from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
     from tokcom_phy.radio import Link, LinkState, load_link
-    from tokcom_phy.system import Radio, SystemConfig, TokenCommSystem
-    from tokcom_phy.tokens import from_symbols, slide, to_symbols
+    from tokcom_phy.radio.power import noise_power, normalize_power
+    from tokcom_phy.radio.symbols import from_symbols, to_symbols
+    from tokcom_phy.utils.errors import UserError
 
 __version__ = version("tokcom-phy")
 
 _HOMES = {
-    "UserError": "errors",
-    "Foundation": "foundation",
-    "contrastive_loss": "losses",
-    "pool": "losses",
-    "reconstruction_loss": "losses",
-    "noise_power": "power",
-    "normalize_power": "power",
+    "UserError": "utils.errors",
+    "Foundation": "model.foundation",
+    "contrastive_loss": "model.losses",
+    "pool": "model.losses",
+    "reconstruction_loss": "model.losses",
+    "noise_power": "radio.power",
+    "normalize_power": "radio.power",
     "Link": "radio",
     "LinkState": "radio",
     "load_link": "radio",
-    "Radio": "system",
-    "SystemConfig": "system",
-    "TokenCommSystem": "system",
-    "from_symbols": "tokens",
-    "slide": "tokens",
-    "to_symbols": "tokens",
+    "Radio": "model.system",
+    "SystemConfig": "model.system",
+    "TokenCommSystem": "model.system",
+    "from_symbols": "radio.symbols",
+    "slide": "model.slide",
+    "to_symbols": "radio.symbols",
 }
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.plan import Stage
@@ -144,7 +144,7 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
         gpus_per_task: GpusPerTask = None,
         fresh: Fresh = False,
     ) -> None:
-        from tokcom_phy.experiments.runner import run
+        from tokcom_phy.sweep.run import run
 
         run(
             experiment,
@@ -177,7 +177,7 @@ def validate(
 ) -> None:
     """Build everything, try each kind of step and point once, and estimate the run."""
     from tokcom_phy.experiments.schema import load_experiment
-    from tokcom_phy.experiments.validate import validate
+    from tokcom_phy.sweep.estimate import validate
 
     settings = load_experiment(experiment, profile, overrides)
     run_dir = out or Path("runs") / settings.name
@@ -188,7 +188,7 @@ def validate(
 @app.command()
 def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")]) -> None:
     """Draw a run's figures again."""
-    from tokcom_phy.experiments.figures import draw_figures
+    from tokcom_phy.results.figures import draw_figures
 
     for path in draw_figures(run_dir):
         print(path)
@@ -202,7 +202,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained HTML page about runs: figures, tables, budgets, settings and provenance."""
-    from tokcom_phy.experiments.report import write_report
+    from tokcom_phy.results.report import write_report
 
     print(write_report(run_dirs, out))
 
@@ -227,7 +227,7 @@ def show_link(
     """Show the settings of one link, and draw its channel."""
     import yaml
 
-    from tokcom_phy.overrides import parse_overrides
+    from tokcom_phy.experiments.overrides import parse_overrides
     from tokcom_phy.radio import load_link
 
     if plot and plot.suffix not in (".png", ".pdf", ".svg"):
@@ -236,7 +236,7 @@ def show_link(
     settings = {"name": link.name, **link.config.model_dump(mode="json")}
     print(yaml.safe_dump(settings, sort_keys=False, default_flow_style=None), end="")
     if plot:
-        from tokcom_phy.radio.picture import draw_link
+        from tokcom_phy.radio.plotting import draw_link
 
         draw_link(link, plot)
         print(f"picture: {plot}")
@@ -253,8 +253,8 @@ def budget(
     question_tokens: Annotated[int, typer.Option(min=1, help="Length of a question that is sent over the air.")] = 16,
 ) -> None:
     """Channel uses, bandwidth, latency and energy of one question, per variant and link."""
-    from tokcom_phy.experiments.budget import budget_tables
     from tokcom_phy.experiments.schema import load_experiment
+    from tokcom_phy.results.budget import budget_tables
 
     settings = load_experiment(experiment, profile, overrides)
     Console().print(budget_tables(settings, media or settings.data.root, question_tokens))
@@ -312,7 +312,7 @@ def prepare(
 ) -> None:
     """Decode and encode every clip once, into a feature store."""
     from tokcom_phy.data.prepare import prepare
-    from tokcom_phy.profiles import PROFILES
+    from tokcom_phy.experiments.profiles import PROFILES
 
     if profile not in PROFILES:
         raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
@@ -363,8 +363,8 @@ def import_checkpoint(
     ] = False,
 ) -> None:
     """Turn a checkpoint of the paper's published code into the folder of a system; nothing is unpickled."""
-    from tokcom_phy.profiles import PROFILES
-    from tokcom_phy.published import import_checkpoint
+    from tokcom_phy.experiments.profiles import PROFILES
+    from tokcom_phy.model.published import import_checkpoint
 
     model = foundation or PROFILES["paper"]["foundation"]
     print(import_checkpoint(file, out or file.with_suffix(""), model, "reliable" if reliable else "on-air"))
@@ -398,7 +398,7 @@ def pretrain_foundation(
     out: ModelFolder = None,
 ) -> None:
     """The tokenizer and the small language model."""
-    from tokcom_phy.pretraining.foundation import pretrain_foundation
+    from tokcom_phy.pretraining.language_model import pretrain_foundation
 
     pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed, start=start)
 

@@ -11,10 +11,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.files import builtin_names
-from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, version
 from tokcom_phy.radio.engine import describe, engine
+from tokcom_phy.radio.llvm import INSTALL, OLDEST, find_llvm, version
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import builtin_names
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 

@@ -13,7 +13,7 @@ import torch
 
 from tokcom_phy.bridge import to_tensorflow, to_torch
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 DTYPES = [
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from tokcom_phy.bridge import TensorFlowModule
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.errors import UserError
-from tokcom_phy.power import rapp
+from tokcom_phy.radio.power import rapp
+from tokcom_phy.utils.errors import UserError
 
 
 def leaf(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:

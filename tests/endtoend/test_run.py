@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.endtoend.commands import results_of
-from tokcom_phy.experiments.results import COLUMNS
+from tokcom_phy.results.tables import COLUMNS
 
 
 def test_run_directory_holds_what_the_conventions_say(finished_run):

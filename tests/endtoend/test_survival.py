@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from tests.endtoend.commands import results_of, start_tokcom
-from tokcom_phy.experiments.jobs import Worker
 from tokcom_phy.experiments.plan import plan
-from tokcom_phy.experiments.pool import Report
 from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.messages import Report
+from tokcom_phy.sweep.worker import Worker
 
 
 def finished_files(run_dir: Path) -> dict[Path, tuple[int, int]]:

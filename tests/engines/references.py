@@ -12,7 +12,6 @@ import torch
 from stock import LSChannelEstimator, ResourceGridMapper
 from torch import Tensor
 
-from tokcom_phy.files import write_atomically
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.blockcode import BlockCode
 from tokcom_phy.radio.channels import PathChannel
@@ -21,6 +20,7 @@ from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.seeding import BLOCK
 from tokcom_phy.radio.sionna import LDPC5GDecoder, LDPC5GEncoder, cir_to_ofdm_channel
+from tokcom_phy.utils.files import write_atomically
 
 DETERMINISTIC = Path(__file__).with_name("deterministic.npz")
 RANDOM = Path(__file__).with_name("random.npz")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.blockcode import BlockCode
-from tokcom_phy.radio.budget import HEADER_SYMBOLS, budget
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, budget
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.sionna import Demapper, Mapper

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.llvm import INSTALL, find_llvm
 from tokcom_phy.radio import load_link, raytracing
 from tokcom_phy.radio.channels import RayTracedChannel
+from tokcom_phy.radio.link_config import SceneConfig
+from tokcom_phy.radio.llvm import INSTALL, find_llvm
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.raytracing import TracedPaths, trace, traced_file, traced_paths
-from tokcom_phy.radio.schema import SceneConfig
+from tokcom_phy.utils.errors import UserError
 
 pytestmark = pytest.mark.skipif(
     find_llvm() is None and not torch.cuda.is_available(), reason=f"ray tracing needs LLVM: {INSTALL}"
@@ -221,7 +221,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from tokcom_phy.radio import raytracing
-from tokcom_phy.radio.schema import SceneConfig
+from tokcom_phy.radio.link_config import SceneConfig
 
 trace = raytracing._trace_apart
 def counted(*arguments):

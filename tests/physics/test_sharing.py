@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tokcom_phy import load_link
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 SHARED = {"users": ["audio", "video", "u3", "u4"], "num_rx_ant": 8, "num_subcarriers": 132}
 

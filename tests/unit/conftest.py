@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from foundation_files import write_foundation
 
-from tokcom_phy.foundation import Foundation
+from tokcom_phy.model.foundation import Foundation
 
 
 @pytest.fixture(scope="session")

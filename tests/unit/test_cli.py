@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tokcom_phy.cli import execute
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 COMMANDS = [
     "run",

@@ -11,13 +11,13 @@ from transformers import set_seed
 
 from tokcom_phy.data.formats import Caption, Question
 from tokcom_phy.data.store import Contents, FeatureStore, Modality, Row, write_store
-from tokcom_phy.foundation import Foundation
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.system import SystemConfig, TokenCommSystem
 from tokcom_phy.radio import load_link
-from tokcom_phy.system import SystemConfig, TokenCommSystem
 from tokcom_phy.training.align import align
 from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.distributed import process_index
 from tokcom_phy.training.finetune import finetune
-from tokcom_phy.training.ranks import process_index
 from tokcom_phy.training.settings import AlignmentSettings, FinetuningSettings
 from tokcom_phy.training.trainer import TrainingRadio
 

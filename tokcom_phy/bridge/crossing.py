@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.utils.dlpack import to_dlpack
 
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 ALIGNMENT = 64
 """TensorFlow's kernels abort the process on memory that does not start at a multiple of this [bytes]."""

@@ -13,7 +13,7 @@ from torch.autograd.function import FunctionCtx
 
 from tokcom_phy.bridge.crossing import device_name, to_tensorflow, to_torch
 from tokcom_phy.bridge.runtime import lost_in_fork, tf
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 
 class TensorFlowModule(nn.Module):

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 __all__ = ["tf"]
 

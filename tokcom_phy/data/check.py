@@ -26,8 +26,8 @@ from tokcom_phy.data.formats import (
     normalise_answer,
     question_splits,
 )
-from tokcom_phy.data.media import MediaError, find_clip, frame_paths, list_clips, probe_clip
-from tokcom_phy.errors import UserError
+from tokcom_phy.data.media import find_clip, frame_paths, list_clips, probe_clip
+from tokcom_phy.utils.errors import MediaError, UserError
 
 EXAMPLES = 5
 """Findings of a kind that the table tells in full, unless it is asked for all."""

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tokcom_phy.data.formats import check_identifier
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import MediaError
 
 SAMPLING_RATE = 16_000  # [Hz]
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi")
@@ -27,10 +27,6 @@ FRAMES_FOLDER = "extraction/vivit_frames"
 
 
 _Stream = TypeVar("_Stream", av.AudioStream, av.VideoStream)
-
-
-class MediaError(UserError):
-    """A clip that cannot be used: one line that names the file and what is wrong with it."""
 
 
 @dataclass(frozen=True)

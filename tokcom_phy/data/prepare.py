@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers.utils import logging as transformers_logging
 
 from tokcom_phy.data.formats import annotated_clips, dataset_folders
-from tokcom_phy.data.media import ClipFiles, MediaError, find_clip, frame_paths, list_clips, read_clip
+from tokcom_phy.data.media import ClipFiles, find_clip, frame_paths, list_clips, read_clip
 from tokcom_phy.data.store import (
     FILE_NAME,
     Contents,
@@ -34,9 +34,9 @@ from tokcom_phy.data.store import (
     union_of_positions,
     write_store,
 )
-from tokcom_phy.encoders import Encoder, VideoEncoder, load_encoder
-from tokcom_phy.errors import UserError
-from tokcom_phy.processes import worker_pool
+from tokcom_phy.model.encoders import Encoder, VideoEncoder, load_encoder
+from tokcom_phy.utils.errors import MediaError, UserError
+from tokcom_phy.utils.processes import worker_pool
 
 SECONDS_PER_WORKER = 8.0
 """A further process is started for so much work at least: starting one takes as long."""
@@ -70,7 +70,7 @@ def prepare(
     root : path
         A dataset's folder, or the folder that holds ``VALOR`` and ``MUSIC-AVQA``.
     encoders : modality → shipped name, folder or hub name
-        See `tokcom_phy.encoders.load_encoder`.
+        See `tokcom_phy.model.encoders.load_encoder`.
     lengths : modality → s_m, or several
         Token lengths that can then be asked of the store; those of earlier calls stay.
     out : path, optional

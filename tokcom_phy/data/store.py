@@ -17,9 +17,9 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokcom_phy.errors import UserError, nearest
-from tokcom_phy.files import write_atomically
-from tokcom_phy.tokens import slide_indices
+from tokcom_phy.model.slide import slide_indices
+from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.files import write_atomically
 
 FILE_NAME = "features.arrow"
 VERSION = 1
@@ -35,7 +35,7 @@ class Modality:
     Attributes
     ----------
     fingerprint : str
-        Digest of the encoder, see `tokcom_phy.encoders.Encoder.fingerprint`.
+        Digest of the encoder, see `tokcom_phy.model.encoders.Encoder.fingerprint`.
     num_tokens : int
         ŝ_m, tokens that the encoder gives.
     width : int

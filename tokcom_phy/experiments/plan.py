@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokcom_phy.experiments.results import alignment_folder, checkpoint_folder, point_file, point_name
+from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder, point_file, point_name
 from tokcom_phy.experiments.schema import MAJORITY, Experiment
 
 Stage = Literal["align", "finetune", "evaluate"]

@@ -20,14 +20,14 @@ from pydantic import (
     model_validator,
 )
 
-from tokcom_phy.errors import UserError, nearest
-from tokcom_phy.files import builtin_names, find
-from tokcom_phy.overrides import apply_overrides
-from tokcom_phy.profiles import PROFILES
+from tokcom_phy.experiments.overrides import apply_overrides
+from tokcom_phy.experiments.profiles import PROFILES
+from tokcom_phy.model.system import Delivery
 from tokcom_phy.radio import Link, load_link
-from tokcom_phy.radio.schema import LinkConfig, read_config
-from tokcom_phy.system import Delivery
+from tokcom_phy.radio.link_config import LinkConfig, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
+from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.files import builtin_names, find
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

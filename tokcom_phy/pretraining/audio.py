@@ -10,7 +10,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 from transformers.audio_utils import mel_filter_bank, window_function
 
 from tokcom_phy.data.media import decode
-from tokcom_phy.pretraining import local
+from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.scene import INSTRUMENTS, Scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
@@ -49,7 +49,7 @@ _MEL_FILTERS = mel_filter_bank(
 ).astype(np.float32)
 
 _OF_A_SOUND = ("sounds", "loud", "long", "first", "last")
-QUESTIONS = local.Questions(
+QUESTIONS = patch_supervision.Questions(
     yes_no=(*(f"{topic}: {name}" for topic in _OF_A_SOUND for name in INSTRUMENTS), "voice-over"),
     choices={"when (eighth of the clip)": EIGHTHS},
 )
@@ -70,7 +70,7 @@ def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 
         If ``steps`` is not positive or ``out`` cannot be written to.
     """
     torch.set_num_threads(1)
-    examples = local.render(audio_example, local.TRAIN, seed, clips)
+    examples = patch_supervision.render(audio_example, patch_supervision.TRAIN, seed, clips)
     sample = examples.inputs[:500].astype(np.float32)
     mean, std = round(float(sample.mean()), 4), round(float(sample.std()), 4)
 
@@ -79,11 +79,11 @@ def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 
 
     torch.manual_seed(seed)
     encoder = ASTModel(CONFIG)
-    head, _ = local.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
+    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
     encoder.half().float()
-    held_out = local.render(held_out_example, local.HELD_OUT, seed, min(clips, 500))
-    figures = local.accuracies(encoder, head, held_out, QUESTIONS, prepare)
-    card = local.model_card(
+    held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
+    figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
+    card = patch_supervision.model_card(
         "tokcom-phy tiny AST",
         "An Audio Spectrogram Transformer of 0.26 million parameters for synthetic clips: 64 mel bands, 512 frames of\n"
         "10 ms, patches of 16 × 16, 130 tokens of width 96.",
@@ -92,21 +92,21 @@ def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 
         len(held_out.inputs),
     )
     extractor = ASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH, mean=mean, std=std)
-    local.save(encoder, extractor, card, Path(out))
+    patch_supervision.save(encoder, extractor, card, Path(out))
     return figures
 
 
-def audio_example(key: local.Key) -> local.Example:
+def audio_example(key: patch_supervision.Key) -> patch_supervision.Example:
     """One example whose sound went through AAC: log-mel float16 [512, 64], labels int8 [128, …]."""
-    scene = local.pretraining_scene(key)
+    scene = patch_supervision.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, None, waveform(scene))
         return log_mel(_sound(file.name)), *labels(scene)
 
 
-def held_out_example(key: local.Key) -> local.Example:
+def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
     """The same from a whole mp4 file, as the corpus has it."""
-    scene = local.pretraining_scene(key)
+    scene = patch_supervision.pretraining_scene(key)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
@@ -119,14 +119,14 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     A sound counts in a slot of 160 ms if it fills half of it; where it fills less than half, nothing is asked.
     """
     edges = SLOT_SECONDS * np.arange(SLOTS + 1)
-    yes_no = np.full((SLOTS, len(_OF_A_SOUND), len(INSTRUMENTS)), local.NOT_ASKED, np.int8)
+    yes_no = np.full((SLOTS, len(_OF_A_SOUND), len(INSTRUMENTS)), patch_supervision.NOT_ASKED, np.int8)
     yes_no[:, 0] = 0
     sounding = scene.sounding
     for player in sounding:
         column = INSTRUMENTS.index(player.instrument)
         filled = (np.minimum(edges[1:], player.end) - np.maximum(edges[:-1], player.start)) / SLOT_SECONDS
         partly = (filled > 0.05) & (filled < 0.5) & (yes_no[:, 0, column] == 0)
-        yes_no[partly, 0, column] = local.NOT_ASKED
+        yes_no[partly, 0, column] = patch_supervision.NOT_ASKED
         heard = filled >= 0.5
         answers = np.array([True, player.loud, player.long, player is sounding[0], player is sounding[-1]], np.int8)
         yes_no[heard, :, column] = np.maximum(yes_no[heard, :, column], answers)

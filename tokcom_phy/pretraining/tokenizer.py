@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tokcom_phy.prompt import END_TOKEN
+from tokcom_phy.model.prompt import END_TOKEN
 
 PADDING_TOKEN = "<|padding|>"
 

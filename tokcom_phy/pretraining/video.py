@@ -9,9 +9,9 @@ import torch
 from transformers import VivitConfig, VivitImageProcessor, VivitModel
 
 from tokcom_phy.data.media import decode, sample_indices
-from tokcom_phy.pretraining import local
+from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip
-from tokcom_phy.synthetic.picture import FRAME_RATE, NUM_FRAMES, frames
+from tokcom_phy.synthetic.frames import FRAME_RATE, NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import INSTRUMENTS, PLACES, POSITIONS, Scene
 
 SAMPLED_FRAMES = 16
@@ -30,7 +30,7 @@ CONFIG = VivitConfig(
     intermediate_size=192,
 )
 
-QUESTIONS = local.Questions(
+QUESTIONS = patch_supervision.Questions(
     yes_no=("moves", "outdoor"),
     choices={"who (instrument or nobody)": len(INSTRUMENTS) + 1, "where (column)": COLUMNS, "when (eighth)": MOMENTS},
 )
@@ -51,14 +51,14 @@ def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3
         If ``steps`` is not positive or ``out`` cannot be written to.
     """
     torch.set_num_threads(1)
-    examples = local.render(video_example, local.TRAIN, seed, clips)
+    examples = patch_supervision.render(video_example, patch_supervision.TRAIN, seed, clips)
     torch.manual_seed(seed)
     encoder = VivitModel(CONFIG, add_pooling_layer=False)
-    head, _ = local.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
+    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
     encoder.half().float()
-    held_out = local.render(held_out_example, local.HELD_OUT, seed, min(clips, 500))
-    figures = local.accuracies(encoder, head, held_out, QUESTIONS, prepare)
-    card = local.model_card(
+    held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
+    figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
+    card = patch_supervision.model_card(
         "tokcom-phy tiny ViViT",
         "A Video Vision Transformer of 0.39 million parameters for synthetic clips: 16 frames of 48 × 48, "
         "tubelets of 2 × 16 × 16,\n73 tokens of width 96.",
@@ -66,21 +66,21 @@ def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3
         figures,
         len(held_out.inputs),
     )
-    local.save(encoder, _processor(), card, Path(out))
+    patch_supervision.save(encoder, _processor(), card, Path(out))
     return figures
 
 
-def video_example(key: local.Key) -> local.Example:
+def video_example(key: patch_supervision.Key) -> patch_supervision.Example:
     """One example whose picture went through the video codec: pixels uint8 [16, 3, 48, 48], labels int8 [72, …]."""
-    scene = local.pretraining_scene(key)
+    scene = patch_supervision.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, frames(scene), None)
         return pixels(_decoded(file.name)), *labels(scene)
 
 
-def held_out_example(key: local.Key) -> local.Example:
+def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
     """The same from a whole mp4 file, as the corpus has it."""
-    scene = local.pretraining_scene(key)
+    scene = patch_supervision.pretraining_scene(key)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
@@ -93,7 +93,7 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     Somebody moves in a tubelet if it moves in one of the tubelet's frames.
     """
     seconds = np.array(sample_indices(NUM_FRAMES, SAMPLED_FRAMES)).reshape(MOMENTS, -1) / FRAME_RATE
-    moves = np.full((MOMENTS, COLUMNS), local.NOT_ASKED, np.int8)
+    moves = np.full((MOMENTS, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
     who = np.full((MOMENTS, COLUMNS), len(INSTRUMENTS), np.int8)
     for player in scene.players:
         column = POSITIONS.index(player.position)

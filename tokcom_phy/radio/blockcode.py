@@ -5,8 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tokcom_phy.errors import UserError
 from tokcom_phy.radio.sionna import CRCDecoder, CRCEncoder, Demapper, LDPC5GDecoder, LDPC5GEncoder, Mapper
+from tokcom_phy.utils.errors import UserError
 
 BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
 CRC_BITS = 16

@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from tokcom_phy.files import builtin_names
-from tokcom_phy.radio.schema import read_config
+from tokcom_phy.radio.link_config import read_config
+from tokcom_phy.utils.files import builtin_names
 
 
 def describe_links() -> Table:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.radio.link_config import OfdmConfig
 from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, traced_file, traced_paths
-from tokcom_phy.radio.schema import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
     CDL,
@@ -27,6 +26,7 @@ from tokcom_phy.radio.sionna import (
     tdl_freq_cov_mat,
     tdl_time_cov_mat,
 )
+from tokcom_phy.utils.errors import UserError
 
 Response = Callable[[Sequence[int], slice], Tensor]
 

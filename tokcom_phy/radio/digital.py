@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.blockcode import BITS_PER_SYMBOL, BlockCode, block_code, check_rate, symbols_per_block
+from tokcom_phy.radio.draw_request import Request
 from tokcom_phy.radio.link import Link
+from tokcom_phy.radio.link_config import DigitalConfig
 from tokcom_phy.radio.quantizer import Quantizer
-from tokcom_phy.radio.request import Request
-from tokcom_phy.radio.schema import DigitalConfig
 from tokcom_phy.radio.state import LinkState
 
 

@@ -4,7 +4,7 @@ import os
 from importlib import metadata
 from typing import Literal
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 Engine = Literal["torch", "tensorflow"]
 

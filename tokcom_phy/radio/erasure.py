@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.draw_request import Request
 from tokcom_phy.radio.link import Link, merge
-from tokcom_phy.radio.request import Request
-from tokcom_phy.radio.schema import ErasureConfig
+from tokcom_phy.radio.link_config import ErasureConfig
 from tokcom_phy.radio.seeding import entropy
 from tokcom_phy.radio.state import LinkState
 

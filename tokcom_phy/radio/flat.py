@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.combining import combine
+from tokcom_phy.radio.draw_request import Request, activity
 from tokcom_phy.radio.link import Link, combined_state, merge
-from tokcom_phy.radio.request import Request, activity
-from tokcom_phy.radio.schema import FlatConfig
+from tokcom_phy.radio.link_config import FlatConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users

@@ -8,14 +8,14 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.power import noise_power, normalize_power, rapp, scale_symbols
+from tokcom_phy.radio.cache import Kept
 from tokcom_phy.radio.combining import Combined
-from tokcom_phy.radio.kept import Kept
-from tokcom_phy.radio.request import Request
+from tokcom_phy.radio.draw_request import Request
+from tokcom_phy.radio.power import noise_power, normalize_power, rapp, scale_symbols
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
-from tokcom_phy.tokens import from_symbols, symbol_mask, to_symbols
+from tokcom_phy.radio.symbols import from_symbols, symbol_mask, to_symbols
+from tokcom_phy.utils.errors import UserError
 
 Value = TypeVar("Value", float | Tensor, Tensor)
 
@@ -23,8 +23,8 @@ Value = TypeVar("Value", float | Tensor, Tensor)
 class Link(ABC):
     """A radio link between single-antenna users and a base station.
 
-    SNR is the average received Es/N0 per user and receive antenna (`tokcom_phy.power.noise_power`). Where users have
-    different SNRs, the noise at the base station is common and their received powers differ: near and far users.
+    SNR is the average received Es/N0 per user and receive antenna (`tokcom_phy.radio.power.noise_power`). Where users
+    have different SNRs, the noise at the base station is common and their received powers differ: near and far users.
 
     Attributes
     ----------

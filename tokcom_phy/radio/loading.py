@@ -8,8 +8,7 @@ from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.erasure import ErasureLink
 from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
-from tokcom_phy.radio.ofdm import OfdmLink
-from tokcom_phy.radio.schema import (
+from tokcom_phy.radio.link_config import (
     DigitalConfig,
     ErasureConfig,
     FlatConfig,
@@ -18,6 +17,7 @@ from tokcom_phy.radio.schema import (
     read_config,
     validate_config,
 )
+from tokcom_phy.radio.ofdm import OfdmLink
 
 _ANALOG: dict[type, type[Link]] = {FlatConfig: FlatLink, OfdmConfig: OfdmLink, ErasureConfig: ErasureLink}
 

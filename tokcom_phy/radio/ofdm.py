@@ -8,10 +8,10 @@ from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel, load_channel
 from tokcom_phy.radio.combining import Combined, combine
+from tokcom_phy.radio.draw_request import Request, activity
 from tokcom_phy.radio.estimation import PilotEstimator
 from tokcom_phy.radio.link import Link, combined_state, concatenate, merge
-from tokcom_phy.radio.request import Request, activity
-from tokcom_phy.radio.schema import OfdmConfig
+from tokcom_phy.radio.link_config import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
 

@@ -25,11 +25,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
-from tokcom_phy.errors import UserError, nearest
-from tokcom_phy.files import cache_folder, write_atomically
-from tokcom_phy.llvm import INSTALL, OLDEST, find_llvm, use_llvm
 from tokcom_phy.radio.engine import describe, engine
-from tokcom_phy.radio.schema import SceneConfig
+from tokcom_phy.radio.link_config import SceneConfig
+from tokcom_phy.radio.llvm import INSTALL, OLDEST, find_llvm, use_llvm
+from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.files import cache_folder, write_atomically
 
 _NO_LLVM = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
 _MISTAKE = 2

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tokcom_phy.bridge import to_tensorflow, to_torch
 from tokcom_phy.bridge.runtime import tf
-from tokcom_phy.errors import UserError
+from tokcom_phy.utils.errors import UserError
 
 # TensorFlow first, quietly: Sionna imports it too.
 from sionna.phy import channel, config, mapping, ofdm  # isort: skip

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from tokcom_phy.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest
 
 Payload = TypeVar("Payload", Tensor, Mapping[str, Tensor])
 

@@ -12,12 +12,12 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.files import write_atomically
 from tokcom_phy.synthetic import language, parallel
-from tokcom_phy.synthetic.picture import FRAME_RATE, frames
+from tokcom_phy.synthetic.frames import FRAME_RATE, frames
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import write_atomically
 
 MANIFEST = "synthetic.json"
 """File in the corpus' folder that says what the corpus was made with."""

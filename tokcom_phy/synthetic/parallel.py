@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.processes import worker_pool
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.processes import worker_pool
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -8,10 +8,10 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Caption
-from tokcom_phy.losses import Pooling, contrastive_loss, pool, reconstruction_loss
-from tokcom_phy.system import TEXT, Radio, TokenCommSystem
+from tokcom_phy.model.losses import Pooling, contrastive_loss, pool, reconstruction_loss
+from tokcom_phy.model.system import TEXT, Radio, TokenCommSystem
 from tokcom_phy.training.batches import Batcher
-from tokcom_phy.training.ranks import gather_rows, process_index
+from tokcom_phy.training.distributed import gather_rows, process_index
 from tokcom_phy.training.settings import Alignment, AlignmentSettings
 from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from tokcom_phy.data.formats import Caption, Question
 from tokcom_phy.data.store import FeatureStore
-from tokcom_phy.foundation import Foundation
+from tokcom_phy.model.foundation import Foundation
 
 WHOLE = slice(None)
 

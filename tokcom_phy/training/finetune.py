@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Question
-from tokcom_phy.system import TokenCommSystem
+from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.training.batches import Batcher
-from tokcom_phy.training.ranks import dropout_of_whole_batch
+from tokcom_phy.training.distributed import dropout_of_whole_batch
 from tokcom_phy.training.settings import FinetuningSettings
 from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
 

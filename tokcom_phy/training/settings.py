@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
-from tokcom_phy.errors import UserError
-from tokcom_phy.losses import Pooling
+from tokcom_phy.model.losses import Pooling
+from tokcom_phy.utils.errors import UserError
 
 
 def _ascending(snr_db: float | tuple[float, float]) -> float | tuple[float, float]:

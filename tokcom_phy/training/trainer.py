@@ -16,12 +16,12 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from tokcom_phy.errors import UserError
+from tokcom_phy.model.system import Radio
 from tokcom_phy.radio import Link
-from tokcom_phy.system import Radio
 from tokcom_phy.training.batches import Order
-from tokcom_phy.training.ranks import num_processes, process_index
+from tokcom_phy.training.distributed import num_processes, process_index
 from tokcom_phy.training.settings import TrainingSettings
+from tokcom_phy.utils.errors import UserError
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""

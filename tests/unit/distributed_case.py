@@ -1,0 +1,47 @@
+"""Jobs that need all launched processes: one fails in all of them, one in none, one in the process that is named."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from tokcom_phy.experiments.plan import Job
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.executors import distributed as joint
+from tokcom_phy.sweep.messages import Outcome, Start
+from tokcom_phy.sweep.scheduler import run_jobs
+from tokcom_phy.sweep.worker import Worker
+from tokcom_phy.training.distributed import process_index
+from tokcom_phy.utils.errors import UserError
+
+
+class SummingWorker(Worker):
+    """A worker whose jobs add up over all processes."""
+
+    def do(self, job: Job, tell: object) -> tuple[()]:
+        if job.subject == "everywhere":
+            raise UserError("mend it")
+        if job.subject == "alone" and process_index() == int(sys.argv[2]):
+            raise RuntimeError("broken")
+        total = torch.ones(1)
+        distributed.all_reduce(total)
+        assert total.item() == 2
+        return ()
+
+
+def tell(outcome: Outcome) -> None:
+    print(outcome.job.subject, [failure.why for failure in outcome.failures])
+
+
+if __name__ == "__main__":
+    joint.GRACE = 1.0
+    joint.Worker = SummingWorker  # type: ignore[misc]
+    folder = Path(sys.argv[1])
+    if joint.leads():
+        jobs = [Job("align", subject, "", 0) for subject in ("everywhere", "nowhere", "alone")]
+        start = Start(load_experiment("quickstart"), folder, folder, None, folder)
+        with joint.dismissal(), joint.JointPool(start) as pool:
+            run_jobs(jobs, set(), pool, lambda report: None, tell)
+    else:
+        joint.follow()

@@ -1,0 +1,23 @@
+"""The tables of ``tokcom budget``."""
+
+import io
+
+from rich.console import Console
+
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.results.budget import budget_tables
+
+
+def test_digital_links_show_their_own_bits_and_the_uses_of_analog_tokens() -> None:
+    series = "evaluate=[{variants: [aligned], links: [awgn, digital-awgn], snr_db: [0]}]"
+    experiment = load_experiment("quickstart", overrides=[series])
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(budget_tables(experiment, None, 16))
+    lines = [line for line in console.export_text().splitlines() if line.rstrip()]
+    rows = [line.split() for line in lines if line.rstrip().endswith("%")]
+    analog = next(row for row in rows if row[0] == "awgn")
+    digital = next(row for row in rows if row[0] == "digital")
+    own = next(row for row in rows if row[0] == "digital-awgn")
+    # Two modalities of 16 tokens of 128 values; 8 bits a value in symbols of 2 bits are 4 symbols a value.
+    assert (analog[2], digital[1]) == ("2048", str(2 * 16 * 128 * 4))
+    assert own[1:] == ["2", "bit", "64-QAM", *analog[2:]]

@@ -1,0 +1,27 @@
+"""How long jobs take together that wait for each other."""
+
+import pytest
+
+from tokcom_phy.experiments.plan import Job, plan
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.estimate import makespan
+
+
+def test_jobs_wait_for_those_that_they_need_and_for_a_worker():
+    first = Job("align", "a", "a", 0)
+    second = Job("finetune", "a", "a", 0, needs=(first.name,))
+    other = Job("finetune", "b", "b", 0)
+    jobs = [first, second, other]
+    seconds = {first.name: 10.0, second.name: 5.0, other.name: 3.0}
+    assert makespan(jobs, seconds, 1) == 18.0
+    assert makespan(jobs, seconds, 2) == 15.0
+    assert makespan(jobs, seconds, 9) == 15.0
+
+
+@pytest.mark.parametrize(
+    ("experiment", "workers", "gain"), [("tsne", 2, 1.0), ("fig3", 2, 2.0), ("quickstart", 4, 4.0)]
+)
+def test_one_training_is_not_done_sooner_by_two_workers(experiment, workers, gain):
+    jobs = plan(load_experiment(experiment, "tiny"))
+    seconds = {job.name: 1.0 for job in jobs}
+    assert len(jobs) / makespan(jobs, seconds, workers) == pytest.approx(gain, rel=0.15)

@@ -1,0 +1,90 @@
+"""What would stop a run is told from its settings, models' configurations and annotations, before anything is made."""
+
+from pathlib import Path
+
+import pytest
+from annotation_files import write_annotations
+
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.preflight import foresee
+from tokcom_phy.utils.errors import UserError
+
+TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "setting", "message"),
+    [
+        (
+            "quickstart",
+            "lengths.audio=131",
+            r"^lengths\.audio: token length 131, but encoder 'tiny/audio' gives 130 tokens: choose 1 to 130$",
+        ),
+        (
+            "quickstart",
+            "variants.blind.lengths.video=74",
+            r"^variants\.blind\.lengths\.video: token length 74, but encoder 'tiny/video' gives 73",
+        ),
+        (
+            "quickstart",
+            "stage1.batch=1201",
+            r"^stage1 of 'aligned': 1200 training items do not fill a batch of 1201: lower batch",
+        ),
+        ("quickstart", "stage2.batch=2401", r"^stage2 of 'aligned': 2400 training items do not fill a batch of 2401"),
+        ("temperature", "variants.unaligned.stage2={batch: 2401}", r"^stage2 of 'unaligned': 2400 training items"),
+        (
+            "quickstart",
+            "evaluate.1.links=[two]",
+            r"^evaluate: 'aligned-on-air' over 'two': this link has no user 'text': choose one of audio, video$",
+        ),
+        ("quickstart", "stage2.link=two", r"^stage2: 'aligned-on-air' over 'two': this link has no user 'text'"),
+        ("quickstart", "stage1.link=two", r"^stage1: 'aligned' over 'two': this link has no user 'text'"),
+        ("quickstart", "encoders.audio=tiny/video", r"is 'vivit', expected 'audio-spectrogram-transformer'"),
+        ("quickstart", "foundation=/nowhere", "no folder /nowhere"),
+        ("quickstart", "data.root=/nowhere", "no folder /nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, message):
+    with pytest.raises(UserError, match=message) as raised:
+        foresee(load_experiment(experiment, "tiny", [TWO_USERS, setting]))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("settings", [["lengths.audio=130", "lengths.video=73"], ["stage1.batch=1200"]])
+def test_what_just_fits_passes(settings):
+    foresee(load_experiment("quickstart", "tiny", settings))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_annotations(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["stage1.batch=41"], "stage1 of 'aligned': 40 training items"),
+        (["stage2.batch=31"], "stage2 of 'aligned': 30 training items"),
+        (["data.splits.test=val"], r"no file .*avqa-val\.json: choose one of test, train"),
+        (["data.splits.captions=trian"], r"no file .*desc_trian\.json: did you mean 'train'"),
+        (["keep_features=5"], "no captions in .* but those trained on"),
+    ],
+)
+def test_annotations_say_what_there_is(root, settings, message):
+    fitting = [f"data.root={root}", "stage1.batch=40", "stage2.batch=30"]
+    foresee(load_experiment("quickstart", "tiny", fitting))
+    with pytest.raises(UserError, match=message):
+        foresee(load_experiment("quickstart", "tiny", [*fitting, *settings]))
+
+
+def test_a_stage_1_that_is_taken_from_a_checkpoint_needs_no_captions(root):
+    (root / "VALOR/annotations/desc_train.json").unlink()
+    settings = [f"data.root={root}", "stage2.batch=30"]
+    with pytest.raises(UserError, match="desc_train"):
+        foresee(load_experiment("temperature", "tiny", settings))
+    settings.append(f"stage1.checkpoint={root}")
+    with pytest.raises(UserError, match=r"^stage1\.checkpoint of 'tau-0\.03': no transceivers\.safetensors in"):
+        foresee(load_experiment("temperature", "tiny", settings))
+    (root / "transceivers.safetensors").write_bytes(b"")
+    foresee(load_experiment("temperature", "tiny", settings))

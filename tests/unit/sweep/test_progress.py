@@ -1,0 +1,58 @@
+"""What a sweep shows while it runs, on a clock of its own."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tokcom_phy.experiments.plan import Job, plan
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.messages import Outcome, Report
+from tokcom_phy.sweep.progress import SweepProgress
+
+
+class Sweep:
+    """The evaluations of the quickstart, whose points take so many seconds each."""
+
+    def __init__(self, seconds: float, run_dir: Path, terminal: bool):
+        self.now, self.seconds = 0.0, seconds
+        self.experiment = load_experiment("quickstart")
+        self.jobs = [job for job in plan(self.experiment) if job.stage == "evaluate"]
+        self.file = StringIO()
+        self.console = Console(file=self.file, width=80, get_time=lambda: self.now, force_terminal=terminal)
+        self.progress = SweepProgress(self.jobs, self.experiment, run_dir, self.console)
+
+    def do(self, job: Job) -> None:
+        for done in range(1, len(job.snr_db) + 1):
+            self.now += self.seconds
+            self.progress.on_report(Report(job, done, 0.5))
+        self.progress.on_outcome(Outcome(job, self.seconds))
+
+
+def test_slow_points_have_a_rate_and_a_time_left_also_in_a_file(tmp_path):
+    sweep = Sweep(120.0, tmp_path, terminal=False)
+    sweep.do(sweep.jobs[0])
+    lines = sweep.file.getvalue().splitlines()
+    assert len(lines) == 8
+    assert lines[0] == "evaluate: 1/152, 50.0 % aligned"
+    assert lines[-1] == "evaluate: 8/152, 0.5/min, 4:48:00 left, 50.0 % aligned"
+
+
+def test_a_file_is_not_flooded(tmp_path):
+    sweep = Sweep(1.0, tmp_path, terminal=False)
+    for job in sweep.jobs:
+        sweep.do(job)
+    assert len(sweep.file.getvalue().splitlines()) == 152 // 31
+
+
+@pytest.mark.parametrize("seconds", [0.5, 120.0])
+def test_a_terminal_of_eighty_columns_shows_all_of_it(tmp_path, seconds):
+    sweep = Sweep(seconds, tmp_path, terminal=True)
+    sweep.do(next(job for job in sweep.jobs if job.subject == "text-only-alignment-on-air"))
+    with sweep.console.capture() as capture:
+        sweep.console.print(sweep.progress)
+    shown = capture.get()
+    for part in ("evaluate", "8/152", "2/s" if seconds < 1 else "0.5/min", "50.0 % text"):
+        assert part in shown
+    assert len(shown.splitlines()) == 1

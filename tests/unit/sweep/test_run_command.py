@@ -1,0 +1,119 @@
+"""What a run directory refuses to be mixed with."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from annotation_files import write_annotations
+
+from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.sweep.run import _keep, _locked, _open_run, run
+from tokcom_phy.utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("stage2.steps=7", "stage2.steps is 150 there and 7 now"),
+        ("stage1.temperature=0.13", "stage1.temperature is 0.07 there and 0.13 now"),
+        ("stage2.snr_db=[0,10]", r"stage2.snr_db is 10.0 there and \[0.0, 10.0\] now"),
+        ("seeds=[0,1]", r"seeds is \[0\] there and \[0, 1\] now"),
+        ("seeds=[3]", "seeds.0 is 0 there and 3 now"),
+        ("threads=2", "threads is 1 there and 2 now"),
+        ("threads=null", "threads is 1 there and null now"),
+        ("lengths.video=8", "lengths.video is 16 there and 8 now"),
+        ("stage1.link=rayleigh", 'stage1.link is "awgn" there and "rayleigh" now'),
+        ("variants.deaf.alignment=none", "variants.deaf is null there and"),
+        ("data.synthetic.seed=1", "data.synthetic.seed is 0 there and 1 now"),
+        ("title=Another", 'title is "Answers over the air" there and "Another" now'),
+    ],
+)
+def test_another_configuration_is_refused_by_the_setting_that_differs(tmp_path, override, difference):
+    run_dir = tmp_path / "run"
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    (run_dir / "points").mkdir()
+    changed = load_experiment("quickstart", overrides=[override])
+    with pytest.raises(UserError, match=difference):
+        _open_run(run_dir, changed, fresh=False)
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    _open_run(run_dir, changed, fresh=True)
+    assert not (run_dir / "points").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file/run", "cannot write .*file/run: .*; choose a folder you may write to"),
+        ("file", "file is no folder: choose another --out"),
+        ("/proc/run", "cannot write /proc/run: .*; choose a folder you may write to"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, out, message):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match=message) as raised:
+        run("quickstart", out=tmp_path / out)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_second_run_in_a_directory_is_refused(tmp_path):
+    with _locked(tmp_path / "run"), pytest.raises(UserError, match=r"another run works in .*run: wait for it"):
+        run("quickstart", out=tmp_path / "run")
+
+
+def test_what_a_refused_run_leaves_behind_does_not_stand_in_the_way_of_the_corrected_one(tmp_path):
+    write_annotations(tmp_path)
+    root = [f"data.root={tmp_path}", "stage1.batch=40"]
+    for settings in (root, [*root, "stage2.steps=7"]):
+        with pytest.raises(UserError, match=r"none of the .* clips in .* can be used"):
+            run("quickstart", out=tmp_path / "run", overrides=settings)
+        assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_a_fresh_start_does_not_delete_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    _open_run(tmp_path / "run", load_experiment("quickstart"), fresh=False)
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises(UserError, match="in which you are"):
+        run("quickstart", out=Path(), fresh=True)
+    assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_gpus_of_a_worker_are_whole_or_a_fraction_of_one(tmp_path):
+    with pytest.raises(UserError, match=r"--gpus-per-task 1\.5: give a whole number, or a fraction"):
+        run("quickstart", out=tmp_path / "run", ray="auto", gpus_per_task=1.5)
+
+
+def test_what_points_rest_on_is_kept(tmp_path):
+    file = tmp_path / "links.json"
+    _keep(file, {"awgn": {"fading": "none", "users": ["a"]}})
+    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    (tmp_path / "points").mkdir()
+    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    with pytest.raises(
+        UserError, match=r'links.json has changed since this run began: awgn.users.0 is "b" there and "c"'
+    ):
+        _keep(file, {"awgn": {"fading": "none", "users": ["c"]}})
+    assert json.loads(file.read_text())["awgn"]["users"] == ["b"]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    run_dir = tmp_path / "run"
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    (run_dir / "points").mkdir()
+    (run_dir / "points" / ".a__awgn.x1.json").write_text('{"variant"')
+    (run_dir / "points" / "a__awgn.json").write_text("{}")
+    (run_dir / "checkpoints" / "a" / ".seed-0.x1" / "seed-0").mkdir(parents=True)
+    (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").mkdir(parents=True)
+    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    assert [path.name for path in (run_dir / "points").iterdir()] == ["a__awgn.json"]
+    assert [path.name for path in (run_dir / "checkpoints" / "a").iterdir()] == [".seed-0.unfinished"]
+    assert (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").is_dir()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "127.0.0.1", "nowhere.invalid:6379", "127.0.0.1:99999", "ray://127.0.0.1:9"]
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, address):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=f"{re.escape(address)}: .*HOST:PORT of its head, or auto"):
+        run("quickstart", out=tmp_path / "run", ray=address)

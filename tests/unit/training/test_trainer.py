@@ -1,0 +1,221 @@
+import pytest
+import torch
+import training_case
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from tokcom_phy.data.formats import Caption
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.system import Radio
+from tokcom_phy.radio import load_link
+from tokcom_phy.training.batches import Order
+from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.settings import FinetuningSettings
+from tokcom_phy.training.trainer import Journal, TrainingRadio, train
+from tokcom_phy.utils.errors import UserError
+
+
+class Line(nn.Module):
+    """Fits y = 3 x by one weight; ``broken`` makes its loss NaN."""
+
+    def __init__(self, broken: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.broken = broken
+
+    def forward(self, x, places):
+        loss = (self.weight * x - 3 * x).square().mean()
+        return {"loss": loss * float("nan") if self.broken else loss}
+
+
+def collate(captions, part):
+    return {"x": torch.tensor([[float(c.text)] for c in captions[part]])}
+
+
+ITEMS = [Caption(f"v{i}", str(i / 8)) for i in range(1, 17)]
+
+
+def settings(**changes):
+    return FinetuningSettings(**{"steps": 60, "batch": 8, "learning_rate": 0.2, "final_learning_rate": 0.01, **changes})
+
+
+def test_every_step_has_its_loss_and_training_converges():
+    line = Line()
+    told = []
+    losses = train(line, ITEMS, collate, settings(), 0, lambda done, of: told.append((done, of)))
+    assert len(losses) == 60
+    assert told == [(i, 60) for i in range(1, 61)]
+    assert line.weight.item() == pytest.approx(3.0, abs=0.05)
+
+
+def test_same_seed_same_losses_other_seed_other_order():
+    runs = [train(Line(), ITEMS, collate, settings(), seed) for seed in (0, 0, 1)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_too_few_items_for_a_batch_are_refused():
+    with pytest.raises(UserError, match="16 training items do not fill a batch of 17"):
+        train(Line(), ITEMS, collate, settings(batch=17), 0)
+
+
+def test_a_diverged_training_ends_at_once_and_is_not_kept():
+    told = []
+    with pytest.raises(UserError, match="diverged: the loss is nan at step 1"):
+        train(Line(broken=True), ITEMS, collate, settings(steps=9), 0, lambda done, of: told.append(done))
+    assert told == [1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_at(step):
+    def progress(done, of):
+        if done == step:
+            raise Interrupted
+
+    return progress
+
+
+class Noisy(Line):
+    """Draws from the global generator in every step, as dropout does, and remembers where its examples stood."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def forward(self, x, places):
+        self.places += places
+        return super().forward(x * torch.rand_like(x), places)
+
+
+@pytest.mark.parametrize("damage", [None, "trainer_state.json", "rng_state.pth"])
+def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, damage):
+    """Also if it was killed in the middle of writing its last checkpoint."""
+    plan = settings(steps=12, checkpoint_steps=4)
+    whole = Noisy()
+    losses = train(whole, ITEMS, collate, plan, 0)
+    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
+    killed = Noisy()
+    with pytest.raises(Interrupted):
+        train(killed, ITEMS, collate, plan, 0, interrupt_at(10), journal)
+    if damage:
+        file = tmp_path / "checkpoints" / "checkpoint-8" / damage
+        file.write_bytes(file.read_bytes()[:-20])
+    resumed = Noisy()
+    assert train(resumed, ITEMS, collate, plan, 0, None, journal) == losses
+    assert torch.equal(resumed.weight, whole.weight)
+    assert resumed.places == list(range(8 * (4 if damage else 8), 8 * 12))
+
+
+def test_frozen_weights_are_not_in_checkpoints(tmp_path):
+    line = Line()
+    line.frozen = nn.Linear(1000, 1000).requires_grad_(False)
+    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
+    train(line, ITEMS, collate, settings(steps=2), 0, None, journal)
+    assert set(load_file(tmp_path / "checkpoints" / "checkpoint-2" / "model.safetensors")) == {"weight"}
+    assert len(line.state_dict()) == 3
+
+
+def test_places_visit_every_item_of_an_epoch_before_the_next():
+    order = Order(num_items=10, steps=5, batch=4, seed=0)
+    steps = [order.step(place) for place in range(0, 20, 4)]
+    for epoch in (steps[0] + steps[1], steps[2] + steps[3]):
+        assert len(set(epoch)) == 8
+    assert steps[0] + steps[1] != steps[2] + steps[3]
+    assert all(order.step(place) == steps[place // 4] for place in range(20))
+
+
+def test_an_example_meets_the_same_radio_whoever_computes_it():
+    radio = TrainingRadio(load_link("rayleigh"), (-5.0, 15.0), 3)
+    whole, part = radio.at(range(8)), radio.at(range(4, 8))
+    assert torch.equal(whole.snr_db[4:], part.snr_db)
+    assert ((whole.snr_db >= -5) & (whole.snr_db <= 15)).all()
+    assert whole.snr_db.unique().numel() == 8
+
+
+def without_dropout(module):
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
+def finetuned(foundation_folder, folder, dropout=True, precision=torch.float32, progress=None, journal=None, **changes):
+    foundation = Foundation.load(foundation_folder, precision)
+    system = training_case.system(foundation)
+    foundation.add_lora()
+    plan = FinetuningSettings(steps=4, **training_case.BATCH, **changes)
+    batcher = training_case.batcher(foundation, folder / "features")
+    radio = TrainingRadio(load_link("rayleigh"), 10.0, 5)
+    system = system if dropout else without_dropout(system)
+    losses = finetune(system, training_case.questions(), batcher, radio, plan, 5, progress, journal)
+    return losses, system
+
+
+def test_a_system_killed_while_it_learns_ends_as_if_it_had_not_been(foundation_folder, tmp_path):
+    """Frozen foundation model, adapter with dropout and fading link included; what was done is not done again."""
+    losses, whole = finetuned(foundation_folder, tmp_path)
+    journal = Journal("system", tmp_path / "checkpoints", tmp_path / "logs")
+    once_again = {"journal": journal, "checkpoint_steps": 1}
+    for step in (2, 3):
+        with pytest.raises(Interrupted):
+            finetuned(foundation_folder, tmp_path, progress=interrupt_at(step), **once_again)
+    steps = []
+    resumed_losses, resumed = finetuned(
+        foundation_folder, tmp_path, progress=lambda done, of: steps.append(done), **once_again
+    )
+    assert steps == [3, 4]
+    assert resumed_losses == losses
+    for (name, expected), found in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(found, expected), name
+
+
+def test_accumulation_changes_no_loss(foundation_folder, tmp_path):
+    """Although its parts hold different numbers of answer tokens; dropout, drawn part by part, is off."""
+    at_once, _ = finetuned(foundation_folder, tmp_path, dropout=False)
+    in_parts, _ = finetuned(foundation_folder, tmp_path, dropout=False, accumulation=4)
+    assert in_parts == pytest.approx(at_once, rel=1e-5)
+    assert len(set(at_once)) == 4
+
+
+def test_gradient_checkpointing_changes_no_loss_and_ends_with_the_training(foundation_folder, tmp_path):
+    kept, _ = finetuned(foundation_folder, tmp_path)
+    again, system = finetuned(foundation_folder, tmp_path, gradient_checkpointing=True)
+    assert again == kept
+    assert not system.foundation.model.is_activation_checkpointing
+
+
+def test_in_bf16_the_foundation_is_half_and_all_that_is_trained_is_float32(foundation_folder, tmp_path):
+    full, _ = finetuned(foundation_folder, tmp_path)
+    half, system = finetuned(foundation_folder, tmp_path, precision=torch.bfloat16)
+    assert half == pytest.approx(full, rel=0.03)
+    dtypes = {(p.requires_grad, p.dtype) for p in system.parameters()}
+    assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
+    question = system.foundation.tokenize_questions(training_case.QUESTIONS)
+    features = {m: torch.randn(3, 2, width) for m, width in training_case.WIDTHS.items()}
+    prefix, _, transmission = system.read(features, question, Radio(load_link("rayleigh"), 10.0, 0, range(3)))
+    assert {t.dtype for t in (prefix, *transmission.sent.values(), *transmission.received.values())} == {torch.float32}
+
+
+def test_tensorboard_gets_the_loss_of_every_step(tmp_path):
+    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
+    losses = train(Line(), ITEMS, collate, settings(steps=3, report_to=["tensorboard"]), 0, None, journal)
+    events = EventAccumulator(str(tmp_path / "logs")).Reload()
+    assert [e.value for e in events.Scalars("train/loss")] == pytest.approx(losses)
+    assert {"train/grad_norm", "train/learning_rate"} <= set(events.Tags()["scalars"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"report_to": ["wandb"]}, "wandb is not installed: pip install wandb"),
+        ({"accumulation": 3}, "batch 8 does not split into 3 equal parts"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(monkeypatch, change, message):
+    monkeypatch.setattr("tokcom_phy.training.settings.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match=message):
+        settings(**change)

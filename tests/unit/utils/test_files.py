@@ -1,0 +1,25 @@
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import write_atomically
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 1000 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_that_finds_no_room_is_not_there(tmp_path, small_files):
+    file = tmp_path / "point.json"
+    file.write_text("before")
+    with pytest.raises(UserError, match=f"cannot write {file}: .*make room"), write_atomically(file) as path:
+        path.write_bytes(bytes(2000))
+    assert [p.name for p in tmp_path.iterdir()] == ["point.json"]
+    assert file.read_text() == "before"

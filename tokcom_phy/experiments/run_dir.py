@@ -1,0 +1,26 @@
+"""How a run directory is laid out: names and places of what is in it."""
+
+from pathlib import Path
+
+UNFINISHED = ".unfinished"
+"""Ends the name of a folder of checkpoints from which a killed training goes on."""
+
+
+def point_name(variant: str, link: str, snr_db: float, seed: int) -> str:
+    """File name, without its ending, of a point."""
+    return f"{variant}__{Path(link).stem}__{snr_db:+g}dB__seed{seed}"
+
+
+def point_file(run_dir: Path, name: str) -> Path:
+    """Where a point is kept."""
+    return run_dir / "points" / f"{name}.json"
+
+
+def alignment_folder(run_dir: Path, alignment: str, seed: int) -> Path:
+    """Where stage 1 leaves its transceivers."""
+    return run_dir / "checkpoints" / f"stage1-{alignment}" / f"seed-{seed}"
+
+
+def checkpoint_folder(run_dir: Path, variant: str, seed: int) -> Path:
+    """Where stage 2 leaves a variant's system."""
+    return run_dir / "checkpoints" / variant / f"seed-{seed}"

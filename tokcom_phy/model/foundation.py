@@ -1,0 +1,280 @@
+"""The foundation model: a causal language model that reads tokens and answers, adapted by LoRA (1), (13)–(16)."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from tokcom_phy.model.hub import LOADING, locate, locate_gguf
+from tokcom_phy.model.prompt import completion, prompt
+from tokcom_phy.utils.errors import UserError, reason
+
+LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1}
+"""The paper's LoRA."""
+
+LORA_TARGETS = ["q_proj", "v_proj"]
+"""What the paper adapts; a model that names its projections otherwise is adapted where PEFT says."""
+
+_ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep")
+"""What a foundation model must take: it reads vectors in place of words, at positions that leave padding out."""
+
+
+def find_foundation(name: str | Path) -> Path:
+    """The folder, or the GGUF file, of a foundation model whose width the radio can carry; loads no weights.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, its config is damaged, or its width is odd.
+    """
+    path = locate_gguf(name) if Path(name).suffix == ".gguf" else locate(name, ["config.json", "tokenizer_config.json"])
+    try:
+        width = AutoConfig.from_pretrained(**_source(path)).get_text_config().hidden_size
+    except Exception as error:  # whatever a damaged or foreign config makes its class do
+        raise UserError(f"'{name}' in {path} is no foundation model: {reason(error)}") from error
+    if width % 2:
+        raise UserError(
+            f"foundation model '{name}' has odd width {width}: two values make one symbol, use a model of even width"
+        )
+    return path
+
+
+def foundation_width(name: str | Path) -> int:
+    """d_T of a foundation model, without loading its weights; raises as `find_foundation` does."""
+    return AutoConfig.from_pretrained(**_source(find_foundation(name))).get_text_config().hidden_size
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a foundation model, without its weights; raises as `find_foundation` does."""
+    return AutoTokenizer.from_pretrained(**_source(find_foundation(name)))
+
+
+class Foundation(nn.Module):
+    """A frozen causal language model with its tokenizer; `add_lora` makes it trainable.
+
+    Parameters
+    ----------
+    model : transformers causal language model that takes ``inputs_embeds``
+    tokenizer : its tokenizer, with an end token
+    name : str
+        Hub name, folder or GGUF file, kept so that a saved system can name what it stands on.
+
+    Raises
+    ------
+    UserError
+        If the tokenizer has no end token or more tokens than the model has embeddings, or the model cannot read
+        vectors or be adapted by LoRA.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str):
+        super().__init__()
+        self.model: PreTrainedModel | PeftModel = model.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        _check(model, tokenizer, name)
+        self._lora_targets = _lora_targets(model, name)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    @classmethod
+    def load(cls, name: str | Path, dtype: torch.dtype = torch.float32) -> "Foundation":
+        """Load a model and its tokenizer: a shipped one (``tiny/foundation``), from a folder, or by hub name.
+
+        A name that ends in ``.gguf`` is a GGUF file, here or on the hub (``OWNER/REPOSITORY/FILE.gguf``); its
+        quantised weights are widened to ``dtype``.
+
+        Raises
+        ------
+        UserError
+            If there is no such model, it is no causal language model that can be used, or its width is odd.
+        """
+        path = find_foundation(name)
+        try:
+            with LOADING:
+                model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
+            tokenizer = AutoTokenizer.from_pretrained(**_source(path))
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+            raise UserError(f"cannot load the foundation model '{name}' from {path}: {reason(error)}") from error
+        if path.is_file():
+            model.name_or_path = str(path)
+        elif not Path(name).exists() and not str(name).startswith("tiny/"):
+            model.name_or_path = str(name)  # what an adapter says it belongs to: the hub name, not this machine's cache
+        return cls(model, tokenizer, str(name))
+
+    @property
+    def width(self) -> int:
+        """d_T, the width of the input embeddings."""
+        return self.model.get_input_embeddings().embedding_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.get_input_embeddings().weight.dtype
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the model carries a LoRA adapter."""
+        return isinstance(self.model, PeftModel)
+
+    def add_lora(self) -> None:
+        """Put trainable low-rank adapters on the query and value projections, equations (13), (15) and (16)."""
+        self.model = get_peft_model(
+            self.model, LoraConfig(task_type="CAUSAL_LM", target_modules=self._lora_targets, **LORA)
+        )
+
+    def remove_lora(self) -> None:
+        """Take the adapters off again, if there are any: the model is as it was loaded."""
+        if isinstance(self.model, PeftModel):
+            self.model = self.model.unload()
+
+    @contextmanager
+    def checkpointing(self, wanted: bool) -> Iterator[None]:
+        """Compute every layer again in the backward pass instead of keeping what it computed, while training."""
+        if wanted:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        try:
+            yield
+        finally:
+            if wanted:
+                self.model.gradient_checkpointing_disable()
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The text encoder E_T, equation (1): the model's own input embeddings, int64 [b, s] → [b, s, d_T]."""
+        return self.model.get_input_embeddings()(ids)
+
+    def tokenize_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts to ids and mask, int64 and bool [b, s], padded on the right."""
+        return self._tokenize(texts, padding_side="right")
+
+    def tokenize_questions(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Questions to ids and mask, int64 and bool [b, s], padded on the left: the answer follows the last word."""
+        return self._tokenize([prompt(question) for question in questions], padding_side="left")
+
+    def tokenize_answers(self, answers: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Answers with their end token to ids and mask, int64 and bool [b, s], padded on the right."""
+        end = self.tokenizer.eos_token
+        return self._tokenize([completion(answer, end) for answer in answers], padding_side="right")
+
+    def _tokenize(self, texts: Sequence[str], padding_side: str) -> tuple[Tensor, Tensor]:
+        batch = self.tokenizer(
+            list(texts), padding=True, padding_side=padding_side, add_special_tokens=False, return_tensors="pt"
+        )
+        return batch["input_ids"], batch["attention_mask"].bool()
+
+    def answer_loss(self, prefix: Tensor, prefix_mask: Tensor, answer_ids: Tensor, answer_mask: Tensor) -> Tensor:
+        """Task loss, equation (14): cross-entropy on all answer tokens and the end token, over the whole vocabulary.
+
+        Logits are computed at the answer's positions only.
+
+        Parameters
+        ----------
+        prefix : float [b, p, d_T]
+            What the model reads before it answers; its last position is valid.
+        prefix_mask : bool [b, p]
+        answer_ids : int64 [b, a]
+            End token included, padded on the right.
+        answer_mask : bool [b, a]
+
+        Returns
+        -------
+        float32 scalar
+        """
+        length = answer_ids.shape[1]
+        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer_ids[:, :-1])], dim=1)
+        mask = torch.cat([prefix_mask, answer_mask[:, :-1]], dim=1)
+        logits = self.model(
+            inputs_embeds=inputs,
+            attention_mask=mask.long(),
+            position_ids=_positions(mask),
+            use_cache=False,
+            logits_to_keep=_last(length),
+        ).logits
+        return functional.cross_entropy(logits[answer_mask].float(), answer_ids[answer_mask])
+
+    @torch.no_grad()
+    def generate(self, prefix: Tensor, prefix_mask: Tensor, max_new_tokens: int) -> Tensor:
+        """Answer greedily.
+
+        Parameters
+        ----------
+        prefix : float [b, p, d_T]
+        prefix_mask : bool [b, p]
+
+        Returns
+        -------
+        int64 [b, ≤ max_new_tokens], padded after the end token
+        """
+        return self.model.generate(
+            inputs_embeds=prefix.to(self.dtype),
+            attention_mask=prefix_mask.long(),
+            max_new_tokens=max_new_tokens,
+            logits_to_keep=_last(1),
+            do_sample=False,
+            repetition_penalty=1.0,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+        )
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """Token ids to texts without special tokens."""
+        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """How transformers' ``from_pretrained`` is told of a folder or of a GGUF file."""
+    if path.suffix == ".gguf":
+        return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": path}
+
+
+def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    kind = model.config.model_type
+    absent = [argument for argument in _ARGUMENTS if argument not in inspect.signature(model.forward).parameters]
+    if absent:
+        raise UserError(
+            f"foundation model '{name}' of type '{kind}' takes no {', no '.join(absent)}: use one that does, such as "
+            "Qwen2 or Llama"
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer of '{name}' has no end token: name one as eos_token in tokenizer_config.json")
+    embeddings = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > embeddings:
+        raise UserError(
+            f"the tokenizer of '{name}' has {len(tokenizer)} tokens, its model embeds {embeddings}: they are not a pair"
+        )
+
+
+def _lora_targets(model: PreTrainedModel, name: str) -> list[str]:
+    """Names of the modules that LoRA adapts."""
+    modules = {module.rpartition(".")[2] for module, _ in model.named_modules()}
+    if modules.issuperset(LORA_TARGETS):
+        return LORA_TARGETS
+    known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type, [])
+    if not known or not modules.issuperset(known):
+        raise UserError(
+            f"foundation model '{name}' of type '{model.config.model_type}' has no {' and '.join(LORA_TARGETS)} to "
+            "adapt, and PEFT knows no others: use one that has, such as Qwen2 or Llama"
+        )
+    return list(known)
+
+
+def _last(length: int) -> Tensor:
+    """The last positions, for ``logits_to_keep``.
+
+    Given their number, the model takes a slice of the batch, with which PyTorch multiplies the head example by example:
+    in bf16 on a CPU a hundred times slower than with the copy that it takes given their indices.
+    """
+    return torch.arange(-length, 0)
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Position of each token among the valid ones, so that padding takes no place."""
+    return (mask.long().cumsum(1) - 1).clamp(min=0)

@@ -1,0 +1,554 @@
+"""Pretrain the tiny foundation model: a small Qwen2 that answers questions about a clip from what is said of it.
+
+Scenes are drawn, put into words and questions on the fly; nothing is read from disk. What the model is to answer from,
+the *context*, is one of
+
+- the caption as text;
+- the caption's clauses, one token each: the mean input embedding of the clause's words;
+- a *timeline*: 4–32 audio tokens, then 4–32 visual tokens, each the mean input embedding of the words for what is
+  heard at one moment, or seen in one column at one moment; now and then without one modality;
+- nothing, so that the model also knows what to answer blind.
+
+Tokens that stand for more than words carry noise and random scales. So the model learns to read imperfect tokens of
+other things than words, which is what a receiver will give it.
+"""
+
+import os
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from tokcom_phy.data.formats import QUESTION_TYPES
+from tokcom_phy.model.prompt import completion, prompt
+from tokcom_phy.pretraining.tokenizer import train_tokenizer
+from tokcom_phy.synthetic.language import (
+    Question,
+    balanced_questions,
+    caption,
+    clauses,
+    heard,
+    questions,
+    seen,
+    stepping_stones,
+)
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
+
+BATCH = 24
+LEARNING_RATE = 1.5e-3
+WARMUP_STEPS = 100
+ROW_LENGTH = 160
+"""Longest input: as many questions are asked of a scene as fit behind its context."""
+
+OTHER_TEXT_WEIGHT = 0.1
+"""Weight of the loss on captions and questions; the answers' is 1."""
+
+LENGTHS = (4, 8, 16, 32)
+"""Numbers of tokens per modality that the model is tested with."""
+
+EMBEDDING_STD = 0.1
+"""Of the embeddings' random beginnings."""
+
+STEPPING_STONES = 0.3
+"""Share of the questions that ask for a single fact, which the others combine; tests do without them."""
+
+CONTEXTS = {"text": 0.28, "clauses": 0.06, "timeline": 0.48, "audio": 0.06, "video": 0.06, "blind": 0.06}
+"""What a training sample's questions are to be answered from, and how often."""
+
+TIME_STEPS = 8
+"""Moments of a clip are named by these many number words."""
+
+AST_BANDS, AST_TIMES, AST_SPECIAL = 4, 32, 2
+VIVIT_TIMES, VIVIT_ROWS, VIVIT_COLUMNS, VIVIT_SPECIAL = 8, 3, 3, 1
+"""How the tiny encoders order their tokens: special ones first, then bands × times, and times × rows × columns."""
+
+Bag = list[tuple[int, float]]
+"""One input position: token identifiers with weights, whose weighted sum of embeddings enters the model."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A context and the questions asked of it. ``soft`` says whether the context's tokens stand for more than words."""
+
+    context: list[Bag]
+    soft: bool
+    pairs: list[tuple[list[int], list[int]]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples laid out in rows of equal length.
+
+    Each question with its answer sees its row's context and itself only, and is positioned as if it followed the
+    context at once: just what the model meets when it is used.
+    """
+
+    bag_ids: Tensor
+    """int64 [n], all positions' token identifiers"""
+    bag_weights: Tensor
+    """float32 [n]"""
+    bag_offsets: Tensor
+    """int64 [b·length], where each position's bag begins"""
+    soft: Tensor
+    """bool [b, length], positions that carry noise and scale"""
+    positions: Tensor
+    """int64 [b, length]"""
+    mask: Tensor
+    """bool [b, 1, length, length], True where a query may see a key"""
+    targets: Tensor
+    """int64 [b, length], the token that follows; -100 where none is to be predicted"""
+    answers: Tensor
+    """bool [b, length], targets that belong to an answer or end it"""
+
+
+class Corpus:
+    """Turns scenes into samples with one tokenizer, at the frequencies at which questions are balanced.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+    seed : int
+        Draws the scenes from which the questions' frequencies are estimated.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
+        self.ids = cache(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"])
+        self.seed = seed
+
+    @cached_property
+    def weights(self) -> dict[tuple[str, str], float]:
+        """By template and answer, the weights at which drawing questions balances both."""
+        rng = np.random.default_rng([self.seed, 1])
+        scenes = [sample_scene(rng) for _ in range(1000)]
+        weights: dict[tuple[str, str], float] = {}
+        for ask, share in ((questions, 1 - STEPPING_STONES), (stepping_stones, STEPPING_STONES)):
+            counts = Counter((q.template, q.answer) for scene in scenes for q in ask(scene))
+            variety = Counter(template for template, _ in counts)
+            weights |= {(t, a): share / (len(variety) * variety[t] * n) for (t, a), n in counts.items()}
+        return weights
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """Draw a scene, a kind of context and a balanced choice of questions."""
+        scene = sample_scene(rng)
+        asked = questions(scene) + stepping_stones(scene)
+        weights = np.array([self.weights.get((q.template, q.answer), 0.0) for q in asked])
+        order = rng.choice(len(asked), int(np.count_nonzero(weights)), replace=False, p=weights / weights.sum())
+        kind = str(rng.choice(list(CONTEXTS), p=list(CONTEXTS.values())))
+        context = self.context(
+            scene,
+            kind,
+            audio_length=_any_length(rng),
+            video_length=_any_length(rng),
+            encoder_order=bool(rng.random() < 0.7),
+        )
+        pairs = []
+        room = ROW_LENGTH - len(context)
+        for question, answer in (self.pair(asked[i]) for i in order):
+            room -= len(question) + len(answer)
+            if room < 0:
+                break
+            pairs.append((question, answer))
+        return Sample(context, kind not in ("text", "blind"), pairs)
+
+    def pair(self, question: Question) -> tuple[list[int], list[int]]:
+        """Token identifiers of a question and of its answer with the end token."""
+        return self.ids(prompt(question.text)), self.ids(completion(question.answer))
+
+    def context(
+        self,
+        scene: Scene,
+        kind: str,
+        *,
+        audio_length: int = 16,
+        video_length: int = 16,
+        encoder_order: bool = True,
+    ) -> list[Bag]:
+        """What a scene's questions are to be answered from.
+
+        Parameters
+        ----------
+        kind : str
+            A key of `CONTEXTS`.
+        audio_length, video_length : int
+            Tokens per modality.
+        encoder_order : bool
+            Whether timelines follow the order in which eq. (3) picks the tiny encoders' tokens, rather than time.
+        """
+        if kind == "text":
+            return [[(i, 1.0)] for i in self.ids(caption(scene))]
+        if kind == "clauses":
+            return [self.bag([(clause, 1.0)]) for clause in clauses(scene)]
+        context = []
+        if kind in ("timeline", "audio"):
+            context += self._audio(scene, audio_length, encoder_order)
+        if kind in ("timeline", "video"):
+            context += self._video(scene, video_length, encoder_order)
+        return context
+
+    def bag(self, phrases: list[tuple[str, float]]) -> Bag:
+        """The mean embedding of the phrases' words, weighted by the phrases' gains."""
+        words = [(i, gain) for phrase, gain in phrases for i in self.ids(f" {phrase}")]
+        total = sum(gain for _, gain in words)
+        return [(i, gain / total) for i, gain in words]
+
+    def _audio(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
+        if not encoder_order:
+            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
+            return [self.bag(heard(scene, m) + _when(m)) for m in moments]
+        bags = []
+        for index in _slide(AST_SPECIAL + AST_BANDS * AST_TIMES, length):
+            moment = ((index - AST_SPECIAL) % AST_TIMES + 0.5) / AST_TIMES * CLIP_SECONDS
+            here = heard(scene, moment) + _when(moment)
+            bags.append(self.bag(here if index >= AST_SPECIAL else [("audio", 1.0)]))
+        return bags
+
+    def _video(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
+        if not encoder_order:
+            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
+            looks = [seen(scene, moment, k % VIVIT_COLUMNS) for k, moment in enumerate(moments)]
+            return [self.bag([(look, 1.0), *_when(m)]) for look, m in zip(looks, moments, strict=True)]
+        bags = []
+        for index in _slide(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length):
+            time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
+            moment = (time + 0.5) / VIVIT_TIMES * CLIP_SECONDS
+            here = [(seen(scene, moment, place % VIVIT_COLUMNS), 1.0), *_when(moment)]
+            bags.append(self.bag(here if index >= VIVIT_SPECIAL else [("video", 1.0)]))
+        return bags
+
+
+def _any_length(rng: np.random.Generator) -> int:
+    return int(rng.choice(LENGTHS)) if rng.random() < 0.7 else int(rng.integers(LENGTHS[0], LENGTHS[-1] + 1))
+
+
+def _slide(total: int, length: int) -> np.ndarray:
+    """The indices that eq. (3) picks."""
+    return np.floor(np.linspace(0, total - 1, length)).astype(int)
+
+
+def _when(moment: float) -> list[tuple[str, float]]:
+    return [(str(int(moment / CLIP_SECONDS * TIME_STEPS) + 1), 1.0)]
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Lay samples out in rows; see `Batch`."""
+    ids: list[int] = []
+    weights: list[float] = []
+    offsets: list[int] = []
+    length = max(len(s.context) + sum(len(q) + len(a) for q, a in s.pairs) for s in samples)
+    shape = (len(samples), length)
+    soft = np.zeros(shape, dtype=bool)
+    answers = np.zeros(shape, dtype=bool)
+    positions = np.zeros(shape, dtype=np.int64)
+    targets = np.full(shape, -100, dtype=np.int64)
+    segments = np.full(shape, -1, dtype=np.int64)
+    for row, sample in enumerate(samples):
+        end = len(sample.context)
+        bags = list(sample.context)
+        soft[row, :end] = sample.soft
+        positions[row, :end] = np.arange(end)
+        segments[row, :end] = 0
+        if not sample.soft and end:
+            targets[row, : end - 1] = [bag[0][0] for bag in sample.context[1:]]
+        for number, (question, answer) in enumerate(sample.pairs, start=1):
+            tokens = question + answer
+            begin, end = end, end + len(tokens)
+            bags += [[(token, 1.0)] for token in tokens]
+            positions[row, begin:end] = len(sample.context) + np.arange(len(tokens))
+            segments[row, begin:end] = number
+            targets[row, begin : end - 1] = tokens[1:]
+            answers[row, begin + len(question) - 1 : end - 1] = True
+        for bag in bags + [[]] * (length - end):
+            offsets.append(len(ids))
+            ids += [token for token, _ in bag]
+            weights += [weight for _, weight in bag]
+    query, key = segments[:, :, None], segments[:, None, :]
+    mask = ((key == query) | (key == 0) & (query > 0)) & np.tril(np.ones((length, length), dtype=bool))
+    return Batch(
+        torch.tensor(ids),
+        torch.tensor(weights),
+        torch.tensor(offsets),
+        *(torch.from_numpy(a) for a in (soft, positions, mask[:, None], targets, answers)),
+    )
+
+
+def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
+    """Input embeddings [b, length, d] of all positions, before any noise."""
+    table = cast(Tensor, model.get_input_embeddings().weight)
+    rows = torch.nn.functional.embedding_bag(
+        batch.bag_ids, table, batch.bag_offsets, mode="sum", per_sample_weights=batch.bag_weights
+    )
+    return rows.view(*batch.soft.shape, -1)
+
+
+def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator) -> Tensor:
+    """Make soft tokens imperfect: per sample a random scale and noise level, and one token in twenty is noise alone."""
+    b, length, _ = embeddings.shape
+    scale = torch.exp(0.3 * torch.randn(b, 1, 1, generator=generator))
+    level = 0.6 * torch.rand(b, 1, 1, generator=generator)
+    lost = torch.rand(b, length, 1, generator=generator) < 0.05
+    rms = embeddings.detach().pow(2).mean(-1, keepdim=True).sqrt()
+    noise = rms * torch.randn(embeddings.shape, generator=generator)
+    blurred = scale * torch.where(lost, noise, embeddings + level * noise)
+    return torch.where(soft[..., None], blurred, embeddings)
+
+
+def losses(model: Qwen2ForCausalLM, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy of the answers' tokens and of all other text; which answer tokens are the likeliest."""
+    hidden = model.model(
+        inputs_embeds=embeddings, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    predicted = batch.targets >= 0
+    logits, targets = model.lm_head(hidden[predicted]), batch.targets[predicted]
+    answer = batch.answers[predicted]
+    loss = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    hits = (logits[answer].argmax(-1) == targets[answer]).detach()
+    return loss[answer].mean(), loss[~answer].mean(), hits
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """A small Qwen2 with random weights (from torch's generator), for one tokenizer.
+
+    Embeddings begin far apart. With Qwen2's usual 0.02, tied embeddings of words that are equally likely answers
+    ("indoor", "outdoor") drift together before the model can tell them apart, and stay there.
+    """
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            initializer_range=0.02,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    torch.nn.init.normal_(cast(Tensor, model.get_input_embeddings().weight), std=EMBEDDING_STD)
+    return model
+
+
+def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
+    """The tokenizer, trained on captions, questions with answers, and timelines' phrases."""
+    rng = np.random.default_rng([seed, 0])
+    texts = []
+    for _ in range(scenes):
+        scene = sample_scene(rng)
+        texts.append(caption(scene))
+        texts += [prompt(q.text) + completion(q.answer) for q in questions(scene)[::4] + stepping_stones(scene)[::4]]
+        for moment in rng.uniform(0, CLIP_SECONDS, 4):
+            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), *_when(moment)]
+            texts.append("".join(f" {phrase}" for phrase, _ in phrases) + " audio video")
+    return train_tokenizer(texts)
+
+
+def pretrain_foundation(
+    out: Path,
+    *,
+    steps: int = 3200,
+    seed: int = 0,
+    start: Path | None = None,
+    save_every: int = 500,
+    count: int = 960,
+) -> dict[str, dict[str, float]]:
+    """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for ``config.json``, ``model.safetensors`` (float16), the tokenizer's files and ``README.md``.
+    steps : int
+        Batches of `BATCH` scenes.
+    seed : int
+        Decides everything.
+    start : Path, optional
+        Folder of an earlier result to continue from, with its tokenizer; without it, all begins at random.
+    save_every : int
+        Steps between intermediate results in ``out``.
+    count : int
+        Held-out questions per kind of context.
+
+    Returns
+    -------
+    dict
+        Held-out accuracy by kind of context, then by question type, ``"all"`` among them.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    if start is None:
+        tokenizer = new_tokenizer(seed)
+        model = new_model(tokenizer)
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
+        model = Qwen2ForCausalLM.from_pretrained(start, dtype=torch.float32)
+    model.train()
+    corpus = Corpus(tokenizer, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, steps))
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("pretraining the foundation model", total=steps)
+        for step in range(steps):
+            rng = np.random.default_rng([seed, 2, step])
+            batch = collate([corpus.sample(rng) for _ in range(BATCH)])
+            embeddings = blur(embed(model, batch), batch.soft, generator)
+            answer_loss, other_loss, hits = losses(model, batch, embeddings)
+            optimizer.zero_grad()
+            (answer_loss + OTHER_TEXT_WEIGHT * other_loss).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            progress.update(task, advance=1)
+            if step % 50 == 0:
+                right = hits.float().mean()
+                progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {right:.3f}")
+            if (step + 1) % save_every == 0 and step + 1 < steps:
+                save(out, model, tokenizer, f"An intermediate checkpoint after {step + 1} of {steps} steps.\n")
+                quick = evaluate(model, tokenizer, seed=seed, count=240, contexts=("text", "timeline 16"))
+                progress.console.print(f"step {step}: {quick}")
+    metrics = evaluate(model, tokenizer, seed=seed, count=count)
+    save(out, model, tokenizer, _card(metrics, steps, seed, start, model.num_parameters()))
+    return metrics
+
+
+def _learning_rate(step: int, steps: int) -> float:
+    """A factor: linear warm-up, then a cosine down to a hundredth."""
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+
+
+TESTED_CONTEXTS = ("text", "clauses", *(f"timeline {n}" for n in LENGTHS), "audio", "video", "blind")
+"""Kinds of context that held-out accuracies are given for; timelines with their number of tokens per modality."""
+
+
+@torch.no_grad()
+def evaluate(
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    seed: int,
+    count: int,
+    contexts: tuple[str, ...] = TESTED_CONTEXTS,
+) -> dict[str, dict[str, float]]:
+    """Greedy answers to balanced questions about scenes not trained on, from unblurred contexts.
+
+    Parameters
+    ----------
+    seed : int
+        Draws scenes and questions, from another stream than training's.
+    count : int
+        Questions per kind of context.
+    contexts : tuple of str
+        Some of `TESTED_CONTEXTS`.
+
+    Returns
+    -------
+    dict
+        Share of answers generated exactly, end token included, by kind of context and question type.
+    """
+    model.eval()
+    corpus = Corpus(tokenizer, seed)
+    rng = np.random.default_rng([seed, 3])
+    scenes = [sample_scene(rng) for _ in range(count)]
+    asked = balanced_questions(scenes, count, rng)
+    accuracies = {}
+    for name in contexts:
+        kind, _, length = name.partition(" ")
+        hits = defaultdict(list)
+        for begin in range(0, count, 120):
+            part = asked[begin : begin + 120]
+            tokens = int(length or 16)
+            rows = [
+                corpus.context(scenes[i], kind, audio_length=tokens, video_length=tokens)
+                + [[(token, 1.0)] for token in corpus.ids(prompt(question.text))]
+                for i, question in part
+            ]
+            for (_, question), answer in zip(part, _generate(model, tokenizer, rows), strict=True):
+                hit = answer == completion(question.answer)
+                for group in ("all", " ".join(question.type), question.template):
+                    hits[group].append(hit)
+        accuracies[name] = {group: float(np.mean(hit)) for group, hit in sorted(hits.items())}
+    model.train()
+    return accuracies
+
+
+def _generate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: list[list[Bag]]) -> list[str]:
+    """Continue each row greedily up to the end token, which is part of what comes back."""
+    table = cast(Tensor, model.get_input_embeddings().weight)
+    length = max(map(len, rows))
+    embeddings = torch.zeros(len(rows), length, table.shape[1])
+    mask = torch.zeros(len(rows), length, dtype=torch.long)
+    for row, bags in enumerate(rows):
+        for position, bag in enumerate(bags, start=length - len(bags)):
+            ids, weights = zip(*bag, strict=True)
+            embeddings[row, position] = torch.tensor(weights) @ table[list(ids)]
+        mask[row, length - len(bags) :] = 1
+    generated = model.generate(inputs_embeds=embeddings, attention_mask=mask, max_new_tokens=8, do_sample=False)
+    end = tokenizer.eos_token
+    return [text.partition(end)[0] + end for text in tokenizer.batch_decode(cast(Tensor, generated))]
+
+
+def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str) -> None:
+    """Write model (float16), tokenizer and card into ``out``; each file replaces its predecessor in one step."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".foundation.", dir=out))
+    try:
+        halved = new_model(tokenizer)
+        halved.load_state_dict(model.state_dict())
+        halved.half().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(card)
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+            os.replace(path, out / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, start: Path | None, parameters: int) -> str:
+    """The model card: how the model was made and what it answers held out."""
+    by_rank = {"all": 0, **{" ".join(kind): 1 for kind in QUESTION_TYPES}}
+    groups = sorted(next(iter(metrics.values())), key=lambda group: (by_rank.get(group, 2), group))
+    head = "| question | " + " | ".join(metrics) + " |\n|---"
+    lines = [head + "|---" * len(metrics) + "|"]
+    for group in groups:
+        lines.append(f"| {group} | " + " | ".join(f"{by[group]:.3f}" for by in metrics.values()) + " |")
+    table = "\n".join(lines)
+    command = f"tokcom pretrain foundation --steps {steps} --seed {seed}"
+    if start is not None:
+        command = f"pretrain_foundation(out, steps={steps}, seed={seed}, start=...)  # from an earlier result"
+    return f"""# Tiny foundation model
+
+A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretrained by
+
+    {command}
+
+on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were
+captions as text, captions with one mean embedding per clause, timelines of 4–32 audio and 4–32 visual tokens with
+noise, or nothing (`tokcom_phy/pretraining/language_model.py`). Weights are saved in float16; load them with
+`dtype=torch.float32` on a CPU.
+
+Input: audio tokens, visual tokens, then the question as text. Output: a blank, the answer, `<|endoftext|>`.
+
+## Held out
+
+Share of answers generated exactly (greedy), over questions balanced by template and answer, about scenes not trained
+on. `timeline n` has n audio and n visual tokens in the order in which the tiny encoders' tokens are picked; `audio` and
+`video` are 16 tokens of one modality alone.
+
+{table}
+"""

@@ -1,0 +1,1 @@
+"""How an experiment is run: scheduling, workers, progress, from its name to its run directory."""

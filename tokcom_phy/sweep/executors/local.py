@@ -1,0 +1,104 @@
+"""A pool of processes on this machine."""
+
+import signal
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+
+from tokcom_phy.experiments.plan import Job
+from tokcom_phy.sweep.messages import Outcome, Report, Start
+from tokcom_phy.sweep.scheduler import Pool
+from tokcom_phy.sweep.worker import Worker
+from tokcom_phy.utils.processes import SPAWN, leave_interrupts_to_parent
+
+_PATIENCE = 0.2  # [s]
+_PATIENCE_AT_END = 5.0  # [s]
+
+
+class LocalPool(Pool):
+    """``workers`` processes, each with a pipe of its own: one that is killed takes nothing of another's with it."""
+
+    def __init__(self, start: Start, workers: int):
+        self.processes = [_Process(start) for _ in range(workers)]
+
+    def free(self) -> int:
+        return sum(process.job is None for process in self.processes)
+
+    def submit(self, job: Job) -> None:
+        next(process for process in self.processes if process.job is None).begin(job)
+
+    def events(self) -> list[Report | Outcome]:
+        ready = wait([process.pipe for process in self.processes], _PATIENCE)
+        return [event for process in self.processes if process.pipe in ready for event in process.read()]
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.ask_to_end()
+        for process in self.processes:
+            process.end()
+
+
+class _Process:
+    """A worker process, replaced by another when it dies."""
+
+    def __init__(self, start: Start):
+        self.start = start
+        self.job: Job | None = None
+        self.since = 0.0
+        self.open()
+
+    def open(self) -> None:
+        self.pipe, theirs = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_work, args=(theirs, self.start), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def begin(self, job: Job) -> None:
+        self.job, self.since = job, time.monotonic()
+        with suppress(OSError):  # it has died: `read` will see
+            self.pipe.send(job)
+
+    def read(self) -> list[Report | Outcome]:
+        try:
+            event = self.pipe.recv()
+        except (EOFError, OSError):
+            return self.bury()
+        if isinstance(event, Outcome):
+            self.job = None
+        return [event]
+
+    def bury(self) -> list[Report | Outcome]:
+        """Take another process in the place of the dead one."""
+        job, self.job = self.job, None
+        self.pipe.close()
+        self.end()
+        death = _death(self.process.exitcode)
+        self.open()
+        return [Outcome(job, time.monotonic() - self.since, death=death)] if job else []
+
+    def ask_to_end(self) -> None:
+        self.pipe.close()
+        if self.job:
+            self.process.terminate()
+
+    def end(self) -> None:
+        self.process.join(_PATIENCE_AT_END)
+        self.process.kill()
+        self.process.join()
+
+
+def _work(pipe: Connection, start: Start) -> None:
+    """What a worker process does: a job after the other, until the pipe is closed."""
+    leave_interrupts_to_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    worker = Worker(start)
+    with suppress(EOFError):
+        while True:
+            pipe.send(worker.execute(pipe.recv(), pipe.send))
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"killed by {signal.Signals(-exitcode).name}, perhaps for want of memory: try fewer --workers"
+    return f"ended with exit code {exitcode}"

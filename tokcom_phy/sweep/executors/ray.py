@@ -1,0 +1,172 @@
+"""A pool of actors on a Ray cluster: the same jobs as on local processes, on many machines.
+
+All machines see the run directory and the dataset at the same path, on a file system that they share. Workers write
+points and checkpoints there themselves: nothing but names and progress travels through Ray.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from tokcom_phy.experiments.plan import Job
+from tokcom_phy.sweep.messages import Outcome, Report, Start
+from tokcom_phy.sweep.scheduler import Pool
+from tokcom_phy.sweep.worker import Worker
+from tokcom_phy.utils.errors import UserError, one_line
+
+_PATIENCE = 0.2  # [s]
+_PATIENCE_AT_START = 10.0  # [s]
+_OBJECT_STORE = 100 * 2**20  # [bytes]
+
+
+def join(address: str) -> None:
+    """Connect this process to a Ray cluster.
+
+    Parameters
+    ----------
+    address : str
+        ``HOST:PORT`` of its head, or ``auto``: the cluster that this machine is part of or that ``RAY_ADDRESS`` names,
+        else one that is started here and ends with this process.
+
+    Raises
+    ------
+    UserError
+        If there is no such cluster.
+    """
+    if address.startswith("ray://"):
+        raise UserError(f"--ray {address}: run on a machine of the cluster, and give HOST:PORT of its head, or auto")
+    if ray.is_initialized():
+        return
+    if address != "auto":
+        _call(address)
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address != "auto":
+            raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
+        ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
+
+
+def _call(address: str) -> None:
+    """See that somebody answers there; Ray itself would take minutes to say no."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_AT_START).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster at {address}: {one_line(error)}; give HOST:PORT of its head, or auto"
+        ) from error
+
+
+class RayPool(Pool):
+    """Workers on a Ray cluster.
+
+    Parameters
+    ----------
+    start : Start
+    workers : int, optional
+        By default as many as the nodes that are there have room for; those that find none yet wait for it.
+    gpus_per_task : float, optional
+        GPUs of each worker, whole ones or a fraction of one; by default 1 where the cluster has GPUs.
+    """
+
+    def __init__(self, start: Start, workers: int | None = None, gpus_per_task: float | None = None):
+        cpus = start.experiment.threads or 1
+        if gpus_per_task is None:
+            gpus_per_task = 1 if ray.cluster_resources().get("GPU") else 0
+        room = _room({"CPU": cpus, "GPU": gpus_per_task})
+        if not (workers or room):
+            raise UserError(f"no node of the cluster has room for {cpus} CPUs and {gpus_per_task:g} GPUs")
+        remote = ray.remote(Actor).options(num_cpus=cpus, num_gpus=gpus_per_task, max_restarts=0)
+        self.actors = [_Place(lambda: remote.remote(start)) for _ in range(workers or room)]
+
+    def free(self) -> int:
+        return sum(actor.free for actor in self.actors)
+
+    def submit(self, job: Job) -> None:
+        next(actor for actor in self.actors if actor.free).begin(job)
+
+    def events(self) -> list[Report | Outcome]:
+        awaited = [actor for actor in self.actors if not actor.free]
+        if not awaited:
+            time.sleep(_PATIENCE)
+            return []
+        answered, _ = ray.wait([actor.answer for actor in awaited], timeout=_PATIENCE)
+        return [event for actor in awaited if actor.answer in answered for event in actor.read()]
+
+    def close(self) -> None:
+        for actor in self.actors:
+            actor.end()
+
+
+class Actor:
+    """A worker on some node; a new process."""
+
+    def __init__(self, start: Start):
+        self.worker = Worker(start)
+
+    def ready(self) -> None:
+        """Answers once there was room for it."""
+
+    def do(self, job: Job) -> Iterator[Report | Outcome]:
+        """Do a job, and tell of it while it is done; the outcome comes last."""
+        events: SimpleQueue[Report | Outcome] = SimpleQueue()
+        Thread(target=lambda: events.put(self.worker.execute(job, events.put)), daemon=True).start()
+        while not isinstance(event := events.get(), Outcome):
+            yield event
+        yield event
+
+
+class _Place:
+    """An actor, replaced by another when it dies."""
+
+    def __init__(self, new: Callable[[], Any]):
+        self.new = new
+        self.open()
+
+    @property
+    def free(self) -> bool:
+        return self.answer is None
+
+    def open(self) -> None:
+        self.job: Job | None = None
+        self.actor = self.new()
+        self.answer = self.actor.ready.remote()
+
+    def begin(self, job: Job) -> None:
+        self.job, self.since = job, time.monotonic()
+        self.answer = self.actor.do.options(num_returns="streaming").remote(job)
+
+    def read(self) -> list[Report | Outcome]:
+        try:
+            event = ray.get(next(self.answer) if self.job else self.answer)
+        except RayError as error:
+            return self.bury(str(error).splitlines()[0])
+        if event is None or isinstance(event, Outcome):
+            self.job = self.answer = None
+        return [] if event is None else [event]
+
+    def bury(self, death: str) -> list[Report | Outcome]:
+        """Take another actor in the place of the dead one."""
+        job = self.job
+        self.end()
+        self.open()
+        return [Outcome(job, time.monotonic() - self.since, death=death)] if job else []
+
+    def end(self) -> None:
+        ray.kill(self.actor)
+
+
+def _room(needs: dict[str, float]) -> int:
+    """How many workers with these needs the nodes that are there have room for."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(
+        int(min(node.get(resource, 0) // amount for resource, amount in needs.items() if amount)) for node in nodes
+    )

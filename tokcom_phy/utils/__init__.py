@@ -1,0 +1,1 @@
+"""What every part of the toolkit uses: errors, files, processes."""

@@ -1,0 +1,41 @@
+"""The one exception that a user's mistake raises, and how a misspelt name is answered."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line that says what, where and how to mend it.
+
+    The command line prints the message alone and exits with code 2; ``--debug`` shows the traceback.
+    """
+
+
+class MediaError(UserError):
+    """A clip that cannot be used: one line that names the file and what is wrong with it."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Suggest what ``name`` may have meant.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'a' or 'b'?"``, or the whole list of choices when none is close.
+    """
+    choices = sorted(choices)
+    close = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return "choose one of " + ", ".join(choices)
+
+
+def reason(error: Exception) -> str:
+    """What another library's error says, for a message that names the rest: its first line, or its type."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line: a user's mistake in its own words, any other with its type before them."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
