@@ -24,10 +24,13 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         ``"did you mean 'a' or 'b'?"``, or the whole list of choices when none is close.
     """
     choices = sorted(choices)
-    close = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return "choose one of " + ", ".join(choices)
+    return close_names(name, choices) or "choose one of " + ", ".join(choices)
+
+
+def close_names(name: str, choices: Iterable[str]) -> str:
+    """``"did you mean 'a' or 'b'?"``, or nothing when no choice is close."""
+    close = difflib.get_close_matches(name, sorted(choices), n=3, cutoff=0.5)
+    return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?" if close else ""
 
 
 def reason(error: Exception) -> str:
@@ -35,7 +38,7 @@ def reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An error in one line: a user's mistake in its own words, any other with its type before them."""
     words = " ".join(str(error).split())
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
