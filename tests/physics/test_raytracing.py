@@ -258,7 +258,7 @@ def test_a_mistake_that_shows_while_tracing_is_told() -> None:
     ],
 )
 def test_a_base_station_that_serves_nobody(change: dict[str, Any], mend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raytracing, "_PATIENCE", 2)
+    monkeypatch.setattr(raytracing, "_MAX_EMPTY_BATCHES", 2)
     with pytest.raises(UserError) as raised:
         trace(SceneConfig(**{**CANYON, **change}), CARRIER, 2, "single")
     assert "\n" not in str(raised.value)

@@ -11,7 +11,7 @@ from tokcom_phy.utils.errors import UserError
 BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
 CRC_BITS = 16
 MAX_CODED_BITS = 3824
-"""Information and CRC bits of a block: as many as both base graphs of the code serve (3GPP TS 38.212, 7.2.2)."""
+"""Maximum of information and CRC bits in a block, valid for both base graphs of the code (3GPP TS 38.212, 7.2.2)."""
 
 _MIN_RATE, _MAX_RATE = 1 / 5, 948 / 1024
 _ITERATIONS = 20
@@ -20,17 +20,17 @@ _NOISE_VARIANCES = (1e-6, 1e6)
 
 
 def symbols_per_block(bits: int) -> int:
-    """Symbols of the longest block whose symbols stand for two values of ``bits`` bits each."""
+    """Symbols of the longest block, with two values of ``bits`` bits per symbol."""
     return (MAX_CODED_BITS - CRC_BITS) // (2 * bits)
 
 
 def code_rate(bits: int, modulation: str, num_symbols: int) -> float:
-    """Rate of the code, CRC included, that sends two values of ``bits`` bits in each of ``num_symbols`` symbols."""
+    """Code rate, CRC included, of ``num_symbols`` symbols that carry two values of ``bits`` bits each."""
     return (2 * bits * num_symbols + CRC_BITS) / (BITS_PER_SYMBOL[modulation] * num_symbols)
 
 
 def check_rate(bits: int, modulation: str, num_symbols: int) -> None:
-    """Raise a `UserError` that names what fits, unless the 5G LDPC code has the rate of such a block."""
+    """Raise a `UserError` that names alternatives, if the 5G LDPC code does not support the rate of such a block."""
     rate = code_rate(bits, modulation, num_symbols)
     if _MIN_RATE <= rate <= _MAX_RATE:
         return
@@ -47,7 +47,7 @@ def check_rate(bits: int, modulation: str, num_symbols: int) -> None:
 
 
 class BlockCode:
-    """Information bits to symbols and back.
+    """Encoder and decoder of one block length: information bits to symbols and back.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class BlockCode:
     def encode(self, bits: Tensor) -> Tensor:
         """Encode and map blocks: float32 [blocks, num_info_bits] to complex64 [blocks, num_symbols].
 
-        The CRC is masked with ones, so that a decoder that heard nothing, and answers with zeros, fails it.
+        The CRC is masked with ones, so that the all-zero output of a decoder without input fails the check.
         """
         return torch.cat([self._mapper(self._encoder(_mask_crc(self._crc(part)))) for part in bits.split(self._rows)])
 
@@ -102,7 +102,7 @@ class BlockCode:
 
 
 def _mask_crc(bits: Tensor) -> Tensor:
-    """Invert the CRC bits that blocks end in."""
+    """Invert the CRC bits at the end of each block."""
     return torch.cat([bits[:, :-CRC_BITS], 1 - bits[:, -CRC_BITS:]], dim=1)
 
 

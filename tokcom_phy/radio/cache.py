@@ -1,40 +1,39 @@
-"""Realisations that are met again: every system under test goes over the same ones, so they are drawn once."""
+"""Drawn realisations, cached: all systems under test are evaluated over the same ones."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 
 from torch import Tensor
 
-from tokcom_phy.radio.draw_request import Request
+from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.state import LinkState
 
 
-class Kept:
-    """Realisations as they were drawn, as many as there is room for.
+class RealisationCache:
+    """A cache of realisations, by request. It is filled up to its size; nothing is evicted.
 
     Parameters
     ----------
-    room : int
-        For all of them together [bytes]; what finds none is drawn again whenever it is met.
+    max_bytes : int
+        Size of all cached realisations together [bytes]. One that does not fit is drawn anew on every request.
     """
 
-    def __init__(self, room: int):
-        self.room = room
+    def __init__(self, max_bytes: int):
+        self._free_bytes = max_bytes
         self._states: dict[Hashable, LinkState] = {}
 
-    def draw(self, request: Request, draw: Callable[[Request], LinkState]) -> LinkState:
-        """The realisation that is asked for: kept, or drawn by ``draw``, which must depend on the request alone."""
+    def draw(self, request: DrawRequest, draw: Callable[[DrawRequest], LinkState]) -> LinkState:
+        """Return the cached realisation, or call ``draw``, whose result must depend on the request alone."""
         key = _key(request)
         if key in self._states:
             return self._states[key]
         state = draw(request)
-        size = _size(state)
-        if size <= self.room:
-            self.room -= size
+        if state.nbytes <= self._free_bytes:
+            self._free_bytes -= state.nbytes
             self._states[key] = state
         return state
 
 
-def _key(request: Request) -> Hashable:
+def _key(request: DrawRequest) -> Hashable:
     no = {user: _bytes(tensor) for user, tensor in request.no.items()}
     mask = {user: _bytes(tensor) for user, tensor in request.mask.items()}
     parts = (request.num_symbols, no, mask)
@@ -43,15 +42,3 @@ def _key(request: Request) -> Hashable:
 
 def _bytes(tensor: Tensor) -> bytes:
     return tensor.cpu().numpy().tobytes()
-
-
-def _size(state: LinkState) -> int:
-    """Bytes of memory that a realisation holds; tensors may share it."""
-    return sum({s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in _tensors(state))}.values())
-
-
-def _tensors(state: LinkState) -> Iterator[Tensor]:
-    for gains in state.gain.values():
-        yield from (gain for gain in gains.values() if gain is not None)
-    for part in (state.noise, state.effective_noise_var, state.sinr, state.mask):
-        yield from part.values()

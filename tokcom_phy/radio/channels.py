@@ -1,4 +1,4 @@
-"""Channels, as Sionna makes them or as recorded: a frequency response per user, antenna and resource element."""
+"""Sionna's and recorded channels: a frequency response per user, antenna and resource element."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from tokcom_phy.utils.errors import UserError
 Response = Callable[[Sequence[int], slice], Tensor]
 
 _RELEASE = "16.1"
-"""Release of TR 38.901 whose tables UMi, UMa and RMa take: the latest that every engine has."""
+"""Release of TR 38.901 of the UMi, UMa and RMa tables: the latest that both engines have."""
 
 
 class Channel(ABC):
@@ -51,7 +51,7 @@ class Channel(ABC):
 
     @abstractmethod
     def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
-        """Draw one block of realisations; asking for more users or symbols changes none of the others.
+        """Draw one block of realisations; each user's and symbol's channel is independent of how many are drawn.
 
         Parameters
         ----------
@@ -63,14 +63,14 @@ class Channel(ABC):
         Returns
         -------
         Response
-            A function of OFDM symbols (counted from the start of the transmission) and subcarriers that gives the
-            frequency responses there, complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers].
+            A function of OFDM symbols (counted from the start of the transmission) and subcarriers to the frequency
+            responses there, complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers].
         """
 
     def response(
         self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
     ) -> Tensor:
-        """Draw a block and give its frequency responses at once; see `draw`."""
+        """Draw a block and evaluate its frequency responses; see `draw`."""
         return self.draw(seed, block, users, max(symbols) + 1)(symbols, subcarriers)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
@@ -98,21 +98,21 @@ class PathChannel(Channel):
 
     @abstractmethod
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
-        """Propagation paths of one block of realisations; asking for more users or symbols changes none of the others.
+        """Propagation paths of one block of realisations; independent of how many users and symbols are drawn.
 
         Parameters
         ----------
         seed, block : int
         users : positions in ``config.users``
         num_symbols : int
-            OFDM symbols, at whose starts the paths are sampled.
+            OFDM symbols; the paths are sampled at their starts.
 
         Returns
         -------
         a : complex64 [BLOCK, 1, num_rx_ant, users, 1, paths, num_symbols]
             Path coefficients, in Sionna's order of axes.
         tau : float32 [BLOCK or 1, 1, users, paths]
-            Delays [s]; one entry where all realisations have the same.
+            Delays [s]; one entry if they are common to all realisations.
         """
 
     def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
@@ -157,7 +157,7 @@ class TdlChannel(PathChannel):
 
 
 class CdlChannel(PathChannel):
-    """Clustered delay lines CDL-A…E: a uniform linear array sees each user's clusters around a direction of its own.
+    """Clustered delay lines CDL-A…E, received by a uniform linear array from a different direction for each user.
 
     The directions spread the users evenly over a sector of 120°.
     """
@@ -192,7 +192,7 @@ class SectorChannel(PathChannel):
     """UMi, UMa and RMa: users dropped at random in a sector of 120°, with power control.
 
     Path loss and shadowing are left out, and a user's mean power over antennas and subcarriers is one at the start of
-    every realisation: the SNR says how strong a user is, the drop says where its paths come from.
+    every realisation: the SNR sets a user's received power, the drop its paths.
     """
 
     _SCENARIOS: ClassVar = {"UMi": UMi, "UMa": UMa, "RMa": RMa}
@@ -223,7 +223,7 @@ class SectorChannel(PathChannel):
                 max_ut_velocity=self.config.speed,
                 device=self.device,
             )
-            # A topology that Sionna has seen before would keep its old large-scale parameters.
+            # Without the reset Sionna would reuse the previous large-scale parameters.
             self.model.reset_topology()
             self.model.set_topology(*topology)
             a, tau = self.model(num_symbols, 1 / self.symbol_duration)
@@ -232,15 +232,15 @@ class SectorChannel(PathChannel):
 
 
 class RayTracedChannel(PathChannel):
-    """Users on the streets of a scene, each on another position at random, with power control.
+    """Users at random, distinct positions in the streets of a scene, with power control.
 
-    A user's mean power over antennas and subcarriers is one at the start of every realisation. Users move, each in a
-    direction of its own; the scene around them stands still, and paths keep their delays and angles.
+    A user's mean power over antennas and subcarriers is one at the start of every realisation. Each user moves in its
+    own direction; the scene is static, and delays and angles of the paths stay constant.
 
     Raises
     ------
     UserError
-        If there is no such scene; when it is traced for the first time, also as `tokcom_phy.radio.raytracing.trace`.
+        If there is no such scene; at its first tracing, also as in `tokcom_phy.radio.raytracing.trace`.
     """
 
     def __init__(self, config: OfdmConfig, device: str):
@@ -253,7 +253,7 @@ class RayTracedChannel(PathChannel):
 
     @cached_property
     def traced(self) -> TracedPaths:
-        """All positions, on the link's device; traced when they are asked for, unless some process has done so."""
+        """Paths of all positions, on the link's device; traced on first use unless cached."""
         paths = traced_paths(self.scene, self.config.carrier_frequency, *self._array)
         return TracedPaths(*(tensor.to(self.device) for tensor in paths))
 
@@ -273,7 +273,7 @@ class FileChannel(Channel):
     """Recorded channels: measured, ray-traced, or made by another simulator such as DeepMIMO.
 
     The file is a NumPy array (.npy), complex [realisations, num_rx_ant, users, symbols, num_subcarriers], on the OFDM
-    symbols and subcarriers of the link. With one symbol the channel stands still; with more, a payload must fit into
+    symbols and subcarriers of the link. With one symbol the channel is static; with more, a payload must fit into
     them. Each user is scaled to E|h|² = 1 over the whole file. A realisation of the link is one of the file's, drawn at
     random.
 
@@ -302,7 +302,7 @@ class FileChannel(Channel):
         power = np.mean(np.square(np.abs(recorded)), axis=(0, 1, 3, 4))
         if not np.isfinite(power).all() or not power.all():
             raise UserError(
-                f"{self.path} holds a user without power, or values that are not finite: mend the responses"
+                f"{self.path} holds a user of zero power, or values that are not finite: correct the responses"
             )
         self.recorded = recorded
         self._amplitude = torch.from_numpy(np.sqrt(power).astype(np.float32)).to(device)
@@ -326,7 +326,7 @@ class FileChannel(Channel):
 
 
 def _user_array(config: OfdmConfig, device: str) -> PanelArray:
-    """One vertical antenna that radiates everywhere."""
+    """One vertical omnidirectional antenna."""
     return PanelArray(1, 1, "single", "V", "omni", config.carrier_frequency, device=device)
 
 

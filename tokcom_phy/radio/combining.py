@@ -1,7 +1,7 @@
-"""Linear combining at the base station: from channel, estimate and noise to A = G·H, w = G·n and the effective noise.
+"""Linear combining at the base station: A = G·H, w = G·n and the effective noise from channel, estimate and noise.
 
-The matrices are small (users × users) and very many (one per resource element), so they are kept with the resource
-elements last and eliminated element-wise: an order of magnitude faster than a batched Cholesky on a CPU.
+There are many small matrices (users × users, one per resource element). They are stored with the resource elements
+last and eliminated element-wise, which on a CPU is an order of magnitude faster than a batched Cholesky.
 """
 
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ Combining = Literal["lmmse", "zf", "mrc"]
 
 
 class Combined(NamedTuple):
-    """What combining makes of a channel.
+    """Channel, noise and SINR after combining.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class Combined(NamedTuple):
     noise : complex64 [b, num_users, n]
         w = G·n.
     effective_noise_var : float32 [b, num_users, n]
-        Noise and interference over signal, as the combiner has it from ``h_hat``.
+        Noise and interference over signal, computed from ``h_hat``.
     sinr : float32 [b, num_users, n]
-        Signal over interference and noise, as it really is.
+        True SINR.
     """
 
     gain: Tensor
@@ -50,14 +50,14 @@ def combine(
     Parameters
     ----------
     h : complex64 [b, num_rx_ant, num_users, n]
-        The channel, received amplitude included.
+        Channel, scaled by the received amplitude.
     h_hat : complex64, the same shape
-        Its estimate, on which the combiner is built; the same object as ``h`` for perfect knowledge.
+        Its estimate, from which the combiner is computed; the same object as ``h`` for perfect CSI.
     noise : complex64 [b, num_rx_ant, n]
     no : float32, broadcastable to [b, n]
-        Noise variance that the combiner reckons with: N0 plus the error variances of all estimates.
+        Noise variance assumed by the combiner: N0 plus the error variances of all channel estimates.
     active : bool, broadcastable to [b, num_users, n]
-        Who sends on which resource element: a silent user is a zero column of the channel.
+        Which users are active on a resource element; an inactive user is a zero column of the channel.
     combining : 'lmmse', 'zf' or 'mrc'
     unbiased : bool
         Whether LMMSE output is divided by its own gain, diag(G·Ĥ), as in Sionna.
@@ -79,8 +79,8 @@ def combine(
         leakage = (identity - gram * own[:, :, None]).abs().square().sum(2)
         effective_noise_var = leakage + no * own
     elif combining == "zf":
-        silent = (power == 0).to(power.dtype)
-        weights = _inverse(gram + identity * silent[:, :, None])
+        inactive = (power == 0).to(power.dtype)
+        weights = _inverse(gram + identity * inactive[:, :, None])
         effective_noise_var = no * _diagonal(weights).real
     else:
         inverse = _inverse(gram / no[:, :, None] + identity)

@@ -22,8 +22,7 @@ class Budget:
     channel_uses : int
         Payload symbols of all users together.
     resource_elements : int
-        What the transmission takes up in time and frequency: payload, headers, pilots and what stays empty. Users that
-        are multiplexed in space share them.
+        Occupied by the transmission: payload, headers, pilots and unused ones. Spatially multiplexed users share them.
     slots : int
         Slots from the first to the last symbol; 0 on a link without slots.
     latency : float
@@ -35,7 +34,7 @@ class Budget:
     header_overhead, pilot_overhead, prefix_overhead : float
         Shares of the time-frequency area that headers, pilots and cyclic prefixes take.
     overhead : float
-        Share of the time-frequency area that is not payload: the three above, and what stays empty in the last slot.
+        Share of the time-frequency area that is not payload: the three above and unused resource elements.
     """
 
     channel_uses: int
@@ -80,12 +79,12 @@ def budget(
     ----------
     link : Link
     num_symbols : user → payload symbols
-        Of analog tokens, or of whatever is sent instead: see `symbols_of_tokens` and `symbols_of_bits`.
+        See `symbols_of_tokens` and `symbols_of_bits`.
     transmit_power : float
-        Of a user while it is on the air [W]; 0.2 W is 23 dBm, a handset of power class 3.
+        Transmit power of an active user [W]; 0.2 W is 23 dBm, a handset of power class 3.
     symbols_per_token : int, optional
-        Of analog tokens: on a link of ``power: token`` each has a header of its own. Without it a user's payload is
-        one block with one header. A link of ``scale: withheld`` sends no headers.
+        Symbols of an analog token: on a link with ``power: token`` each token has its own header. By default a user's
+        payload is one block with one header. A link with ``scale: withheld`` sends no headers.
 
     Returns
     -------
@@ -94,11 +93,11 @@ def budget(
     Raises
     ------
     UserError
-        If nobody sends anything, or a user is unknown to the link.
+        If the payload is empty, or a user is unknown to the link.
     """
     link.check_users(list(num_symbols))
     if not num_symbols or min(num_symbols.values()) < 1:
-        raise UserError("empty payload: give every user that sends at least one symbol")
+        raise UserError("empty payload: give every active user at least one symbol")
     with_header = {user: n + _header(link, n, symbols_per_token) for user, n in num_symbols.items()}
     radio = link.over if isinstance(link, DigitalLink) else link
     if isinstance(radio, OfdmLink):

@@ -1,4 +1,4 @@
-"""Digital links: tokens as bits, quantised, coded and modulated, over any other link at equal channel uses."""
+"""Digital links: tokens quantised, channel-coded and modulated, over any other link at equal channel uses."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.blockcode import BITS_PER_SYMBOL, BlockCode, block_code, check_rate, symbols_per_block
-from tokcom_phy.radio.draw_request import Request
+from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.link_config import DigitalConfig
 from tokcom_phy.radio.quantizer import Quantizer
@@ -17,15 +17,15 @@ from tokcom_phy.radio.state import LinkState
 
 
 class Blocks(NamedTuple):
-    """The code blocks of one length in a user's payload.
+    """The code blocks of equal length in a user's payload.
 
     Attributes
     ----------
     code : BlockCode
     rows : int64 [blocks, 1]
-        Example that each belongs to.
+        Example that each block belongs to.
     columns : int64 [blocks, num_symbols]
-        Its symbols in that example's payload.
+        Positions of its symbols in the example's payload.
     """
 
     code: BlockCode
@@ -37,13 +37,13 @@ class DigitalLink(Link):
     """A link of the digital family; see `DigitalConfig`.
 
     Each complex symbol of the analog link, two values, becomes one QAM symbol: the channel uses are equal, and the code
-    rate follows from them. The range of the quantiser follows from the scale, the protected header of every link. How
-    power is normalised is this link's to say, not that of the link below.
+    rate follows from them. The quantiser's range follows from the scale in the protected header. Power normalisation is
+    a setting of this link; that of the link below is ignored.
     An example's valid symbols are cut into code blocks of nearly equal length, as few as the code allows, each with a
     CRC. A block whose CRC fails is lost: its values arrive as zeros.
 
-    A realisation that is drawn is that of the link below, over which the QAM symbols go. The way of the tokens is not
-    linear; its gradient is the straight-through estimate, identity where a block arrived and zero where it is lost.
+    A realisation is one of the link below, over which the QAM symbols are sent. Detection is not linear in the tokens;
+    the gradient is the straight-through estimate: identity for delivered blocks, zero for lost ones.
 
     Attributes
     ----------
@@ -64,10 +64,10 @@ class DigitalLink(Link):
     def check_users(self, users: list[str]) -> None:
         self.over.check_users(users)
 
-    def _draw(self, request: Request) -> LinkState:
+    def _draw(self, request: DrawRequest) -> LinkState:
         return self.over._draw(request)
 
-    def _convey(
+    def _transmit_symbols(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
     ) -> dict[str, Tensor]:
         sent, layouts = {}, {}
@@ -77,14 +77,14 @@ class DigitalLink(Link):
             sent[user] = self._amplify(self._encode(x.detach().to(self.device), layouts[user]))
         received = {}
         for user, y in state.apply(sent).items():
-            decoded, arrived = self._decode(y, state.effective_noise_var[user], layouts[user])
+            decoded, delivered = self._decode(y, state.effective_noise_var[user], layouts[user])
             x = symbols[user]
             straight_through = decoded.to(x) + (x - x.detach())
-            received[user] = straight_through.where(arrived.to(x.device), 0)
+            received[user] = straight_through.where(delivered.to(x.device), 0)
         return received
 
     def _layout(self, lengths: Sequence[int]) -> list[Blocks]:
-        """How payloads of so many symbols are cut into code blocks."""
+        """Segmentation into code blocks of payloads of the given numbers of symbols."""
         bits, modulation = self.config.bits, self.config.modulation
         found: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for example, length in enumerate(lengths):
@@ -102,7 +102,7 @@ class DigitalLink(Link):
         return layout
 
     def _encode(self, symbols: Tensor, layout: list[Blocks]) -> Tensor:
-        """QAM symbols for values, two in each complex symbol of power one: complex64 [b, n] to the same."""
+        """Quantise, encode and map complex symbols of mean power one [b, n] to QAM symbols, complex64 [b, n]."""
         bits = self.quantizer.quantize(torch.view_as_real(symbols) * 2**0.5).flatten(2)
         sent = torch.zeros_like(symbols, dtype=torch.complex64)
         for code, rows, columns in layout:
@@ -111,12 +111,12 @@ class DigitalLink(Link):
 
     @torch.no_grad()
     def _decode(self, received: Tensor, no: Tensor, layout: list[Blocks]) -> tuple[Tensor, Tensor]:
-        """Values of received QAM symbols, complex64 [b, n], and whether they arrived, bool [b, n]."""
+        """Dequantised symbols, complex64 [b, n], and whether their block was delivered, bool [b, n]."""
         bits = torch.zeros(*received.shape, 2 * self.config.bits, device=self.device)
-        arrived = torch.zeros_like(received, dtype=torch.bool)
+        delivered = torch.zeros_like(received, dtype=torch.bool)
         for code, rows, columns in layout:
             decoded, intact = code.decode(received[rows, columns], no[rows, columns])
             bits[rows, columns] = decoded.unflatten(1, (columns.shape[1], -1))
-            arrived[rows, columns] = intact[:, None]
+            delivered[rows, columns] = intact[:, None]
         values = self.quantizer.dequantize(bits.unflatten(2, (2, -1)))
-        return torch.view_as_complex(values) / 2**0.5, arrived
+        return torch.view_as_complex(values) / 2**0.5, delivered

@@ -1,4 +1,4 @@
-"""What is asked of a link: how much is sent by whom, at what SNR, over which of its realisations."""
+"""The request for a draw: users, payload lengths, SNRs, and which realisations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from tokcom_phy.radio.seeding import Key
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be drawn: checked, with one entry per user and example.
+class DrawRequest:
+    """A validated request for realisations, with one entry per user and example.
 
     Attributes
     ----------
     seed : int
     indices : list of int [b]
-        Names of the realisations under ``seed``.
+        Realisations of ``seed``, one per example.
     num_symbols : user → symbols per example
     no : user → float32 [b]
-        Noise power over the power received from this user.
+        Noise power over the received power of this user.
     mask : user → bool [b, num_symbols], may be empty
     """
 
@@ -31,16 +31,16 @@ class Request:
     mask: dict[str, Tensor]
 
     def noise_keys(self, users: Sequence[str] = ()) -> list[Key]:
-        """Where the noise of each example comes from: a receiver of its own for ``users``, or one for all."""
+        """Seed keys of each example's noise, at a receiver for ``users`` alone or at one for all users."""
         return [(self.seed, index, "noise", *users) for index in self.indices]
 
     def masks(self, users: Sequence[str]) -> dict[str, Tensor]:
         """The masks of some of the users."""
         return {user: self.mask[user] for user in users if user in self.mask}
 
-    def take(self, positions: list[int]) -> "Request":
+    def take(self, positions: list[int]) -> "DrawRequest":
         """The request for some of the examples."""
-        return Request(
+        return DrawRequest(
             self.seed,
             [self.indices[position] for position in positions],
             self.num_symbols,
@@ -49,8 +49,8 @@ class Request:
         )
 
 
-def activity(request: Request, users: Sequence[str], num_symbols: int) -> Tensor:
-    """Who sends what where: bool [b, users, num_symbols], False behind the end of a payload and in its padding."""
+def activity(request: DrawRequest, users: Sequence[str], num_symbols: int) -> Tensor:
+    """Which user is active when: bool [b, users, num_symbols], False beyond the end of a payload and in its padding."""
     device = request.no[users[0]].device
     active = torch.zeros(len(request.indices), len(users), num_symbols, dtype=torch.bool, device=device)
     for position, user in enumerate(users):

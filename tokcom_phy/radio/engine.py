@@ -1,4 +1,4 @@
-"""Which engine the radio runs on: the one module that knows."""
+"""The engine of the radio: Sionna 2 on PyTorch or Sionna 1.2 on TensorFlow."""
 
 import os
 from importlib import metadata
@@ -9,7 +9,7 @@ from tokcom_phy.utils.errors import UserError
 Engine = Literal["torch", "tensorflow"]
 
 REQUEST = "TOKCOM_ENGINE"
-"""Environment variable that asks for an engine; without it, the installed one runs."""
+"""Environment variable that requires an engine; by default the installed one is used."""
 
 _INSTALL = {
     "torch": 'in a Python environment of its own, pip install "tokcom-phy"',
@@ -23,28 +23,28 @@ def engine() -> Engine:
     Raises
     ------
     UserError
-        If Sionna is missing, or the environment variable `REQUEST` asks for another engine than there is.
+        If Sionna is missing, or the environment variable `REQUEST` requires an engine that is not installed.
     """
     installed = _installed()
     asked = os.environ.get(REQUEST) or installed
     if asked not in _INSTALL:
-        raise UserError(f"{REQUEST} asks for the engine '{asked}': choose one of {', '.join(sorted(_INSTALL))}")
+        raise UserError(f"{REQUEST} requires the engine '{asked}': choose one of {', '.join(sorted(_INSTALL))}")
     if asked != installed:
         raise UserError(
-            f"{REQUEST} asks for the {asked} engine, installed is {describe(installed)}: {_INSTALL[asked]}, "
+            f"{REQUEST} requires the {asked} engine, installed is {describe(installed)}: {_INSTALL[asked]}, "
             f"or unset {REQUEST}"
         )
     return installed
 
 
 def check_request() -> None:
-    """Raise a `UserError` if an engine is asked for that is not there."""
+    """Raise a `UserError` if the required engine is not installed."""
     if os.environ.get(REQUEST):
         engine()
 
 
 def describe(engine: Engine) -> str:
-    """An installed engine and its versions, as in ``torch: Sionna 2.2.0 on PyTorch 2.13.0``."""
+    """The installed engine and its versions, as in ``torch: Sionna 2.2.0 on PyTorch 2.13.0``."""
     name = {"torch": "PyTorch", "tensorflow": "TensorFlow"}[engine]
     return f"{engine}: Sionna {metadata.version('sionna')} on {name} {metadata.version(engine)}"
 

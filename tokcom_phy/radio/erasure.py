@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.draw_request import Request
-from tokcom_phy.radio.link import Link, merge
+from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.link_config import ErasureConfig
 from tokcom_phy.radio.seeding import entropy
 from tokcom_phy.radio.state import LinkState
 
 
 class ErasureLink(Link):
-    """A link of the erasure family; see `ErasureConfig`. There is no noise: the SNR changes nothing.
+    """A link of the erasure family; see `ErasureConfig`. There is no noise; the SNR has no effect.
 
     Losses follow the Gilbert–Elliott model: the channel is good (nothing is lost) or bad (everything is), and changes
     its state from packet to packet with fixed probabilities (E. Gilbert, 1960; E. Elliott, 1963).
@@ -21,12 +21,12 @@ class ErasureLink(Link):
     config: ErasureConfig
 
     def check_users(self, users: list[str]) -> None:
-        """Anybody may send."""
+        """Accept every user."""
 
-    def _draw(self, request: Request) -> LinkState:
-        return merge(self._draw_user(request, user) for user in request.num_symbols)
+    def _draw(self, request: DrawRequest) -> LinkState:
+        return LinkState.merge(self._draw_user(request, user) for user in request.num_symbols)
 
-    def _draw_user(self, request: Request, user: str) -> LinkState:
+    def _draw_user(self, request: DrawRequest, user: str) -> LinkState:
         n, size = request.num_symbols[user], self.config.packet_symbols
         lost = self.losses(request, user, -(-n // size)).repeat_interleave(size, dim=1)[:, :n]
         sinr = torch.where(lost, 0.0, torch.inf)
@@ -34,8 +34,8 @@ class ErasureLink(Link):
             {user: {user: (~lost).to(torch.complex64)}}, {}, {user: 1 / sinr}, {user: sinr}, request.masks([user])
         )
 
-    def losses(self, request: Request, user: str, num_packets: int) -> Tensor:
-        """Which packets of a user are lost, bool [b, num_packets]."""
+    def losses(self, request: DrawRequest, user: str, num_packets: int) -> Tensor:
+        """Lost packets of a user, bool [b, num_packets]."""
         rate, burst = self.config.loss_rate, self.config.mean_burst
         stay_bad = rate if burst is None else 1 - 1 / burst
         turn_bad = 0.0 if rate == 0 else rate * (1 - stay_bad) / (1 - rate)

@@ -1,7 +1,7 @@
 """Channel estimation from pilots: least squares on orthogonal combs, interpolated over the slot.
 
-Both least squares and nearest or linear interpolation are linear and do not depend on the noise, so Sionna's own
-interpolators are asked once for their weights; LMMSE interpolation is Sionna's estimator itself.
+Least squares with nearest or linear interpolation is linear and independent of the noise power, so the weights of
+Sionna's interpolators are computed once; LMMSE interpolation is Sionna's estimator itself.
 """
 
 import torch
@@ -29,7 +29,7 @@ class PilotEstimator:
     num_subcarriers : int
         Subcarriers that these users share.
     channel : Channel
-        Its covariances make the LMMSE filters.
+        Its covariances give the LMMSE filters.
 
     Attributes
     ----------
@@ -65,14 +65,14 @@ class PilotEstimator:
                 pilot_ofdm_symbol_indices=pilot_symbols,
                 device=device,
             )
-        # Sionna's combs with QPSK symbols of our own, which are the same on every engine and device.
+        # Sionna's combs with own QPSK symbols, which are the same on both engines and all devices.
         combs = grid.pilot_pattern.pilots
         signs = 1.0 - 2.0 * torch.randint(2, (*combs.shape, 2), generator=generator_for("cpu", "pilots"))
         grid.pilot_pattern.pilots = torch.view_as_complex(signs).to(device) * (combs != 0)
         return grid
 
     def _weights(self, grid: ResourceGrid) -> Tensor:
-        """Weights of every pilot, by Sionna's interpolator: [num_users, pilots of a user, symbols, subcarriers]."""
+        """Interpolation weights of each pilot, from Sionna: [num_users, pilots of a user, symbols, subcarriers]."""
         interpolators = {"nearest": NearestNeighborInterpolator, "linear": LinearInterpolator}
         interpolate = interpolators[self.config.interpolation](grid.pilot_pattern, device=grid.device)
         pilots = grid.pilot_pattern.pilots[:, 0]
@@ -93,15 +93,15 @@ class PilotEstimator:
         Parameters
         ----------
         h : complex64 [b, num_rx_ant, users, slots, _, num_subcarriers]
-            The channel where the pilots are, received amplitude included.
+            Channel at the pilots, scaled by the received amplitude.
         noise : complex64 [b, num_rx_ant, slots, _, num_subcarriers]
             Of unit variance.
         amplitude : float32 [b, users]
-            What ``h`` is scaled by: the square root of the SNR.
+            Scale of ``h``: the square root of the SNR.
         users : list of int
-            Which combs the users have.
+            Pilot combs of the users.
         symbols : list of int
-            OFDM symbols of the slot to estimate the channel on.
+            OFDM symbols of the slot at which the channel is estimated.
 
         Returns
         -------

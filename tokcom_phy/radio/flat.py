@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.combining import combine
-from tokcom_phy.radio.draw_request import Request, activity
-from tokcom_phy.radio.link import Link, combined_state, merge
+from tokcom_phy.radio.draw_request import DrawRequest, activity
+from tokcom_phy.radio.link import Link, combined_state
 from tokcom_phy.radio.link_config import FlatConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
@@ -30,14 +30,14 @@ class FlatLink(Link):
         if self.config.access == "mu-mimo":
             check_users(users, self.config.users)
 
-    def _draw(self, request: Request) -> LinkState:
+    def _draw(self, request: DrawRequest) -> LinkState:
         users = list(request.num_symbols)
         if self.config.access == "mu-mimo":
             return self._draw_together(request, users)
-        return merge(self._draw_together(request, [user]) for user in users)
+        return LinkState.merge(self._draw_together(request, [user]) for user in users)
 
-    def _draw_together(self, request: Request, users: list[str]) -> LinkState:
-        """Draw users that share every channel use."""
+    def _draw_together(self, request: DrawRequest, users: list[str]) -> LinkState:
+        """Draw users that share all channel uses."""
         config = self.config
         if config.fading == "none":
             return self._draw_unfaded(request, users[0])
@@ -57,7 +57,7 @@ class FlatLink(Link):
         combined = combine(h, h, noise, no, activity(request, users, n), config.combining, config.unbiased)
         return combined_state(request, users, combined)
 
-    def _draw_unfaded(self, request: Request, user: str) -> LinkState:
+    def _draw_unfaded(self, request: DrawRequest, user: str) -> LinkState:
         n, no = request.num_symbols[user], request.no[user]
         noise = {}
         if self.config.noiseless:

@@ -1,16 +1,16 @@
-"""A link: what the radio is, from which realisations are drawn."""
+"""The base class of all links."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.cache import Kept
+from tokcom_phy.radio.cache import RealisationCache
 from tokcom_phy.radio.combining import Combined
-from tokcom_phy.radio.draw_request import Request
+from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.power import noise_power, normalize_power, rapp, scale_symbols
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
@@ -33,9 +33,9 @@ class Link(ABC):
     description : str
         What the link is, in one line.
     device : str
-        Where it draws; the one Sionna prefers unless told otherwise.
+        Torch device on which realisations are drawn; by default Sionna's.
     snr_offset_db : user → float
-        What is added to the SNR of some users [dB].
+        Offset of a user's SNR from the SNR at which the link is used [dB].
     """
 
     def __init__(self, name: str, config: Any, device: str | None = None):
@@ -50,21 +50,21 @@ class Link(ABC):
                 f"link '{name}' cannot draw on device '{self.device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
             ) from error
         self.snr_offset_db: Mapping[str, float] = {}
-        self._kept: Kept | None = None
+        self._cache: RealisationCache | None = None
 
-    def keeping(self, room: int) -> Self:
-        """The same link, which keeps what it draws, up to ``room`` bytes, for whoever meets the same realisation."""
+    def cached(self, max_bytes: int) -> Self:
+        """A copy of this link that caches its realisations, up to ``max_bytes`` bytes."""
         twin = copy(self)
-        twin._kept = Kept(room)
+        twin._cache = RealisationCache(max_bytes)
         return twin
 
     @abstractmethod
-    def _draw(self, request: Request) -> LinkState:
-        """Draw the realisations that are asked for."""
+    def _draw(self, request: DrawRequest) -> LinkState:
+        """Draw the requested realisations."""
 
     @abstractmethod
     def check_users(self, users: list[str]) -> None:
-        """Raise a `UserError` if somebody sends whom this link does not know."""
+        """Raise a `UserError` if one of ``users`` is unknown to this link."""
 
     @torch.no_grad()
     def draw(
@@ -82,15 +82,15 @@ class Link(ABC):
         ----------
         batch : int
         num_symbols : int, or user → int
-            Complex symbols per example: of one anonymous user, or of each user that sends. Users of the link that are
-            not named are idle: they send nothing and do not interfere.
+            Complex symbols per example: of one anonymous user, or of each active user. Users of the link that are not
+            named are idle and cause no interference.
         snr_db : float, float [batch], or user → either [dB]
         seed : int
             Not negative.
         indices : sequence of int [batch], optional
-            Example i is realisation (seed, indices[i]), the same whatever is drawn beside it; by default 0…batch − 1.
+            Example i is realisation (seed, indices[i]), independent of the rest of the batch; by default 0…batch − 1.
         mask : bool [batch, num_symbols], or user → such, optional
-            True for valid symbols. The combiner knows who is silent on a resource element.
+            True for valid symbols. The combiner knows which users are active on a resource element.
 
         Returns
         -------
@@ -116,8 +116,8 @@ class Link(ABC):
                 f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
                 "index or seed negative"
             )
-        request = Request(int(seed), names, lengths, no, masks)
-        return self._kept.draw(request, self._draw) if self._kept else self._draw(request)
+        request = DrawRequest(int(seed), names, lengths, no, masks)
+        return self._cache.draw(request, self._draw) if self._cache else self._draw(request)
 
     def transmit(
         self,
@@ -130,8 +130,8 @@ class Link(ABC):
     ) -> tuple[dict[str, Tensor], LinkState]:
         """Send tokens of every user: map (5), normalise the power, draw, apply (6), restore the scale, unmap (7).
 
-        How the power is normalised, what the amplifiers do to it, and whether the scale is restored, is the link's to
-        say: ``power``, ``amplifier_backoff_db`` and ``scale`` of its file.
+        Power normalisation, amplifiers and the restoring of the scale are settings of the link: ``power``,
+        ``amplifier_backoff_db`` and ``scale``.
 
         Parameters
         ----------
@@ -139,14 +139,14 @@ class Link(ABC):
         snr_db, seed, indices
             As for `draw`.
         masks : user → bool [b, s], optional
-            True for valid tokens. Padding, on whichever side, is not transmitted and comes out as zero: the valid
-            tokens of an example go on the air one after the other.
+            True for valid tokens. Padding, on either side, is not transmitted and is received as zero; the valid tokens
+            of an example are sent back to back.
 
         Returns
         -------
         received : user → [b, s, d], shape and dtype of ``tokens``
         state : LinkState
-            The realisation they went through.
+            The realisation over which they were sent.
 
         Raises
         ------
@@ -165,16 +165,16 @@ class Link(ABC):
         num_symbols = {user: x.shape[1] for user, x in normalized.items()}
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
         received = {}
-        for user, y in self._convey(normalized, valid, state).items():
+        for user, y in self._transmit_symbols(normalized, valid, state).items():
             x = scale_symbols(y, scale[user]) if self.config.scale == "restored" else y
             block = from_symbols(x, tokens[user].shape[2]).to(tokens[user].dtype)
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
 
-    def _convey(
+    def _transmit_symbols(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
     ) -> Mapping[str, Tensor]:
-        """Carry the symbols of all users, complex [b, n] of mean power one, over a realisation."""
+        """Send the symbols of all users, complex [b, n] of mean power one, over a realisation."""
         return state.apply({user: self._amplify(x) for user, x in symbols.items()})
 
     def _amplify(self, symbols: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ class Link(ABC):
         seed: int,
         indices: Sequence[int] | Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Send tokens and return what is received; see `transmit`."""
+        """Send tokens and return the received tokens; see `transmit`."""
         return self.transmit(tokens, snr_db, masks, seed=seed, indices=indices)[0]
 
 
@@ -200,18 +200,18 @@ def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
 
 
 def _per_user(value: Value | Mapping[str, Value], users: list[str]) -> dict[str, Value]:
-    """Give every user its own out of a mapping, or all the same."""
+    """The value of each user: its own from a mapping, or one for all."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(users, value)
     for user in users:
         if user not in value:
-            raise UserError(f"nothing given for '{user}', only for {', '.join(value)}: name every user that sends")
+            raise UserError(f"no SNR for user '{user}', only for {', '.join(value)}: give one for every active user")
     return {user: value[user] for user in users}
 
 
 def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[str, Tensor]) -> None:
     if batch < 1 or not num_symbols:
-        raise UserError("empty payload: give at least one example and one user that sends")
+        raise UserError("empty payload: give at least one example and one active user")
     for user, n in num_symbols.items():
         if n < 1:
             raise UserError(f"empty payload: '{user}' has {n} symbols to send, give at least one")
@@ -219,11 +219,11 @@ def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[st
             if tuple(masks[user].shape) != (batch, n):
                 raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
             if not masks[user].any(1).all():
-                raise UserError(f"mask of '{user}' is all padding in some example: leave out what has nothing to send")
+                raise UserError(f"mask of '{user}' is all padding in some example: leave such examples out")
 
 
-def combined_state(request: Request, users: Sequence[str], combined: Combined) -> LinkState:
-    """The realisation of users that share their resource elements, each cut to the length of its payload."""
+def combined_state(request: DrawRequest, users: Sequence[str], combined: Combined) -> LinkState:
+    """The realisation of users that share resource elements, each truncated to its payload length."""
     lengths = [request.num_symbols[user] for user in users]
     return LinkState(
         {
@@ -234,47 +234,4 @@ def combined_state(request: Request, users: Sequence[str], combined: Combined) -
         {user: combined.effective_noise_var[:, k, : lengths[k]] for k, user in enumerate(users)},
         {user: combined.sinr[:, k, : lengths[k]] for k, user in enumerate(users)},
         request.masks(users),
-    )
-
-
-def merge(states: Iterable[LinkState]) -> LinkState:
-    """One realisation out of those of users that do not disturb each other."""
-    whole = LinkState({}, {}, {}, {}, {})
-    for state in states:
-        whole = LinkState(
-            {**whole.gain, **state.gain},
-            {**whole.noise, **state.noise},
-            {**whole.effective_noise_var, **state.effective_noise_var},
-            {**whole.sinr, **state.sinr},
-            {**whole.mask, **state.mask},
-        )
-    return whole
-
-
-def concatenate(states: Sequence[LinkState], order: Sequence[int]) -> LinkState:
-    """One realisation for a batch out of those of its parts.
-
-    Parameters
-    ----------
-    states : sequence of LinkState
-        Of the same users.
-    order : sequence of int [b]
-        Position in the batch of each example of the concatenated parts.
-    """
-    back = None if list(order) == sorted(order) else torch.tensor(order).argsort()
-
-    def joined(parts: Iterable[Tensor | None]) -> Tensor:
-        whole = torch.cat([part for part in parts if part is not None])
-        return whole if back is None else whole[back.to(whole.device)]
-
-    first = states[0]
-    return LinkState(
-        {
-            user: {other: joined(s.gain[user][other] for s in states) for other in first.gain[user]}
-            for user in first.gain
-        },
-        {user: joined(s.noise[user] for s in states) for user in first.noise},
-        {user: joined(s.effective_noise_var[user] for s in states) for user in first.gain},
-        {user: joined(s.sinr[user] for s in states) for user in first.gain},
-        {user: joined(s.mask[user] for s in states) for user in first.mask},
     )

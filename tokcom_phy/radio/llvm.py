@@ -1,4 +1,4 @@
-"""The LLVM that ray tracing compiles with on a CPU: Dr.Jit loads whatever it finds, and some versions crash."""
+"""The LLVM library for ray tracing on a CPU: Dr.Jit loads the first that it finds, and some versions crash."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _NAMES = ("libLLVM*.so*", "libLLVM*.dylib")
 
 
 def _folders() -> list[Path]:
-    """Where the system, conda and Homebrew keep libraries."""
+    """Library folders of the system, conda and Homebrew."""
     named = [Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
     usual = [
         *(sys.prefix + "/lib", f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"),
@@ -33,15 +33,15 @@ def _folders() -> list[Path]:
 
 
 def version(library: Path) -> int | None:
-    """Major version of an LLVM library by its file name, None where it says none."""
+    """Major version of an LLVM library from its file name, or None if the name has none."""
     found = re.search(r"libLLVM-(\d+)|libLLVM\.so\.(\d+)|llvm[@/-](\d+)", str(library.resolve()))
     return int(next(group for group in found.groups() if group)) if found else None
 
 
 def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
-    """The newest LLVM library that ray tracing works with, or None if there is none.
+    """The newest working LLVM library, or None if there is none.
 
-    The environment variable ``DRJIT_LIBLLVM_PATH`` goes before what is found in the usual folders.
+    The environment variable ``DRJIT_LIBLLVM_PATH`` takes precedence over what is found in the default folders.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
     if named and named != _NONE:
         library = Path(named)
         if not library.is_file():
-            raise UserError(f"{_VARIABLE} names {named}, which is not there: unset it, or name an LLVM library")
+            raise UserError(f"{_VARIABLE} names {named}, which does not exist: unset it, or name an LLVM library")
         if (version(library) or OLDEST) < OLDEST:
             raise UserError(
                 f"{_VARIABLE} names LLVM {version(library)}, with which ray tracing crashes: name {OLDEST} or newer, "
@@ -71,7 +71,7 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
 
 
 def use_llvm() -> None:
-    """Have Dr.Jit, which must not have been imported yet, load an LLVM that works, or none.
+    """Make Dr.Jit load a working LLVM, or none; to be called before Dr.Jit is imported.
 
     Raises
     ------

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel, load_channel
 from tokcom_phy.radio.combining import Combined, combine
-from tokcom_phy.radio.draw_request import Request, activity
+from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.estimation import PilotEstimator
-from tokcom_phy.radio.link import Link, combined_state, concatenate, merge
+from tokcom_phy.radio.link import Link, combined_state
 from tokcom_phy.radio.link_config import OfdmConfig
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
@@ -20,14 +20,14 @@ _SLOTS_AT_A_TIME = 4
 
 @dataclass(frozen=True)
 class Part:
-    """Resource elements that some users share, and nobody else touches.
+    """A set of resource elements that is shared by some users and unused by all others.
 
     Attributes
     ----------
     users : list of str
     subcarriers : slice
     slots : range
-        Global numbers of the slots, of which the first symbols of a payload fill the first.
+        Slot numbers; a payload fills them in this order.
     """
 
     users: list[str]
@@ -55,7 +55,7 @@ class OfdmLink(Link):
     def _position(self, user: str) -> int:
         return 0 if user == ANONYMOUS else self.config.users.index(user)
 
-    def _draw(self, request: Request) -> LinkState:
+    def _draw(self, request: DrawRequest) -> LinkState:
         if not self.config.interferers:
             return self._draw_users(request)
         state = self._draw_users(self._with_interferers(request))
@@ -64,9 +64,9 @@ class OfdmLink(Link):
             user: complex_noise((n,), self.device, [(request.seed, index, "sent", user) for index in request.indices])
             for user in self.config.interferers
         }
-        return state.absorb(sent)
+        return state.fold_interference(sent)
 
-    def _with_interferers(self, request: Request) -> Request:
+    def _with_interferers(self, request: DrawRequest) -> DrawRequest:
         interferers = self.config.interferers
         longest = max(request.num_symbols.values())
         no = torch.stack(list(request.no.values())).log().mean(0).exp()
@@ -76,16 +76,16 @@ class OfdmLink(Link):
             no={**request.no, **dict.fromkeys(interferers, no)},
         )
 
-    def _draw_users(self, request: Request) -> LinkState:
+    def _draw_users(self, request: DrawRequest) -> LinkState:
         parts = [self._draw_block(request.take(positions), block) for block, positions in blocks(request.indices)]
         order = [position for _, positions in blocks(request.indices) for position in positions]
-        return concatenate(parts, order)
+        return LinkState.concatenate(parts, order)
 
-    def _draw_block(self, request: Request, block: int) -> LinkState:
-        return merge(self._draw_part(request, block, part) for part in self.parts(request.num_symbols))
+    def _draw_block(self, request: DrawRequest, block: int) -> LinkState:
+        return LinkState.merge(self._draw_part(request, block, part) for part in self.parts(request.num_symbols))
 
     def parts(self, num_symbols: Mapping[str, int]) -> list[Part]:
-        """How the users share time and frequency, according to the access.
+        """Resource allocation of the users, by the multiple access of the link.
 
         Parameters
         ----------
@@ -112,12 +112,12 @@ class OfdmLink(Link):
     def _num_slots(self, num_symbols: int, num_subcarriers: int) -> int:
         return -(-num_symbols // (len(self.data_symbols) * num_subcarriers))
 
-    def _draw_part(self, request: Request, block: int, part: Part) -> LinkState:
+    def _draw_part(self, request: DrawRequest, block: int, part: Part) -> LinkState:
         config = self.config
         n = max(request.num_symbols[user] for user in part.users)
         width = part.subcarriers.stop - part.subcarriers.start
         pilot_symbols = sorted(config.pilot_symbols)
-        # A payload of one slot may end early: what lies behind it is not drawn.
+        # In a single slot, OFDM symbols beyond the end of the payload are not drawn.
         data_symbols = self.data_symbols[: -(-n // width)] if len(part.slots) == 1 else self.data_symbols
         in_slot = pilot_symbols + data_symbols
 
@@ -134,7 +134,7 @@ class OfdmLink(Link):
         noise = noise.transpose(1, 2).unflatten(2, (len(part.slots), len(in_slot)))
         active = activity(request, part.users, n)
 
-        # Combined a few slots at a time, which bounds the memory that a long payload takes.
+        # A few slots at a time, to bound the memory of long payloads.
         pieces = []
         for first in range(0, len(part.slots), _SLOTS_AT_A_TIME):
             window = slice(first, first + _SLOTS_AT_A_TIME)
@@ -164,7 +164,7 @@ class OfdmLink(Link):
         ----------
         part : Part
         h : complex64 [b, num_rx_ant, users, slots, pilot symbols and then data symbols, subcarriers]
-            Received amplitude included.
+            Channel, scaled by the received amplitude.
         noise : complex64 [b, num_rx_ant, slots, pilot symbols and then data symbols, subcarriers]
         amplitude : float32 [b, users]
         active : bool [b, users, n]

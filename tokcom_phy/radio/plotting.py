@@ -1,4 +1,4 @@
-"""A picture of a link: what a radio engineer wants to see of it."""
+"""The figure of a link: channel, power-delay profile, constellation, effective SNR and token NMSE."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def _draw_delays(axes: Axes, channel: PathChannel) -> None:
 
 
 def _draw_band_limited_delays(axes: Axes, link: OfdmLink) -> None:
-    """Mean power of one user's impulse response, as far as the bandwidth resolves it."""
+    """Mean power of one user's impulse response, at the resolution of the bandwidth."""
     h = link.channel.response(_SEED, 0, [0], [0], slice(None))
     power = _db(torch.fft.ifft(h).abs().square().mean((0, 1, 2, 3))).cpu().numpy()
     axes.plot(np.arange(len(power)) / (link.config.num_subcarriers * link.config.subcarrier_spacing) * 1e9, power)
@@ -109,7 +109,7 @@ def _draw_fades(axes: Axes, link: FlatLink) -> None:
 
 
 def _draw_distribution(axes: Axes, link: FlatLink) -> None:
-    """Distribution of |h|², with Rayleigh fading's beside it."""
+    """Distribution of |h|², compared with that of Rayleigh fading."""
     gains = link.gains(_SEED, range(256), _NUM_SYMBOLS)[:, 0, :: link.config.coherence]
     power = np.sort(_db(gains.abs().square()).flatten().cpu().numpy())
     axes.plot(power, (np.arange(len(power)) + 1) / len(power), label=link.name)
@@ -120,13 +120,13 @@ def _draw_distribution(axes: Axes, link: FlatLink) -> None:
 
 
 def _draw_losses(axes: Axes, link: ErasureLink) -> None:
-    """Which packets of sixteen payloads are lost."""
+    """Lost packets of sixteen payloads."""
     axes.imshow(_losses(link, 16, 64), aspect="auto", cmap="Greys", interpolation="nearest")
     axes.set(xlabel="packet", ylabel="realisation", title="Lost packets (black)")
 
 
 def _draw_bursts(axes: Axes, link: ErasureLink) -> None:
-    """How many packets are lost in a row."""
+    """Distribution of burst lengths."""
     lost = np.pad(_losses(link, 64, 256), ((0, 0), (1, 1))).astype(int).ravel()
     bursts = np.flatnonzero(np.diff(lost) < 0) - np.flatnonzero(np.diff(lost) > 0)
     axes.hist(bursts, bins=[k + 0.5 for k in range(max(bursts, default=1) + 1)], density=True)
@@ -150,12 +150,12 @@ def _draw_constellation(axes: Axes, link: Link) -> None:
     axes.plot(received.real, received.imag, ".", ms=3, alpha=0.5, label="received")
     axes.plot(*points.T.numpy(), "k+", ms=8, label="sent")
     axes.set(xlabel="in phase", ylabel="quadrature", xlim=(-2, 2), ylim=(-2, 2), aspect="equal")
-    axes.set_title(f"One user alone at {_CONSTELLATION_SNR_DB:.0f} dB")
+    axes.set_title(f"Single user at {_CONSTELLATION_SNR_DB:.0f} dB")
     axes.legend(loc="upper right")
 
 
 def _draw_quality(axes: Axes, link: Link, users: list[str]) -> None:
-    """Effective SNR and token NMSE against SNR, all users of the link on the air."""
+    """Effective SNR and token NMSE against SNR, all users of the link active."""
     generator = torch.Generator().manual_seed(_SEED)
     tokens = {user: torch.randn(8, _NUM_SYMBOLS // 64, 128, generator=generator) for user in users}
     effective, nmse = [], []

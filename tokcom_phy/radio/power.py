@@ -1,4 +1,4 @@
-"""Power on the air: what SNR means, how a block is normalised, and what an amplifier does to its peaks."""
+"""Transmit power: the definition of SNR, power normalisation, and a power amplifier model."""
 
 import torch
 from torch import Tensor
@@ -36,13 +36,13 @@ def noise_power(snr_db: float | Tensor) -> Tensor:
 def normalize_power(
     symbols: Tensor, mask: Tensor | None = None, *, symbols_per_token: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Scale a user's block so that its valid symbols have mean power 1, and silence the padding.
+    """Scale a user's block so that its valid symbols have mean power 1, and set the padding to zero.
 
     Parameters
     ----------
     symbols : complex [b, n]
     mask : bool [b, n], optional
-        True for symbols to send; without it all are.
+        True for valid symbols; by default all are.
     symbols_per_token : int, optional
         Normalise every token of that many symbols by itself instead of the whole block.
 
@@ -66,7 +66,7 @@ def normalize_power(
 
 
 def scale_symbols(symbols: Tensor, gain: Tensor) -> Tensor:
-    """Complex symbols [b, n] times real gains [b, n] or [b, 1], which need not become complex for that."""
+    """Complex symbols [b, n] times real gains [b, n] or [b, 1], without converting the gains to complex."""
     return torch.view_as_complex(torch.view_as_real(symbols) * gain.unsqueeze(-1))
 
 

@@ -15,7 +15,7 @@ class Quantizer:
     bits : int
         Per value, 1 to 4.
     clip : float, optional
-        End of the range, in root mean squares; by default the best for Gaussian values.
+        Half range, in units of the root mean square; by default optimal for Gaussian values.
     """
 
     def __init__(self, bits: int, clip: float | None = None):
@@ -29,7 +29,7 @@ class Quantizer:
         return (level[..., None] >> self._shifts(values) & 1).float()
 
     def dequantize(self, bits: Tensor) -> Tensor:
-        """Values in the middle of their intervals: float32 [..., bits] to float32 [...]."""
+        """Midpoints of the quantisation intervals: float32 [..., bits] to float32 [...]."""
         level = (bits.long() << self._shifts(bits)).sum(-1)
         return (level + 0.5) * self.step - self.clip
 

@@ -1,6 +1,6 @@
 """Ray tracing: users dropped on the streets of a scene, and their paths to the base station, traced once.
 
-What is traced is kept in a file, so that other links, SNRs, speeds, runs and processes need not trace again.
+Traced paths are cached in a file, for other links, SNRs, speeds, runs and processes.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ _MISTAKE = 2
 _FORMAT = 1
 _AT_A_TIME = 32
 _RAYS = 10**5
-_PATIENCE = 32
-"""So many batches of positions in a row that hold none that is served are enough to give up."""
+_MAX_EMPTY_BATCHES = 32
+"""Consecutive batches of positions without a served one after which tracing is given up."""
 
 
 class TracedPaths(NamedTuple):
@@ -54,7 +54,7 @@ class TracedPaths(NamedTuple):
     position : float32 [positions, 3]
         [m]
     heading : float32 [positions, 3]
-        Where the user moves to, a unit vector.
+        Direction of the user's motion, a unit vector.
     """
 
     a: Tensor
@@ -65,7 +65,7 @@ class TracedPaths(NamedTuple):
 
 
 def scene_file(name: str) -> Path:
-    """The Mitsuba file of a scene: of one that Sionna RT ships by name, or of one's own by path.
+    """The Mitsuba file of a scene: one that Sionna RT ships by name, or a user's own by path.
 
     Raises
     ------
@@ -94,13 +94,13 @@ def _scenes(package: Path) -> Iterator[Path]:
 
 
 def _meshes(path: Path) -> list[Path]:
-    """The files that a scene's file names."""
+    """The mesh files that a scene file names."""
     named = re.findall(r'name="filename"\s+value="([^"]+)"', path.read_text(encoding="utf-8", errors="replace"))
     return [path.parent / name for name in sorted(set(named))]
 
 
 def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> Path:
-    """Where the paths of a scene are kept: a name that follows from all that determines them.
+    """The file of a scene's cached paths, named by a hash of everything that determines them.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, p
 
 
 def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
-    """The paths of a scene: read from their file, else traced, by one process while others wait for it.
+    """The paths of a scene, from the cache file or traced into it. A file lock lets one process trace at a time.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, 
 
 
 def _trace_apart(path: Path, scene: SceneConfig, *radio: float | int | str) -> None:
-    """Trace into a file by a process of its own: beside TensorFlow, Dr.Jit crashes."""
+    """Trace into a file in a separate process: Dr.Jit crashes in a process with TensorFlow."""
     command = [
         sys.executable,
         "-m",
@@ -161,7 +161,7 @@ def _trace_apart(path: Path, scene: SceneConfig, *radio: float | int | str) -> N
 
 
 def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polarization: str) -> None:
-    """What the process of its own does; a user's mistake is told on standard output."""
+    """Entry point of the separate process; it prints a `UserError` on standard output."""
     try:
         traced = trace(SceneConfig.model_validate_json(scene), float(carrier_frequency), int(num_rx_ant), polarization)
         with write_atomically(Path(path)) as temporary:
@@ -172,7 +172,7 @@ def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polari
 
 
 def check_tracing() -> None:
-    """Raise a `UserError` if another engine than torch is installed, or neither a GPU nor an LLVM to trace with."""
+    """Raise a `UserError` without the torch engine, or with neither a GPU nor a working LLVM."""
     if engine() != "torch":
         raise UserError(f"ray tracing needs the torch engine, installed is {describe(engine())}: see docs/engines.md")
     if find_llvm() is None and not torch.cuda.is_available():
@@ -180,10 +180,10 @@ def check_tracing() -> None:
 
 
 def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
-    """Drop users and trace their paths to the base station; a bar on standard error tells how far it has come.
+    """Drop users and trace their paths to the base station, with a progress bar on standard error.
 
     A user is dropped at random on the ground, the largest object of the scene, under the open sky, and heads in a
-    random direction. It stays where it is served: where its paths gain at least ``min_path_gain_db`` together. Users
+    random direction. A position is served, and used, if its total path gain is at least ``min_path_gain_db``. Users
     have one vertical isotropic antenna, the base station a row of ``num_rx_ant`` antennas of 3GPP TR 38.901, half a
     wavelength apart: all vertical, or half as many pairs of them at ±45°.
 
@@ -203,22 +203,22 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polariz
     Raises
     ------
     UserError
-        If there is no such scene or it cannot be read, the machine has no LLVM to trace with, or hardly any position
-        is served.
+        If there is no such scene or it cannot be read, there is neither a GPU nor a working LLVM, or hardly any
+        position is served.
     """
     tracer = _Tracer(scene, carrier_frequency, num_rx_ant, polarization)
     batches: list[TracedPaths] = []
-    found, in_vain = 0, 0
+    found, empty_batches = 0, 0
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"tracing {tracer.name}", total=scene.positions)
         while found < scene.positions:
             batch = tracer.trace(tracer.drop())
-            in_vain = 0 if len(batch.a) else in_vain + 1
-            if in_vain == _PATIENCE:
+            empty_batches = 0 if len(batch.a) else empty_batches + 1
+            if empty_batches == _MAX_EMPTY_BATCHES:
                 raise UserError(
-                    f"scene {tracer.name}: from {list(scene.base_station)} the base station serves hardly anybody "
-                    f"within {scene.radius:g} m: change base_station, facing, radius or min_path_gain_db"
+                    f"scene {tracer.name}: from {list(scene.base_station)} hardly any position "
+                    f"is served within {scene.radius:g} m: change base_station, facing, radius or min_path_gain_db"
                 )
             batches.append(batch)
             found += len(batch.a)
@@ -238,7 +238,7 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polariz
 
 
 def _sionna_rt() -> Any:
-    """Sionna RT, on a GPU or else on an LLVM that works."""
+    """Import Sionna RT with a GPU or a working LLVM."""
     check_tracing()
     use_llvm()
     try:
@@ -279,7 +279,7 @@ class _Tracer:
         scene, num_rays = self._scene, 1024
         sky = np.full(num_rays, self._world.mi_scene.bbox().max.z + 1)
         positions = np.empty((0, 3))
-        for _ in range(_PATIENCE):
+        for _ in range(_MAX_EMPTY_BATCHES):
             distance = scene.radius * np.sqrt(self._rng.random(num_rays))
             azimuth = self._rng.uniform(0, 2 * np.pi, num_rays)
             x = scene.base_station[0] + distance * np.cos(azimuth)
@@ -296,13 +296,13 @@ class _Tracer:
         )
 
     def trace(self, positions: np.ndarray) -> TracedPaths:
-        """The paths of those of some positions, [n, 3] [m], that are served."""
+        """The paths of the served ones among some positions, [n, 3] [m]."""
         azimuth = self._rng.uniform(0, 2 * np.pi, len(positions))
         heading = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(len(positions))], axis=1)
         names = [f"user {number}" for number in range(len(positions))]
         for name, position, velocity in zip(names, positions.tolist(), heading.tolist(), strict=True):
             self._world.add(self._rt.Receiver(name, position=position, velocity=velocity))
-        # Sionna RT 1 has no such choice.
+        # Sionna RT 1 has no such option.
         choice = {"deterministic": True} if "deterministic" in signature(self._rt.PathSolver).parameters else {}
         paths = self._rt.PathSolver(**choice)(
             self._world,
@@ -311,7 +311,7 @@ class _Tracer:
             refraction=False,
             diffraction=self._scene.diffraction,
         )
-        # Traced from the base station, the one source of all these paths, and read backwards: the uplink.
+        # Paths are traced from the base station, the only source, and reversed for the uplink.
         a, tau = paths.cir(reverse_direction=True, out_type="numpy")
         doppler = np.array(paths.doppler)[:, 0]
         for name in names:
@@ -320,7 +320,7 @@ class _Tracer:
         exists = tau >= 0
         a, tau, doppler = np.where(exists[:, None], a, 0), np.where(exists, tau, 0), np.where(exists, doppler, 0)
         power = np.square(np.abs(a)).mean(1)
-        # Sionna RT finds the same paths every time, but not in the same order.
+        # Sionna RT finds the same paths every time, in varying order.
         order = np.lexsort((doppler, tau, -power))
         a = np.take_along_axis(a, order[:, None], axis=2)
         tau, doppler = np.take_along_axis(tau, order, axis=1), np.take_along_axis(doppler, order, axis=1)

@@ -1,7 +1,7 @@
-"""Random numbers of a link: the same seed and index give the same realisation, whatever is drawn beside it.
+"""Random numbers of a link: a realisation depends on its seed and index alone, not on the rest of the batch.
 
-Noise has a generator per example. Sionna draws channels from process-global generators and in batches, so a channel is
-drawn in blocks of `BLOCK` consecutive indices, each block from its own seed; the global state is put back afterwards.
+Noise has a generator per example. Sionna draws channels in batches from a process-global generator, so channels are
+drawn in blocks of `BLOCK` consecutive indices, each from its own seed; the global state is restored afterwards.
 """
 
 import math
@@ -29,12 +29,12 @@ def entropy(*key: int | str) -> int:
 
 
 def sionna_seed(device: str, *key: int | str) -> AbstractContextManager[None]:
-    """Let Sionna draw from the seed of ``key``, then give it back the state that it had."""
+    """Seed Sionna's generator by ``key``, and restore its state on exit."""
     return seeded(entropy(*key), device)
 
 
 def blocks(indices: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Yield each block that some indices fall into, with the positions of those indices."""
+    """Yield each block that contains some of the indices, with their positions."""
     positions: dict[int, list[int]] = {}
     for position, index in enumerate(indices):
         positions.setdefault(index // BLOCK, []).append(position)
@@ -42,7 +42,7 @@ def blocks(indices: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
 
 
 def generator_for(device: str, *key: int | str) -> torch.Generator:
-    """A torch generator of its own for ``key``."""
+    """A torch generator seeded by ``key``."""
     return torch.Generator(device).manual_seed(entropy(*key))
 
 
@@ -67,7 +67,7 @@ def complex_noise(
     keys = list(keys)
     num_reals = 2 * math.prod(shape)
     out = torch.empty(len(keys), num_reals, device=device)
-    # A CPU draws sixteen numbers after the other, as many as one likes; on a GPU they depend on how many are drawn.
+    # A CPU fills in groups of sixteen, so a prefix does not depend on the length; on a GPU it does, hence fixed chunks.
     grain = _CPU_GRAIN if out.device.type == "cpu" else _CHUNK
     whole = num_reals - num_reals % grain
     at_once = max(whole, 1) if out.device.type == "cpu" else grain

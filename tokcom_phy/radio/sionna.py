@@ -1,4 +1,4 @@
-"""Sionna's blocks, from the engine that is installed: torch tensors in, torch tensors out, as in Sionna 2."""
+"""Sionna's blocks on the installed engine, with the interface of Sionna 2: torch tensors in and out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,12 +58,12 @@ if TYPE_CHECKING or engine() == "torch":
     from sionna.phy.utils import rand
 
     def default_device() -> str:
-        """Where Sionna computes unless told otherwise; where several processes train together, each on its own GPU."""
+        """Sionna's default device; in distributed training the GPU of this process."""
         return f"cuda:{torch.cuda.current_device()}" if config.device.startswith("cuda") else config.device
 
     @contextmanager
     def seeded(seed: int, device: str) -> Iterator[None]:
-        """Let Sionna draw from a seed, then give its process-global generator back the state that it had."""
+        """Seed Sionna's process-global generator, and restore its state on exit."""
         generator = config.torch_rng(device)
         state = generator.get_state()
         generator.manual_seed(seed)

@@ -1,7 +1,7 @@
-"""Sionna 1.2 in the manner of Sionna 2: each block is Sionna's own and runs in TensorFlow, torch tensors go in and out.
+"""Sionna 1.2 with the interface of Sionna 2: each block runs in TensorFlow, with torch tensors in and out.
 
-Blocks are compiled by ``tf.function``; tensors cross without a copy (`tokcom_phy.bridge`). TensorFlow computes on its
-own default device; the results are handed over on the link's.
+Blocks are compiled by ``tf.function``; tensors are shared without a copy (`tokcom_phy.bridge`). TensorFlow computes on
+its own default device; results are moved to the link's device.
 """
 
 import math
@@ -50,7 +50,7 @@ __all__ = [
     "tdl_time_cov_mat",
 ]
 
-# Each link and each code block is compiled once for itself: no fault, as TensorFlow suspects.
+# Each link and each code block is compiled once, which TensorFlow reports as retracing.
 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
 
 _LOS_ANGLE_OF_ARRIVAL = math.acos(0.7)
@@ -58,13 +58,13 @@ _LOS_ANGLE_OF_ARRIVAL = math.acos(0.7)
 
 
 def default_device() -> str:
-    """Where TensorFlow computes, as torch names it."""
+    """TensorFlow's device, by its name in torch."""
     return "cuda:0" if torch.cuda.is_available() and tf.config.list_physical_devices("GPU") else "cpu"
 
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Let Sionna draw from a seed, then give its process-global generator back the state that it had."""
+    """Seed Sionna's process-global generator, and restore its state on exit."""
     generator = config.tf_rng
     state = tf.identity(generator.state)
     # Philox: a counter of two words, then the key.
@@ -76,38 +76,38 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def _inward(value: Any) -> Any:
-    """What a Sionna block is given for what ours is given."""
+    """An argument of a block, converted for Sionna."""
     if isinstance(value, Block):
         return value.block
     return to_tensorflow(value) if isinstance(value, Tensor) else value
 
 
 def _outward(value: Any, device: str) -> Any:
-    """What ours gives for what a Sionna block gives."""
+    """A result of a Sionna block, converted to torch."""
     if isinstance(value, tuple | list):
         return tuple(_outward(part, device) for part in value)
     return to_torch(value).to(device) if isinstance(value, tf.Tensor) else value
 
 
 class Block:
-    """A Sionna 1.2 object that takes and gives torch tensors.
+    """A Sionna 1.2 object with torch tensors in and out.
 
     Parameters
     ----------
     *args, **kwargs
         Those of ``kind``.
     device : str, optional
-        Where results are handed over.
+        Torch device of the results.
 
     Attributes
     ----------
     block
-        The object itself.
+        The Sionna object.
     """
 
     kind: ClassVar[Callable[..., Any]]
     autograph: ClassVar[bool] = False
-    """Whether the block branches in Python on what is known at run time only; such take ten times longer to compile."""
+    """Whether the block needs AutoGraph for data-dependent Python branches; compiling then takes ten times longer."""
 
     def __init__(self, *args: Any, device: str | None = None, **kwargs: Any):
         self.device = device or default_device()
@@ -115,7 +115,7 @@ class Block:
         self._compiled = tf.function(self._call, autograph=self.autograph, reduce_retracing=True)
 
     def _call(self, *inputs: Any) -> Any:
-        """One run of the block, TensorFlow to TensorFlow: what is compiled."""
+        """One call of the block on TensorFlow tensors; this is compiled."""
         return self.block(*inputs)
 
     def __call__(self, *inputs: Any) -> Any:
@@ -159,7 +159,7 @@ def tdl_time_cov_mat(*args: Any, device: str | None = None) -> Tensor:
 
 
 def _count(number: int) -> tf.Tensor:
-    """A number of time steps as an input of compiled code, so that one trace serves all; Sionna counts in floats."""
+    """The number of time steps as a tensor, so that one trace serves all numbers; Sionna expects a float."""
     return tf.constant(number, tf.float32)
 
 
@@ -177,12 +177,12 @@ class TDL(Block):
 
 
 class CDL(Block):
-    """Sionna's CDL for several orientations of the base station, which it takes one of.
+    """Sionna's CDL, extended to several orientations of the base station.
 
     Parameters
     ----------
     bs_orientation : float32 [batch_size, 3]
-        Of every example [rad]; equal ones one after the other.
+        Orientation for each example [rad]; equal ones are consecutive.
     """
 
     kind = tr38901.CDL
@@ -218,10 +218,10 @@ class _Sector(Block):
         super().__init__(*args, **kwargs)
 
     def reset_topology(self) -> None:
-        """Nothing to forget: every topology is new to Sionna 1.2."""
+        """No effect: Sionna 1.2 keeps no state between topologies."""
 
     def set_topology(self, *topology: Tensor) -> None:
-        """As Sionna's, for the next call."""
+        """As in Sionna; used by the next call."""
         self._topology = topology
 
     def _call(self, num_time_steps: tf.Tensor, sampling_frequency: float, *topology: tf.Tensor) -> Any:
@@ -252,7 +252,7 @@ class RMa(_Sector):
 
 
 class PilotPattern(Block):
-    """Where pilots are, and what they are."""
+    """Sionna's pilot pattern."""
 
     kind = ofdm.PilotPattern
 
@@ -285,7 +285,7 @@ class ResourceGrid(Block):
 
 
 class _Interpolator(Block):
-    """An interpolator: not compiled, as each is asked once for its weights."""
+    """An interpolator; not compiled, as each is called once."""
 
     def __call__(self, h_hat: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
         interpolated: tuple[Tensor, Tensor] = _outward(self.block(_inward(h_hat), _inward(err_var)), self.device)
@@ -293,19 +293,19 @@ class _Interpolator(Block):
 
 
 class NearestNeighborInterpolator(_Interpolator):
-    """Sionna's."""
+    """Sionna's nearest-neighbour interpolator."""
 
     kind = ofdm.NearestNeighborInterpolator
 
 
 class LinearInterpolator(_Interpolator):
-    """Sionna's."""
+    """Sionna's linear interpolator."""
 
     kind = ofdm.LinearInterpolator
 
 
 class LMMSEChannelEstimator(Block):
-    """Least squares at the pilots, then Sionna's LMMSE interpolation: what Sionna 2 has in one block."""
+    """Least squares at the pilots, then Sionna's LMMSE interpolation: one block in Sionna 2."""
 
     @staticmethod
     def kind(grid: ofdm.ResourceGrid, cov_mat_time: tf.Tensor, cov_mat_freq: tf.Tensor, order: str) -> Any:
@@ -316,8 +316,8 @@ class LMMSEChannelEstimator(Block):
 def cir_to_ofdm_channel(frequencies: Tensor, a: Tensor, tau: Tensor) -> Tensor:
     """Frequency responses of paths, as Sionna's.
 
-    Linear in the coefficients of the paths: Sionna is asked for each path by itself, with coefficient one; the sum over
-    the paths is one matrix product, as in Sionna 2.
+    Sionna computes the response of each path with coefficient one; the sum over the paths is one matrix product, as in
+    Sionna 2.
 
     Parameters
     ----------

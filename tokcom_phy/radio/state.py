@@ -1,6 +1,6 @@
 """One realisation of a link, linear in the payload: received = A · sent + w."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TypeVar
@@ -13,12 +13,12 @@ from tokcom_phy.utils.errors import UserError, nearest
 Payload = TypeVar("Payload", Tensor, Mapping[str, Tensor])
 
 ANONYMOUS = "payload"
-"""The user of a payload that is a tensor, not a dictionary."""
+"""User name of a payload that is a tensor instead of a mapping."""
 
 
 @dataclass(frozen=True)
 class LinkState:
-    """A drawn radio: channel, pilots, estimation and combining are fixed, the payload is not.
+    """One realisation of channel, pilots, estimation and combining, to be applied to any payload.
 
     Neither the channel nor a pilot-based estimate of it depends on the payload, so a realisation is
 
@@ -29,16 +29,16 @@ class LinkState:
     Attributes
     ----------
     gain : receiving user k → sending user j → complex64 [b, n], or None where it is exactly one
-        A. Of users with different payloads, as long as the shorter one.
+        A; between users of different payload lengths, as long as the shorter payload.
     noise : user → complex64 [b, n]
         w; an empty dictionary for a link without noise.
     effective_noise_var : user → float32 [b, n]
-        Noise (and interference) variance over signal power after combining, as the receiver knows it from its own
-        estimates; for LMMSE 1/[G·H]_kk − 1.
+        Noise and interference variance over signal power after combining, as the receiver computes it from its
+        channel estimate; for LMMSE 1/[G·H]_kk − 1.
     sinr : user → float32 [b, n]
-        Signal over interference and noise after combining, as it really is.
+        True SINR after combining.
     mask : user → bool [b, n], may be empty
-        What the combiner was told about padding at the draw.
+        True for valid symbols, as given at the draw; the combiner knows it.
     """
 
     gain: Mapping[str, Mapping[str, Tensor | None]]
@@ -93,13 +93,13 @@ class LinkState:
             if tuple(x.shape) != shape:
                 raise UserError(f"'{user}' sends symbols of shape {tuple(x.shape)}, the link was drawn for {shape}")
 
-    def absorb(self, symbols: Mapping[str, Tensor]) -> "LinkState":
-        """The same realisation with what some users send become part of the noise of the others.
+    def fold_interference(self, symbols: Mapping[str, Tensor]) -> "LinkState":
+        """Fold the symbols of interferers into the noise of the other users.
 
         Parameters
         ----------
         symbols : user → complex64 [b, n]
-            What the users send that nobody listens to.
+            Symbols sent by the interferers.
         """
         left = [user for user in self.gain if user not in symbols]
         noise = {}
@@ -129,14 +129,67 @@ class LinkState:
             sinr = sinr[self.mask[user]]
         return float(10 * torch.log10(torch.expm1(torch.log1p(sinr).mean())))
 
+    @classmethod
+    def merge(cls, states: Iterable["LinkState"]) -> "LinkState":
+        """The joint realisation of users on orthogonal resources, from one realisation per group of users."""
+        merged = cls({}, {}, {}, {}, {})
+        for state in states:
+            merged = cls(
+                {**merged.gain, **state.gain},
+                {**merged.noise, **state.noise},
+                {**merged.effective_noise_var, **state.effective_noise_var},
+                {**merged.sinr, **state.sinr},
+                {**merged.mask, **state.mask},
+            )
+        return merged
+
+    @classmethod
+    def concatenate(cls, states: Sequence["LinkState"], order: Sequence[int]) -> "LinkState":
+        """The realisation of a batch from those of its parts, which have the same users.
+
+        Parameters
+        ----------
+        states : sequence of LinkState
+        order : sequence of int [b]
+            Position in the batch of each example of the concatenated parts.
+        """
+        back = None if list(order) == sorted(order) else torch.tensor(order).argsort()
+
+        def joined(parts: Iterable[Tensor | None]) -> Tensor:
+            whole = torch.cat([part for part in parts if part is not None])
+            return whole if back is None else whole[back.to(whole.device)]
+
+        first = states[0]
+        return cls(
+            {
+                user: {other: joined(s.gain[user][other] for s in states) for other in first.gain[user]}
+                for user in first.gain
+            },
+            {user: joined(s.noise[user] for s in states) for user in first.noise},
+            {user: joined(s.effective_noise_var[user] for s in states) for user in first.gain},
+            {user: joined(s.sinr[user] for s in states) for user in first.gain},
+            {user: joined(s.mask[user] for s in states) for user in first.mask},
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this realisation holds [bytes]; storage shared by several tensors counts once."""
+        return sum({s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in self._tensors())}.values())
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for gains in self.gain.values():
+            yield from (gain for gain in gains.values() if gain is not None)
+        for part in (self.noise, self.effective_noise_var, self.sinr, self.mask):
+            yield from part.values()
+
 
 def _scaled(symbols: Tensor, gain: Tensor | None) -> Tensor:
-    """Symbols [b, n] times their gain [b, m], m ≤ n: behind it they reach nobody."""
+    """Symbols [b, n] times their gain [b, m], m ≤ n, truncated to m symbols."""
     return symbols if gain is None else gain.to(symbols.device) * symbols[:, : gain.shape[1]]
 
 
 def _add(longer: Tensor, shorter: Tensor) -> Tensor:
-    """Sum of symbols [b, n] and [b, m], the shorter one continued by silence."""
+    """Sum of symbols [b, n] and [b, m], the shorter one padded with zeros."""
     if shorter.shape[1] > longer.shape[1]:
         longer, shorter = shorter, longer
     if shorter.shape[1] == longer.shape[1]:
@@ -145,7 +198,7 @@ def _add(longer: Tensor, shorter: Tensor) -> Tensor:
 
 
 def check_users(users: Iterable[str], known: list[str]) -> None:
-    """Raise a `UserError` if ``users`` holds one that is not ``known``."""
+    """Raise a `UserError` if one of ``users`` is not among the ``known``."""
     for user in users:
         if user not in known:
             raise UserError(f"this link has no user '{user}': {nearest(user, known)}")

@@ -12,7 +12,7 @@ def to_symbols(tokens: Tensor) -> Tensor:
     Parameters
     ----------
     tokens : real floating point [b, s, d]
-        Half precisions are widened to float32, in which the radio works.
+        Half precision is converted to float32, the precision of the radio.
 
     Returns
     -------
@@ -56,5 +56,5 @@ def from_symbols(symbols: Tensor, width: int) -> Tensor:
 
 
 def symbol_mask(mask: Tensor, width: int) -> Tensor:
-    """Spread a token mask, bool [b, s], over the symbols of each token: bool [b, s·width/2]."""
+    """Expand a token mask, bool [b, s], to the symbols of each token: bool [b, s·width/2]."""
     return mask.repeat_interleave(width // 2, dim=1)

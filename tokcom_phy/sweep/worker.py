@@ -106,7 +106,7 @@ class Worker:
         self.store = start.store
         self.splits = start.experiment.data.splits
         self._links: dict[str, Link] = {}
-        self._met: tuple[tuple[str, int], Link] | None = None
+        self._cached_link: tuple[tuple[str, int], Link] | None = None
         self._is_set_up = False
 
     def execute(self, job: Job, on_progress: Tell) -> Outcome:
@@ -239,7 +239,7 @@ class Worker:
             system = TokenCommSystem.from_pretrained(str(folder), foundation=foundation).to(DEVICE)
             batcher = self.batcher(system, self.experiment.modalities(job.subject))
             ask = Exam(system, questions, batcher, self.experiment.evaluation_batch)
-            link = self.met(job.link, job.seed)
+            link = self.cached_link(job.link, job.seed)
             silent: Evaluation | None = None
 
             def examine(snr_db: float) -> Evaluation:
@@ -266,11 +266,11 @@ class Worker:
             self._links[name] = self.experiment.load_link(name)
         return self._links[name]
 
-    def met(self, name: str, seed: int) -> Link:
-        """A link to evaluate over, which keeps its realisations until another link or seed is wanted."""
-        if self._met is None or self._met[0] != (name, seed):
-            self._met = (name, seed), self.link(name).keeping(KEPT_BYTES)
-        return self._met[1]
+    def cached_link(self, name: str, seed: int) -> Link:
+        """A link for evaluation that caches its realisations until another link or seed is requested."""
+        if self._cached_link is None or self._cached_link[0] != (name, seed):
+            self._cached_link = (name, seed), self.link(name).cached(KEPT_BYTES)
+        return self._cached_link[1]
 
     def build(self, foundation: Foundation, question: Delivery, seed: int) -> TokenCommSystem:
         """A new system with the initial weights of ``seed``."""

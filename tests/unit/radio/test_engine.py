@@ -1,4 +1,4 @@
-"""Which engine there is, and what happens to whoever asks for another."""
+"""The installed engine, and the error when another one is required."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_asking_for_what_is_not_there_is_one_line(asked: str) -> None:
     done = subprocess.run([*TOKCOM, "run", "quickstart"], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert f"{REQUEST} asks for the" in done.stderr
+    assert f"{REQUEST} requires the" in done.stderr
     assert ("choose one of" if asked == "jax" else "pip install") in done.stderr
     assert done.stdout == ""
 

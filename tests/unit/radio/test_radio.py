@@ -79,7 +79,7 @@ def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
 def test_a_kept_realisation_is_drawn_once_while_there_is_room() -> None:
     link = load_link("ofdm-tdl-c", **SMALL)
     n = {"audio": 70, "video": 40}
-    kept, full = link.keeping(2**20), link.keeping(0)
+    kept, full = link.cached(2**20), link.cached(0)
     first = kept.draw(3, n, 10.0, seed=1)
     assert kept.draw(3, n, 10.0, seed=1) is first
     assert full.draw(3, n, 10.0, seed=1) is not full.draw(3, n, 10.0, seed=1)
