@@ -43,13 +43,14 @@ from transformers import (
 from tokcom_phy.data.store import Contents, FeatureStore, Modality, Row, write_store
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.hub import locate
-from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
+from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
+from tokcom_phy.model.text import TextBatch
 from tokcom_phy.radio import load_link
 from tokcom_phy.training.align import AlignmentStep
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.finetune import FinetuningStep
 from tokcom_phy.training.settings import AlignmentSettings
-from tokcom_phy.training.trainer import TrainingRadio
+from tokcom_phy.training.trainer import LinkSampler
 from tokcom_phy.utils.files import write_atomically
 
 LINKS = ["awgn", "ofdm-tdl-c"]
@@ -149,7 +150,7 @@ class Bench:
         )
         self.names = [f"clip{i}" for i in range(8 * size.batch)]
         self.batcher = Batcher(self.store(widths, scratch), dict.fromkeys(widths, size.tokens), foundation)
-        self.radio = TrainingRadio(load_link(LINKS[0]), 10.0, 0)
+        self.radio = LinkSampler(load_link(LINKS[0]), 10.0, 0)
         self.done = 0
 
     def store(self, widths: dict[str, int], folder: Path) -> FeatureStore:
@@ -173,10 +174,10 @@ class Bench:
         trained = [p for p in module.parameters() if p.requires_grad]
         return torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)
 
-    def text(self, length: int) -> tuple[Tensor, Tensor]:
+    def text(self, length: int) -> TextBatch:
         shape = self.size.batch, length
         ids = torch.randint(self.size.foundation.vocab_size, shape, device=self.device)
-        return ids, torch.ones(shape, dtype=torch.bool, device=self.device)
+        return TextBatch(ids, torch.ones(shape, dtype=torch.bool, device=self.device))
 
     def features(self) -> dict[str, Tensor]:
         """The next clips, from the store."""
@@ -186,9 +187,9 @@ class Bench:
     def step(self, module: nn.Module, texts: dict[str, Any], optimizer: torch.optim.Optimizer, clock: Clock) -> None:
         with clock.part("features"):
             features = self.features()
-        places = list(range(self.done * self.size.batch, (self.done + 1) * self.size.batch))
+        sample_indices = list(range(self.done * self.size.batch, (self.done + 1) * self.size.batch))
         self.done += 1
-        loss = module(features=features, **texts, weight=1.0, places=places)["loss"]
+        loss = module(features=features, **texts, weight=1.0, sample_indices=sample_indices)["loss"]
         self.update(loss, optimizer, clock)
 
     def update(self, loss: Tensor, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
@@ -218,7 +219,7 @@ class Bench:
         length = size.tokens * len(size.encoders) + size.question + size.answer - 1
         embeddings = torch.randn(size.batch, length, foundation.width, device=self.device, dtype=size.dtype)
         mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=self.device)
-        answer = self.text(size.answer)[0]
+        answer = self.text(size.answer).ids
         optimizer = self.optimizer(foundation)
         last = torch.arange(-size.answer, 0, device=self.device)
 
@@ -233,7 +234,7 @@ class Bench:
 
     def evaluation(self, steps: int) -> float:
         """Seconds for a question of a batch that is sent, received and answered."""
-        question, radio = self.text(self.size.question), Radio(self.radio.link, 10.0, 0, range(self.size.batch))
+        question, radio = self.text(self.size.question), LinkUse(self.radio.link, 10.0, 0, range(self.size.batch))
         self.system.eval()
         clock = Clock(self.device)
         with torch.no_grad():
@@ -262,8 +263,8 @@ class Bench:
         sent = {m: torch.randn(size.batch, size.tokens, width, device=self.device) for m in size.encoders}
         clock = Clock(self.device)
         for step in range(3):
-            places = range(step * size.batch, (step + 1) * size.batch)
-            clock.step(partial(link.transmit, sent, 10.0, seed=0, indices=places))
+            sample_indices = range(step * size.batch, (step + 1) * size.batch)
+            clock.step(partial(link.transmit, sent, 10.0, seed=0, indices=sample_indices))
         return clock.medians()["step"]
 
     def flops(self) -> float:
@@ -285,13 +286,13 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, n: int) -> float:
     return 2 * n**3 / clock.medians()["step"]
 
 
-def usual_loss(foundation: Foundation, prefix: Tensor, prefix_mask: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+def usual_loss(foundation: Foundation, prefix: Tensor, prefix_mask: Tensor, answer: TextBatch) -> Tensor:
     """The task loss as transformers computes it from labels: logits at all positions."""
-    ignored = torch.full(prefix.shape[:2], -100, device=ids.device)
+    ignored = torch.full(prefix.shape[:2], -100, device=answer.ids.device)
     return foundation.model(
-        inputs_embeds=torch.cat([prefix.to(foundation.dtype), foundation.embed(ids)], dim=1),
-        attention_mask=torch.cat([prefix_mask, mask], dim=1).long(),
-        labels=torch.cat([ignored, ids.where(mask, -100)], dim=1),
+        inputs_embeds=torch.cat([prefix.to(foundation.dtype), foundation.embed(answer.ids)], dim=1),
+        attention_mask=torch.cat([prefix_mask, answer.mask], dim=1).long(),
+        labels=torch.cat([ignored, answer.ids.where(answer.mask, -100)], dim=1),
         use_cache=False,
     ).loss
 

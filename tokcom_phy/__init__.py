@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from tokcom_phy.model.foundation import Foundation
     from tokcom_phy.model.losses import contrastive_loss, pool, reconstruction_loss
     from tokcom_phy.model.slide import slide
-    from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
+    from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
+    from tokcom_phy.model.system import LinkUse as Radio
     from tokcom_phy.radio import Link, LinkState, load_link
     from tokcom_phy.radio.power import noise_power, normalize_power
     from tokcom_phy.radio.symbols import from_symbols, to_symbols
@@ -27,6 +28,7 @@ _HOMES = {
     "Link": "radio",
     "LinkState": "radio",
     "load_link": "radio",
+    "LinkUse": "model.system",
     "Radio": "model.system",
     "SystemConfig": "model.system",
     "TokenCommSystem": "model.system",
@@ -35,10 +37,13 @@ _HOMES = {
     "to_symbols": "radio.symbols",
 }
 
+_RENAMED = {"Radio": "LinkUse"}
+
 __all__ = [
     "Foundation",
     "Link",
     "LinkState",
+    "LinkUse",
     "Radio",
     "SystemConfig",
     "TokenCommSystem",
@@ -58,5 +63,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import on first use, so that the command line starts without PyTorch."""
     if name in _HOMES:
-        return getattr(import_module(f"tokcom_phy.{_HOMES[name]}"), name)
+        return getattr(import_module(f"tokcom_phy.{_HOMES[name]}"), _RENAMED.get(name, name))
     raise AttributeError(f"module 'tokcom_phy' has no attribute '{name}'")

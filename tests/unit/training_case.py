@@ -19,7 +19,7 @@ from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.distributed import process_index
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.settings import AlignmentSettings, FinetuningSettings
-from tokcom_phy.training.trainer import TrainingRadio
+from tokcom_phy.training.trainer import LinkSampler
 
 WIDTHS = {"audio": 6, "video": 10}
 NUM_CLIPS = 20
@@ -62,7 +62,7 @@ def train_both_stages(foundation_folder: Path, folder: Path, link: str = "raylei
     """The losses of stage 1, its contrast training the text too, and of stage 2, over SNRs drawn from a range."""
     foundation = Foundation.load(foundation_folder)
     trained, batches = system(foundation), batcher(foundation, folder / "features")
-    radio = TrainingRadio(load_link(link), (0.0, 20.0), 5)
+    radio = LinkSampler(load_link(link), (0.0, 20.0), 5)
     stage1 = AlignmentSettings(steps=5, learn_text=True, **BATCH)
     losses = {"stage 1": align(trained, captions(), batches, radio, stage1, "contrastive", 5)}
     set_seed(4)

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from tokcom_phy.model.hub import LOADING, locate, locate_gguf
 from tokcom_phy.model.prompt import completion, prompt
+from tokcom_phy.model.text import TextBatch
 from tokcom_phy.utils.errors import UserError, reason
 
 LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1}
@@ -150,26 +151,26 @@ class Foundation(nn.Module):
         """The text encoder E_T, equation (1): the model's own input embeddings, int64 [b, s] → [b, s, d_T]."""
         return self.model.get_input_embeddings()(ids)
 
-    def tokenize_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts to ids and mask, int64 and bool [b, s], padded on the right."""
+    def tokenize_text(self, texts: Sequence[str]) -> TextBatch:
+        """Texts to tokens, padded on the right."""
         return self._tokenize(texts, padding_side="right")
 
-    def tokenize_questions(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Questions to ids and mask, int64 and bool [b, s], padded on the left: the answer follows the last word."""
+    def tokenize_questions(self, questions: Sequence[str]) -> TextBatch:
+        """Questions to tokens, padded on the left: the answer follows the last word."""
         return self._tokenize([prompt(question) for question in questions], padding_side="left")
 
-    def tokenize_answers(self, answers: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Answers with their end token to ids and mask, int64 and bool [b, s], padded on the right."""
+    def tokenize_answers(self, answers: Sequence[str]) -> TextBatch:
+        """Answers with their end token to tokens, padded on the right."""
         end = self.tokenizer.eos_token
         return self._tokenize([completion(answer, end) for answer in answers], padding_side="right")
 
-    def _tokenize(self, texts: Sequence[str], padding_side: str) -> tuple[Tensor, Tensor]:
+    def _tokenize(self, texts: Sequence[str], padding_side: str) -> TextBatch:
         batch = self.tokenizer(
             list(texts), padding=True, padding_side=padding_side, add_special_tokens=False, return_tensors="pt"
         )
-        return batch["input_ids"], batch["attention_mask"].bool()
+        return TextBatch(batch["input_ids"], batch["attention_mask"].bool())
 
-    def answer_loss(self, prefix: Tensor, prefix_mask: Tensor, answer_ids: Tensor, answer_mask: Tensor) -> Tensor:
+    def answer_loss(self, prefix: Tensor, prefix_mask: Tensor, answer: TextBatch) -> Tensor:
         """Task loss, equation (14): cross-entropy on all answer tokens and the end token, over the whole vocabulary.
 
         Logits are computed at the answer's positions only.
@@ -179,25 +180,23 @@ class Foundation(nn.Module):
         prefix : float [b, p, d_T]
             What the model reads before it answers; its last position is valid.
         prefix_mask : bool [b, p]
-        answer_ids : int64 [b, a]
-            End token included, padded on the right.
-        answer_mask : bool [b, a]
+        answer : TextBatch
+            As `tokenize_answers` gives it.
 
         Returns
         -------
         float32 scalar
         """
-        length = answer_ids.shape[1]
-        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer_ids[:, :-1])], dim=1)
-        mask = torch.cat([prefix_mask, answer_mask[:, :-1]], dim=1)
+        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer.ids[:, :-1])], dim=1)
+        mask = torch.cat([prefix_mask, answer.mask[:, :-1]], dim=1)
         logits = self.model(
             inputs_embeds=inputs,
             attention_mask=mask.long(),
             position_ids=_positions(mask),
             use_cache=False,
-            logits_to_keep=_last(length),
+            logits_to_keep=_last(answer.length),
         ).logits
-        return functional.cross_entropy(logits[answer_mask].float(), answer_ids[answer_mask])
+        return functional.cross_entropy(logits[answer.mask].float(), answer.ids[answer.mask])
 
     @torch.no_grad()
     def generate(self, prefix: Tensor, prefix_mask: Tensor, max_new_tokens: int) -> Tensor:

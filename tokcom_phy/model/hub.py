@@ -14,7 +14,7 @@ from tokcom_phy.utils.errors import UserError, nearest, reason
 LOADING = Lock()
 """Held while transformers loads a model: it changes its own classes for that time, so threads have to take turns."""
 
-PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
+HUB_TIMEOUT_S = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
 """How long the hub may take to say what a repository holds [s]; the variable is that of its client."""
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "assets"
@@ -88,8 +88,8 @@ def locate_gguf(name_or_file: str | Path) -> Path:
     return file.absolute()
 
 
-def ask_hub(name: str, revision: str | None = None, token: str | bool | None = None) -> ModelInfo:
-    """What the hub says of a repository; it is asked once, and no longer than `PATIENCE` waited for.
+def repository_info(name: str, revision: str | None = None, token: str | bool | None = None) -> ModelInfo:
+    """What the hub says of a repository; it is asked once, and no longer than `HUB_TIMEOUT_S` waited for.
 
     The client's own timeouts hold for each address and leave out name resolution; without a network that adds up to
     minutes, hence the thread.
@@ -103,15 +103,15 @@ def ask_hub(name: str, revision: str | None = None, token: str | bool | None = N
 
     def ask() -> None:
         try:
-            answer.set_result(HfApi().model_info(name, revision=revision, token=token, timeout=2 * PATIENCE))
+            answer.set_result(HfApi().model_info(name, revision=revision, token=token, timeout=2 * HUB_TIMEOUT_S))
         except Exception as error:
             answer.set_exception(error)
 
     Thread(target=ask, daemon=True).start()
     try:
-        return answer.result(PATIENCE)
+        return answer.result(HUB_TIMEOUT_S)
     except TimeoutError as error:
-        raise TimeoutError(f"no answer within {PATIENCE:g} s; HF_HUB_ETAG_TIMEOUT allows more") from error
+        raise TimeoutError(f"no answer within {HUB_TIMEOUT_S:g} s; HF_HUB_ETAG_TIMEOUT allows more") from error
 
 
 def snapshot(
@@ -122,12 +122,12 @@ def snapshot(
     Raises
     ------
     Exception
-        As `ask_hub` does, where there is neither.
+        As `repository_info` does, where there is neither.
     """
     silence: Exception | None = None
     if not local_files_only:
         try:
-            ask_hub(name, revision, token)
+            repository_info(name, revision, token)
         except Exception as error:
             silence = error
     here = local_files_only or silence is not None
@@ -156,7 +156,7 @@ def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
         cached = try_to_load_from_cache(name, files[0])
         if isinstance(cached, str) and not _missing(Path(cached).parent, files):
             return Path(cached).parent
-        there = {sibling.rfilename for sibling in ask_hub(name).siblings or ()}
+        there = {sibling.rfilename for sibling in repository_info(name).siblings or ()}
         weights = "model*.safetensors*" if any(file in there for file in _WEIGHTS[:2]) else "pytorch_model*.bin*"
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
     except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
@@ -174,7 +174,7 @@ def _file_from_hub(repository: str, path: str) -> Path:
         cached = try_to_load_from_cache(repository, path)
         if isinstance(cached, str):
             return Path(cached)
-        there = [sibling.rfilename for sibling in ask_hub(repository).siblings or ()]
+        there = [sibling.rfilename for sibling in repository_info(repository).siblings or ()]
         if path not in there:
             raise FileNotFoundError(f"it is not in {repository}: {nearest(path, there)}")
         return Path(hf_hub_download(repository, path))

@@ -17,6 +17,7 @@ from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.hub import snapshot
 from tokcom_phy.model.model_card import model_card
 from tokcom_phy.model.receiver import Receiver
+from tokcom_phy.model.text import TextBatch
 from tokcom_phy.model.transmitter import Transmitter
 from tokcom_phy.radio import Link, LinkState
 from tokcom_phy.utils.errors import UserError, reason
@@ -68,10 +69,10 @@ class Transmission:
 
 
 @dataclass(frozen=True)
-class Radio:
-    """One use of a link: which link, at what SNR [dB], and which of its realisations.
+class LinkUse:
+    """Which link a batch is sent over, at what SNR [dB], and through which of its realisations.
 
-    ``indices`` name the realisation of each example under ``seed``; the same pair gives the same radio again.
+    ``indices`` holds one number per example. Seed and number determine the realisation.
     """
 
     link: Link
@@ -116,8 +117,8 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
     def transmit(
         self,
         features: Mapping[str, Tensor],
-        text: tuple[Tensor, Tensor] | None,
-        radio: Radio,
+        text: TextBatch | None,
+        use: LinkUse,
     ) -> Transmission:
         """Project features (4), send them and the text over the link (5)–(7).
 
@@ -125,20 +126,19 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         ----------
         features : modality → float [b, s_m, d_m]
             What `slide` kept of each encoder's output.
-        text : (ids int64 [b, s_T], mask bool [b, s_T]), optional
+        text : TextBatch, optional
             Text to send over the air; None sends none.
-        radio : Radio
+        use : LinkUse
         """
         sent = {modality: self.transmitters[modality](tokens) for modality, tokens in features.items()}
         masks = {m: torch.ones(t.shape[:2], dtype=torch.bool, device=t.device) for m, t in sent.items()}
         padded = {}
         if text is not None:
-            ids, masks[TEXT] = text
-            sent[TEXT] = self.foundation.embed(ids).float()
-            padded[TEXT] = masks[TEXT]
+            sent[TEXT] = self.foundation.embed(text.ids).float()
+            padded[TEXT] = masks[TEXT] = text.mask
         if not sent:
             return Transmission({}, {}, {}, None)
-        received, state = radio.link.transmit(sent, radio.snr_db, padded, seed=radio.seed, indices=radio.indices)
+        received, state = use.link.transmit(sent, use.snr_db, padded, seed=use.seed, indices=use.indices)
         return Transmission(sent, received, masks, state)
 
     def receive(self, transmission: Transmission) -> dict[str, Tensor]:
@@ -146,7 +146,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         return {modality: self.receivers[modality](tokens) for modality, tokens in transmission.received.items()}
 
     def read(
-        self, features: Mapping[str, Tensor], question: tuple[Tensor, Tensor], radio: Radio
+        self, features: Mapping[str, Tensor], question: TextBatch, use: LinkUse
     ) -> tuple[Tensor, Tensor, Transmission]:
         """All that the foundation model reads, equation (12): non-text modalities in declared order, then the question.
 
@@ -157,13 +157,12 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         transmission : Transmission
         """
         on_air = self.config.question == "on-air"
-        transmission = self.transmit(features, question if on_air else None, radio)
+        transmission = self.transmit(features, question if on_air else None, use)
         tokens = self.receive(transmission)
-        ids, mask = question
         if not on_air:
-            tokens[TEXT] = self.foundation.embed(ids).float()
+            tokens[TEXT] = self.foundation.embed(question.ids).float()
         order = [m for m in self.config.encoder_widths if m in tokens] + [TEXT]
-        masks = {**transmission.masks, TEXT: mask}
+        masks = {**transmission.masks, TEXT: question.mask}
         return (
             torch.cat([tokens[m] for m in order], dim=1),
             torch.cat([masks[m] for m in order], dim=1),
@@ -173,20 +172,20 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
     def forward(
         self,
         features: Mapping[str, Tensor],
-        question: tuple[Tensor, Tensor],
-        answer: tuple[Tensor, Tensor],
-        radio: Radio,
+        question: TextBatch,
+        answer: TextBatch,
+        use: LinkUse,
     ) -> Tensor:
         """The task loss (14) of answering over the radio, a float32 scalar."""
-        prefix, mask, _ = self.read(features, question, radio)
-        return self.foundation.answer_loss(prefix, mask, *answer)
+        prefix, mask, _ = self.read(features, question, use)
+        return self.foundation.answer_loss(prefix, mask, answer)
 
     def generate(
-        self, features: Mapping[str, Tensor], question: tuple[Tensor, Tensor], radio: Radio, max_new_tokens: int = 8
+        self, features: Mapping[str, Tensor], question: TextBatch, use: LinkUse, max_new_tokens: int = 8
     ) -> tuple[Tensor, Transmission]:
         """Answer questions over the radio: ids int64 [b, ≤ max_new_tokens], and what went over the air."""
         with torch.no_grad():
-            prefix, mask, transmission = self.read(features, question, radio)
+            prefix, mask, transmission = self.read(features, question, use)
         return self.foundation.generate(prefix, mask, max_new_tokens), transmission
 
     def transceivers(self) -> dict[str, Tensor]:
@@ -204,8 +203,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"cannot read the transceivers in {path} ({reason}): get the file again") from error
+            raise UserError(f"cannot read the transceivers in {path} ({reason(error)}): get the file again") from error
         own = self.transceivers()
         for name in sorted(own.keys() | tensors.keys()):
             ours = tuple(own[name].shape) if name in own else "absent"

@@ -29,17 +29,17 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.run_dir import UNFINISHED, alignment_folder, checkpoint_folder, point_file
 from tokcom_phy.experiments.schema import MAJORITY
 from tokcom_phy.model.foundation import Foundation
-from tokcom_phy.model.system import Delivery, Radio, SystemConfig, TokenCommSystem
+from tokcom_phy.model.system import Delivery, LinkUse, SystemConfig, TokenCommSystem
 from tokcom_phy.radio import Link
 from tokcom_phy.results.tables import Point, write_point
 from tokcom_phy.sweep.messages import Failure, Outcome, Report, Start, Tell, missing
 from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.distributed import process_index
-from tokcom_phy.training.evaluate import Evaluation, Exam, majority_per_template
+from tokcom_phy.training.evaluate import Evaluation, Evaluator, majority_per_template
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.settings import AlignmentSettings
-from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio
+from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
 from tokcom_phy.utils.errors import UserError, one_line
 from tokcom_phy.utils.files import cannot_write
 from tokcom_phy.utils.processes import peak_memory
@@ -158,7 +158,7 @@ class Worker:
             raise cannot_write(self.run_dir / "checkpoints", full) from error
         return ()
 
-    def align(self, job: Job, progress: Progress) -> None:
+    def align(self, job: Job, progress: OnProgress) -> None:
         settings = self.experiment.alignment_settings(job.variant)
         alignment = self.experiment.variants[job.variant].alignment
         lengths = self.experiment.token_lengths(job.variant) if alignment == "contrastive" else {}
@@ -176,7 +176,7 @@ class Worker:
                 system,
                 _captions(self.root, self.splits.captions, self.store),
                 batcher,
-                TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
+                LinkSampler(self.link(settings.link), settings.snr_db, job.seed),
                 settings,
                 alignment,
                 job.seed,
@@ -187,7 +187,7 @@ class Worker:
             features = {f"{m}-{when}": f for when, of in (("before", before), ("after", after)) for m, f in of.items()}
             self.keep(system, losses, folder, features)
 
-    def finetune(self, job: Job, progress: Progress) -> None:
+    def finetune(self, job: Job, progress: OnProgress) -> None:
         settings = self.experiment.finetuning_settings(job.subject)
         variant = self.experiment.variants[job.subject]
         lengths = self.experiment.modalities(job.subject)
@@ -202,7 +202,7 @@ class Worker:
                 system,
                 _questions(self.root, self.splits.train, self.store),
                 self.batcher(system, lengths),
-                TrainingRadio(self.link(settings.link), settings.snr_db, job.seed),
+                LinkSampler(self.link(settings.link), settings.snr_db, job.seed),
                 settings,
                 job.seed,
                 progress,
@@ -238,13 +238,13 @@ class Worker:
         with self.foundation() as foundation:
             system = TokenCommSystem.from_pretrained(str(folder), foundation=foundation).to(DEVICE)
             batcher = self.batcher(system, self.experiment.modalities(job.subject))
-            ask = Exam(system, questions, batcher, self.experiment.evaluation_batch)
+            evaluator = Evaluator(system, questions, batcher, self.experiment.evaluation_batch)
             link = self.cached_link(job.link, job.seed)
             silent: Evaluation | None = None
 
             def examine(snr_db: float) -> Evaluation:
                 nonlocal silent
-                found = silent or ask(link, snr_db, EVALUATION_SEED + job.seed)
+                found = silent or evaluator.evaluate(link, snr_db, EVALUATION_SEED + job.seed)
                 if not found.token_nmse_db:
                     silent = found
                 return found
@@ -293,7 +293,7 @@ class Worker:
         held_out = [split for split in caption_splits(self.root) if split != self.splits.captions]
         captions = [caption for split in held_out for caption in _captions(self.root, split, self.store)]
         captions = captions[: self.experiment.keep_features]
-        radio = Radio(
+        radio = LinkUse(
             self.link(settings.link), float(np.mean(settings.snr_db)), EVALUATION_SEED + seed, range(len(captions))
         )
         return pooled_features(system.eval(), batcher.captions(captions), radio, settings.pooling)
@@ -319,10 +319,10 @@ class Worker:
             raise cannot_write(folder, error) from error
         shutil.rmtree(_unfinished(folder), ignore_errors=True)
 
-    def journal(self, job: Job, folder: Path) -> Journal:
+    def journal(self, job: Job, folder: Path) -> TrainingLogs:
         """Where the training that ends in ``folder`` leaves its traces."""
         logs = self.run_dir / "logs" / "tensorboard" / job.name.replace(" ", "_")
-        return Journal(f"{self.experiment.name} {job.name}", _unfinished(folder), logs)
+        return TrainingLogs(f"{self.experiment.name} {job.name}", _unfinished(folder), logs)
 
 
 def _unfinished(folder: Path) -> Path:

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Caption
 from tokcom_phy.model.losses import Pooling, contrastive_loss, pool, reconstruction_loss
-from tokcom_phy.model.system import TEXT, Radio, TokenCommSystem
+from tokcom_phy.model.system import TEXT, LinkUse, TokenCommSystem
+from tokcom_phy.model.text import TextBatch
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.distributed import gather_rows, process_index
 from tokcom_phy.training.settings import Alignment, AlignmentSettings
-from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
+from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs, train
 
 
 class AlignmentStep(nn.Module):
@@ -22,27 +23,27 @@ class AlignmentStep(nn.Module):
     Parameters
     ----------
     system : TokenCommSystem
-    radio : TrainingRadio
+    sampler : LinkSampler
     settings : AlignmentSettings
     alignment : 'contrastive' or 'reconstruction'
         Whether the contrastive losses are there, or the reconstruction loss is alone.
     """
 
     def __init__(
-        self, system: TokenCommSystem, radio: TrainingRadio, settings: AlignmentSettings, alignment: Alignment
+        self, system: TokenCommSystem, sampler: LinkSampler, settings: AlignmentSettings, alignment: Alignment
     ):
         super().__init__()
         self.system = system
-        self.radio = radio
+        self.sampler = sampler
         self.settings = settings
         self.alignment = alignment
 
     def forward(
-        self, features: Mapping[str, Tensor], text: tuple[Tensor, Tensor], weight: float, places: Sequence[int]
+        self, features: Mapping[str, Tensor], text: TextBatch, weight: float, sample_indices: Sequence[int]
     ) -> dict[str, Tensor]:
         if self.alignment == "reconstruction":
             features = {}
-        transmission = self.system.transmit(features, text, self.radio.at(places))
+        transmission = self.system.transmit(features, text, self.sampler.at(sample_indices))
         received = self.system.receive(transmission)
         mask = transmission.masks[TEXT]
         loss = weight * reconstruction_loss(received[TEXT], transmission.sent[TEXT], mask)
@@ -50,7 +51,7 @@ class AlignmentStep(nn.Module):
         if not self.settings.learn_text:
             text_feature = text_feature.detach()
         if features:
-            text_feature, first = gather_rows(text_feature), process_index() * len(places)
+            text_feature, first = gather_rows(text_feature), process_index() * len(sample_indices)
         for modality in features:
             feature = pool(received[modality], how=self.settings.pooling)
             loss = loss + contrastive_loss(feature, text_feature, self.settings.temperature, first)
@@ -59,7 +60,7 @@ class AlignmentStep(nn.Module):
 
 @torch.no_grad()
 def pooled_features(
-    system: TokenCommSystem, captions: Mapping[str, Any], radio: Radio, pooling: Pooling
+    system: TokenCommSystem, captions: Mapping[str, Any], use: LinkUse, pooling: Pooling
 ) -> dict[str, Tensor]:
     """Features a_m (10) of captioned clips behind the receivers, the text's among them.
 
@@ -67,7 +68,7 @@ def pooled_features(
     ----------
     system : TokenCommSystem
     captions : as `Batcher.captions` gives them, b of them
-    radio : Radio
+    use : LinkUse
         With b indices.
     pooling : 'mean' or 'cls'
 
@@ -76,7 +77,7 @@ def pooled_features(
     modality → float32 [b, d_T], on the CPU
     """
     batch = send_to_device(captions, next(system.parameters()).device)
-    transmission = system.transmit(batch["features"], batch["text"], radio)
+    transmission = system.transmit(batch["features"], batch["text"], use)
     received = system.receive(transmission)
     masks = {TEXT: transmission.masks[TEXT]}
     return {modality: pool(tokens, masks.get(modality), pooling).cpu() for modality, tokens in received.items()}
@@ -86,12 +87,12 @@ def align(
     system: TokenCommSystem,
     captions: Sequence[Caption],
     batcher: Batcher,
-    radio: TrainingRadio,
+    sampler: LinkSampler,
     settings: AlignmentSettings,
     alignment: Alignment,
     seed: int,
-    progress: Progress | None = None,
-    journal: Journal | None = None,
+    on_progress: OnProgress | None = None,
+    logs: TrainingLogs | None = None,
 ) -> list[float]:
     """Train F_m and G_m in place on captioned clips; the foundation model stays frozen.
 
@@ -100,5 +101,5 @@ def align(
     list of float
         The loss of every step.
     """
-    step = AlignmentStep(system, radio, settings, alignment)
-    return train(step, captions, batcher.captions, settings, seed, progress, journal)
+    step = AlignmentStep(system, sampler, settings, alignment)
+    return train(step, captions, batcher.captions, settings, seed, on_progress, logs)

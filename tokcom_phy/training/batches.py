@@ -14,19 +14,19 @@ from tokcom_phy.model.foundation import Foundation
 WHOLE = slice(None)
 
 
-class Order(Dataset[int]):
-    """Which item a training takes at each of its places, shuffled anew in every epoch.
+class EpochSampler(Dataset[int]):
+    """Which item each training sample takes, shuffled anew in every epoch.
 
-    A place counts examples from the first of the first step on. It names an example's item and its realisation of the
-    link, whichever process computes it and however often the training was interrupted before. As a dataset this is
-    the places themselves: what is read is left to the collator, a whole batch at a time.
+    Training samples are numbered through from the first of the first step. The number, the *sample index*, determines
+    the item and the realisation of the link, whichever process computes the sample and however often the training was
+    interrupted. As a dataset this gives the indices themselves; the collator reads the items, a whole batch at a time.
 
     Parameters
     ----------
     num_items : int
-        At least ``batch``; what does not fill a batch at the end of an epoch is left out of it.
+        At least ``batch``; items that do not fill a batch at the end of an epoch are left out of that epoch.
     steps, batch : int
-        Optimiser steps, and examples in each.
+        Optimiser steps, and samples in each.
     seed : int
     """
 
@@ -40,12 +40,12 @@ class Order(Dataset[int]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, place: int) -> int:
-        return place
+    def __getitem__(self, sample_index: int) -> int:
+        return sample_index
 
-    def step(self, place: int) -> list[int]:
-        """The items of the whole optimiser step that a place belongs to."""
-        first = place - place % self.batch
+    def step(self, sample_index: int) -> list[int]:
+        """The items of the whole optimiser step that a sample belongs to."""
+        first = sample_index - sample_index % self.batch
         return self.items[first : first + self.batch].tolist()
 
 
@@ -56,7 +56,7 @@ class Batcher:
     Attributes
     ----------
     store : FeatureStore or None
-        None where nothing is heard or seen.
+        None for a system without audio and video.
     lengths : modality → s_m
         Which modalities to load, and how many tokens of each.
     foundation : Foundation
@@ -74,38 +74,35 @@ class Batcher:
         return {m: self.store.tokens(m, video_ids, length) for m, length in self.lengths.items()}
 
     def captions(self, captions: Sequence[Caption], part: slice = WHOLE) -> dict:
-        """``features``, the caption ``text`` (ids and mask, padded on the right) and its ``weight``.
+        """``features``, the captions' ``text`` (`TextBatch`) and its ``weight``.
 
         Parameters
         ----------
         captions : sequence of b captions
         part : slice
-            Which of them are wanted. Texts are padded as for all of them, and ``weight`` is the number of tokens per
-            example of the part over that of all: parts of equal size whose means are weighted so have the mean of all.
+            Which of them are wanted. Texts are padded to the longest of all. ``weight`` is the mean number of text
+            tokens per example of the part over that of all: the weighted mean losses of equal parts average to the
+            mean loss over all text tokens.
         """
-        ids, mask = self.foundation.tokenize_text([c.text for c in captions])
+        text = self.foundation.tokenize_text([c.text for c in captions])
         return {
             "features": self.features([c.video_id for c in captions[part]]),
-            "text": (ids[part], mask[part]),
-            "weight": _weight(mask, part),
+            "text": text[part],
+            "weight": _weight(text.mask, part),
         }
 
     def questions(self, questions: Sequence[Question], part: slice = WHOLE) -> dict:
-        """``features`` and the `texts` of questions; ``part`` is that of `captions`."""
+        """``features`` and the `texts` of questions; ``part`` as in `captions`."""
         return {"features": self.features([q.video_id for q in questions[part]]), **self.texts(questions, part)}
 
     def texts(self, questions: Sequence[Question], part: slice = WHOLE) -> dict:
-        """``question`` (padded on the left), ``answer`` (padded on the right) and its ``weight``.
+        """``question`` (padded on the left), ``answer`` (padded on the right) and the answer's ``weight``.
 
-        ``part`` is that of `captions`.
+        ``part`` and ``weight`` as in `captions`.
         """
-        question, question_mask = self.foundation.tokenize_questions([q.text for q in questions])
-        answer, answer_mask = self.foundation.tokenize_answers([q.answer for q in questions])
-        return {
-            "question": (question[part], question_mask[part]),
-            "answer": (answer[part], answer_mask[part]),
-            "weight": _weight(answer_mask, part),
-        }
+        question = self.foundation.tokenize_questions([q.text for q in questions])
+        answer = self.foundation.tokenize_answers([q.answer for q in questions])
+        return {"question": question[part], "answer": answer[part], "weight": _weight(answer.mask, part)}
 
 
 def _weight(mask: Tensor, part: slice) -> float:

@@ -13,22 +13,22 @@ from accelerate import PartialState
 from torch import Tensor, nn
 from torch.distributed._functional_collectives import all_gather_single_autograd
 
-PATIENCE = timedelta(days=1)
-"""How long a process waits for the others, one of which may be preparing data."""
+PROCESS_GROUP_TIMEOUT_S = 24 * 3600
+"""How long a process waits for the others, one of which may be preparing data [s]."""
 
 
 def num_processes() -> int:
-    """How many processes train together; 1 where nobody has launched several. The first call joins them."""
+    """How many processes train together, 1 unless several were launched; the first call forms the process group."""
     return _state().num_processes
 
 
 def process_index() -> int:
-    """Which of them this is."""
+    """The rank of this process."""
     return _state().process_index
 
 
 def _state() -> PartialState:
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=PROCESS_GROUP_TIMEOUT_S))
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 @contextmanager
 def dropout_of_whole_batch(module: nn.Module) -> Iterator[None]:
-    """Let each process drop what a single process would drop in its part of the batch.
+    """Apply to each process's part of the batch the dropout mask that a single process would apply to it.
 
-    All processes draw the mask of the whole batch from the same random state, and keep their rows of it.
+    All processes draw the mask of the whole batch from the same random state and keep their own rows.
     """
     processes, index = num_processes(), process_index()
 

@@ -1,4 +1,4 @@
-"""Evaluation: the model generates its answer over the radio, and it must be the ground truth."""
+"""Evaluation: the model generates answers over the link, and each is compared with the ground truth."""
 
 import math
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import send_to_device
 
 from tokcom_phy.data.formats import Question, normalise_answer
-from tokcom_phy.model.system import Radio, TokenCommSystem
+from tokcom_phy.model.system import LinkUse, TokenCommSystem
 from tokcom_phy.radio import Link
 from tokcom_phy.training.batches import Batcher
 
@@ -34,8 +34,8 @@ class Evaluation:
     effective_snr_db: dict[str, float]
 
 
-class Exam:
-    """Questions for a system, to be asked over any radio; what does not depend on the radio is done once.
+class Evaluator:
+    """Evaluates a system on questions, over any link; what does not depend on the link is done once.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Exam:
     questions : sequence of Question
     batcher : Batcher
     batch : int
-        Questions asked at once.
+        Questions per batch.
     """
 
     def __init__(self, system: TokenCommSystem, questions: Sequence[Question], batcher: Batcher, batch: int = 100):
@@ -52,14 +52,14 @@ class Exam:
         self.batcher = batcher
         self.parts = [slice(start, start + batch) for start in range(0, len(questions), batch)]
         self.texts = [batcher.texts(questions[part]) for part in self.parts]
-        self.longest = max(texts["answer"][0].shape[1] for texts in self.texts)
+        self.longest = max(texts["answer"].length for texts in self.texts)
 
     @torch.no_grad()
-    def __call__(self, link: Link, snr_db: float, seed: int) -> Evaluation:
-        """Ask all questions over one link at one SNR [dB].
+    def evaluate(self, link: Link, snr_db: float, seed: int) -> Evaluation:
+        """Answer all questions over one link at one SNR [dB].
 
-        Question i meets realisation i of the link under ``seed``, whatever the system: all are compared on the same
-        radio.
+        Question i is sent through realisation i of the link under ``seed``, for every system: systems are compared on
+        the same channels and noise.
         """
         correct: list[bool] = []
         first: list[bool] = []
@@ -71,13 +71,13 @@ class Exam:
         for part, texts in zip(self.parts, self.texts, strict=True):
             asked = self.questions[part]
             features = send_to_device(self.batcher.features([q.video_id for q in asked]), device)
-            radio = Radio(link, snr_db, seed, range(part.start, part.start + len(asked)))
+            use = LinkUse(link, snr_db, seed, range(part.start, part.start + len(asked)))
             question = send_to_device(texts["question"], device)
-            ids, transmission = self.system.generate(features, question, radio, self.longest)
+            ids, transmission = self.system.generate(features, question, use, self.longest)
             said = self.system.foundation.decode(ids)
             answers += [text.strip() for text in said]
             correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
-            first += (ids[:, 0].cpu() == texts["answer"][0][:, 0]).tolist()
+            first += (ids[:, 0].cpu() == texts["answer"].ids[:, 0]).tolist()
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)

@@ -6,40 +6,41 @@ from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Question
 from tokcom_phy.model.system import TokenCommSystem
+from tokcom_phy.model.text import TextBatch
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.distributed import dropout_of_whole_batch
 from tokcom_phy.training.settings import FinetuningSettings
-from tokcom_phy.training.trainer import Journal, Progress, TrainingRadio, train
+from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs, train
 
 
 class FinetuningStep(nn.Module):
     """The loss of one stage-2 step, the task loss (14) over the radio."""
 
-    def __init__(self, system: TokenCommSystem, radio: TrainingRadio):
+    def __init__(self, system: TokenCommSystem, sampler: LinkSampler):
         super().__init__()
         self.system = system
-        self.radio = radio
+        self.sampler = sampler
 
     def forward(
         self,
         features: Mapping[str, Tensor],
-        question: tuple[Tensor, Tensor],
-        answer: tuple[Tensor, Tensor],
+        question: TextBatch,
+        answer: TextBatch,
         weight: float,
-        places: Sequence[int],
+        sample_indices: Sequence[int],
     ) -> dict[str, Tensor]:
-        return {"loss": weight * self.system(features, question, answer, self.radio.at(places))}
+        return {"loss": weight * self.system(features, question, answer, self.sampler.at(sample_indices))}
 
 
 def finetune(
     system: TokenCommSystem,
     questions: Sequence[Question],
     batcher: Batcher,
-    radio: TrainingRadio,
+    sampler: LinkSampler,
     settings: FinetuningSettings,
     seed: int,
-    progress: Progress | None = None,
-    journal: Journal | None = None,
+    on_progress: OnProgress | None = None,
+    logs: TrainingLogs | None = None,
 ) -> list[float]:
     """Train F_m, G_m and the LoRA adapter together, in place, on questions and answers, equations (17) and (18).
 
@@ -48,6 +49,6 @@ def finetune(
     list of float
         The loss of every step.
     """
-    step = FinetuningStep(system, radio)
+    step = FinetuningStep(system, sampler)
     with system.foundation.checkpointing(settings.gradient_checkpointing), dropout_of_whole_batch(system.foundation):
-        return train(step, questions, batcher.questions, settings, seed, progress, journal)
+        return train(step, questions, batcher.questions, settings, seed, on_progress, logs)

@@ -16,21 +16,21 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from tokcom_phy.model.system import Radio
+from tokcom_phy.model.system import LinkUse
 from tokcom_phy.radio import Link
-from tokcom_phy.training.batches import Order
+from tokcom_phy.training.batches import EpochSampler
 from tokcom_phy.training.distributed import num_processes, process_index
 from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 TENSORBOARD = "tensorboard"
 
 
-class TrainingRadio:
-    """A fresh realisation of the link for every example of every step.
+class LinkSampler:
+    """A new realisation of the link, and where asked a random SNR, for every training sample.
 
     Parameters
     ----------
@@ -45,39 +45,39 @@ class TrainingRadio:
         self.snr_db = snr_db
         self.seed = seed
 
-    def at(self, places: Sequence[int]) -> Radio:
-        """The radio of the examples at some places of a training, see `tokcom_phy.training.batches.Order`."""
+    def at(self, sample_indices: Sequence[int]) -> LinkUse:
+        """The link use of some training samples, numbered as by `tokcom_phy.training.batches.EpochSampler`."""
         snr_db: float | torch.Tensor
         if isinstance(self.snr_db, tuple):
-            draws = [np.random.default_rng((self.seed, place)).uniform(*self.snr_db) for place in places]
+            draws = [np.random.default_rng((self.seed, index)).uniform(*self.snr_db) for index in sample_indices]
             snr_db = torch.tensor(draws, dtype=torch.float32)
         else:
             snr_db = self.snr_db
-        return Radio(self.link, snr_db, self.seed, places)
+        return LinkUse(self.link, snr_db, self.seed, sample_indices)
 
 
 @dataclass(frozen=True)
-class Journal:
-    """Where a training leaves its traces.
+class TrainingLogs:
+    """Where a training writes its checkpoints and logs.
 
     Attributes
     ----------
-    name : what the training is called in logs
-    checkpoints : folder of what it needs to go on after a kill; the caller deletes it once the result is kept
-    logs : folder of TensorBoard's files
+    name : name of the training in logs
+    checkpoints : folder of the Trainer's checkpoints; the caller deletes it once the result is saved
+    tensorboard : folder of TensorBoard's files
     """
 
     name: str
     checkpoints: Path
-    logs: Path
+    tensorboard: Path
 
 
 class _Report(TrainerCallback):
-    def __init__(self, progress: Progress):
-        self.progress = progress
+    def __init__(self, on_progress: OnProgress):
+        self.on_progress = on_progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
+        self.on_progress(state.global_step, state.max_steps)
 
 
 class _Watch(TrainerCallback):
@@ -95,26 +95,26 @@ def train(
     collate: Callable[[Sequence, slice], dict],
     settings: TrainingSettings,
     seed: int,
-    progress: Progress | None = None,
-    journal: Journal | None = None,
+    on_progress: OnProgress | None = None,
+    logs: TrainingLogs | None = None,
 ) -> list[float]:
     """Train what requires a gradient in ``module`` with AdamW and a cosine schedule.
 
     Parameters
     ----------
     module : nn.Module
-        Its forward takes what ``collate`` returns and the ``places`` of the examples (`TrainingRadio.at`), and gives
-        ``{"loss": scalar}``: a mean over examples.
+        Its forward takes what ``collate`` returns and the ``sample_indices`` (`LinkSampler.at`), and returns
+        ``{"loss": scalar}``, a mean over examples.
     items : the data
     collate : callable
         Makes a batch of a part (a slice) of the items of a step.
     settings : TrainingSettings
     seed : int
         Seeds the order of the data and dropout.
-    progress : callable, optional
-    journal : Journal, optional
-        Without it the training leaves no traces. With it, a training that was killed continues where its last whole
-        checkpoint was, and ends as if it had not been.
+    on_progress : callable, optional
+    logs : TrainingLogs, optional
+        Without it nothing is written. With it, an interrupted training resumes from its last complete checkpoint and
+        gives the results of an uninterrupted one.
 
     Returns
     -------
@@ -129,14 +129,14 @@ def train(
     """
     settings.check_data(len(items), num_processes())
     parts = num_processes() * settings.accumulation
-    order = Order(len(items), settings.steps, settings.batch, seed)
+    sampler = EpochSampler(len(items), settings.steps, settings.batch, seed)
 
-    def part_of_step(places: list[int]) -> dict:
-        first = places[0] % settings.batch
-        step = [items[i] for i in order.step(places[0])]
-        return {**collate(step, slice(first, first + len(places))), "places": places}
+    def part_of_step(sample_indices: list[int]) -> dict:
+        first = sample_indices[0] % settings.batch
+        step = [items[i] for i in sampler.step(sample_indices[0])]
+        return {**collate(step, slice(first, first + len(sample_indices))), "sample_indices": sample_indices}
 
-    with _folder(journal) as folder, _only_trained_weights(module):
+    with _folder(logs) as folder, _only_trained_weights(module):
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=settings.steps,
@@ -149,11 +149,11 @@ def train(
             weight_decay=settings.weight_decay,
             logging_steps=1,
             logging_nan_inf_filter=False,
-            save_strategy="steps" if journal else "no",
+            save_strategy="steps" if logs else "no",
             save_steps=settings.checkpoint_steps,
             save_total_limit=2,
-            report_to=[tracker for tracker in settings.report_to if tracker != TENSORBOARD] if journal else "none",
-            run_name=journal.name if journal else None,
+            report_to=[tracker for tracker in settings.report_to if tracker != TENSORBOARD] if logs else "none",
+            run_name=logs.name if logs else None,
             disable_tqdm=True,
             remove_unused_columns=False,
             ddp_find_unused_parameters=True,
@@ -161,22 +161,22 @@ def train(
             use_cpu=not torch.cuda.is_available(),
             seed=seed,
         )
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # else all GPUs, by DataParallel, which knows nothing of places
-        trainer = Trainer(model=module, args=arguments, train_dataset=order, data_collator=part_of_step)
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which cannot split sample_indices
+        trainer = Trainer(model=module, args=arguments, train_dataset=sampler, data_collator=part_of_step)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Watch())
-        if progress:
-            trainer.add_callback(_Report(progress))
-        if journal and TENSORBOARD in settings.report_to:
-            trainer.add_callback(_tensorboard(journal.logs))
+        if on_progress:
+            trainer.add_callback(_Report(on_progress))
+        if logs and TENSORBOARD in settings.report_to:
+            trainer.add_callback(_tensorboard(logs.tensorboard))
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
     return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
 @contextmanager
-def _folder(journal: Journal | None) -> Iterator[Path]:
-    if journal:
-        yield journal.checkpoints
+def _folder(logs: TrainingLogs | None) -> Iterator[Path]:
+    if logs:
+        yield logs.checkpoints
         return
     with tempfile.TemporaryDirectory(prefix="tokcom-") as scratch:
         yield Path(scratch)
@@ -184,7 +184,7 @@ def _folder(journal: Journal | None) -> Iterator[Path]:
 
 @contextmanager
 def _only_trained_weights(module: nn.Module) -> Iterator[None]:
-    """Leave the weights that stay as they are, gigabytes of them, out of checkpoints, and do not miss them there."""
+    """Keep frozen weights, gigabytes of them, out of checkpoints, and do not expect them on resuming."""
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
     def drop_others(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
@@ -206,7 +206,7 @@ def _only_trained_weights(module: nn.Module) -> Iterator[None]:
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that was written to its end, by as many processes as there are now."""
+    """The last complete checkpoint that was written by as many processes as there are now."""
     processes = num_processes()
     random_states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
@@ -220,7 +220,7 @@ def _last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _tensorboard(logs: Path) -> TensorBoardCallback:
+def _tensorboard(folder: Path) -> TensorBoardCallback:
     from torch.utils.tensorboard import SummaryWriter
 
-    return TensorBoardCallback(SummaryWriter(str(logs)) if process_index() == 0 else None)
+    return TensorBoardCallback(SummaryWriter(str(folder)) if process_index() == 0 else None)

@@ -14,25 +14,25 @@ ANSWERS = ["the cello", "two"]
 
 
 def read(foundation, questions, answers):
-    ids, mask = foundation.tokenize_questions(questions)
-    return foundation.embed(ids), mask, *foundation.tokenize_answers(answers)
+    question = foundation.tokenize_questions(questions)
+    return foundation.embed(question.ids), question.mask, foundation.tokenize_answers(answers)
 
 
 def test_answer_loss_is_the_cross_entropy_of_every_answer_token_and_the_end(foundation):
     """Against the library's own loss on the plain, unpadded text."""
-    prefix, mask, ids, answer_mask = read(foundation, QUESTIONS[:1], ANSWERS[:1])
-    question_ids = foundation.tokenize_questions(QUESTIONS[:1])[0]
-    whole = torch.cat([question_ids, ids], dim=1)
+    prefix, mask, answer = read(foundation, QUESTIONS[:1], ANSWERS[:1])
+    question_ids = foundation.tokenize_questions(QUESTIONS[:1]).ids
+    whole = torch.cat([question_ids, answer.ids], dim=1)
     labels = whole.clone()
     labels[:, : question_ids.shape[1]] = -100
     expected = foundation.model(input_ids=whole, labels=labels).loss
-    torch.testing.assert_close(foundation.answer_loss(prefix, mask, ids, answer_mask), expected)
-    assert ids[0, -1] == foundation.tokenizer.eos_token_id
+    torch.testing.assert_close(foundation.answer_loss(prefix, mask, answer), expected)
+    assert answer.ids[0, -1] == foundation.tokenizer.eos_token_id
 
 
 def test_padding_does_not_change_the_loss(foundation):
     together = foundation.answer_loss(*read(foundation, QUESTIONS, ANSWERS))
-    lengths = [foundation.tokenize_answers([a])[0].shape[1] for a in ANSWERS]
+    lengths = [foundation.tokenize_answers([a]).length for a in ANSWERS]
     alone = [foundation.answer_loss(*read(foundation, [q], [a])) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
     expected = sum(n * loss for n, loss in zip(lengths, alone, strict=True)) / sum(lengths)
     torch.testing.assert_close(together, expected)
@@ -40,9 +40,9 @@ def test_padding_does_not_change_the_loss(foundation):
 
 def test_padding_between_tokens_and_question_does_not_change_the_answer(foundation):
     tokens = torch.randn(2, 5, foundation.width, generator=torch.Generator().manual_seed(0))
-    ids, mask = foundation.tokenize_questions(QUESTIONS)
-    prefix = torch.cat([tokens, foundation.embed(ids)], dim=1)
-    prefix_mask = torch.cat([torch.ones(2, 5, dtype=torch.bool), mask], dim=1)
+    question = foundation.tokenize_questions(QUESTIONS)
+    prefix = torch.cat([tokens, foundation.embed(question.ids)], dim=1)
+    prefix_mask = torch.cat([torch.ones(2, 5, dtype=torch.bool), question.mask], dim=1)
     together = foundation.generate(prefix, prefix_mask, 6)
     for i in range(2):
         keep = prefix_mask[i]
@@ -51,9 +51,9 @@ def test_padding_between_tokens_and_question_does_not_change_the_answer(foundati
 
 
 def test_generation_is_the_greedy_choice_step_by_step(foundation):
-    ids, mask = foundation.tokenize_questions(QUESTIONS[:1])
-    generated = foundation.generate(foundation.embed(ids), mask, 5)[0].tolist()
-    sequence = ids
+    question = foundation.tokenize_questions(QUESTIONS[:1])
+    generated = foundation.generate(foundation.embed(question.ids), question.mask, 5)[0].tolist()
+    sequence = question.ids
     expected = []
     while len(expected) < 5 and (not expected or expected[-1] != foundation.tokenizer.eos_token_id):
         expected.append(int(foundation.model(input_ids=sequence).logits[0, -1].argmax()))
@@ -62,12 +62,12 @@ def test_generation_is_the_greedy_choice_step_by_step(foundation):
 
 
 def test_the_head_reads_positions_of_the_answer_alone_in_one_piece(foundation):
-    prefix, mask, ids, answer_mask = read(foundation, QUESTIONS, ANSWERS)
+    prefix, mask, answer = read(foundation, QUESTIONS, ANSWERS)
     seen = []
     foundation.model.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    foundation.answer_loss(prefix, mask, ids, answer_mask)
+    foundation.answer_loss(prefix, mask, answer)
     foundation.generate(prefix, mask, 2)
-    assert seen[0].shape == (2, ids.shape[1], foundation.width)
+    assert seen[0].shape == (2, answer.length, foundation.width)
     assert seen[1].shape == (2, 1, foundation.width)
     assert all(hidden.is_contiguous() for hidden in seen)
 
@@ -88,9 +88,9 @@ def test_lora_starts_as_the_frozen_model_and_alone_is_trained(foundation):
 
 
 def test_text_loss_reaches_the_tokens(foundation):
-    prefix, mask, ids, answer_mask = read(foundation, QUESTIONS, ANSWERS)
+    prefix, mask, answer = read(foundation, QUESTIONS, ANSWERS)
     prefix = prefix.detach().requires_grad_()
-    loss = foundation.answer_loss(prefix, mask, ids, answer_mask)
+    loss = foundation.answer_loss(prefix, mask, answer)
     loss.backward()
     assert (prefix.grad[mask].abs().sum(-1) > 0).all()
     assert (prefix.grad[~mask] == 0).all()

@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tokcom_phy.model.foundation import Foundation, find_foundation, foundation_width
-from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
+from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
 from tokcom_phy.radio import load_link
 from tokcom_phy.utils.errors import UserError
@@ -57,7 +57,7 @@ def test_a_system_learns_answers_and_comes_back(models: dict[str, Path], kind: s
     question = foundation.tokenize_questions(TEXTS)
     answer = foundation.tokenize_answers(["the cello", "two"])
     features = {"audio": torch.randn(2, 3, 6)}
-    radio = Radio(load_link("awgn"), 20.0, 0, (0, 1))
+    radio = LinkUse(load_link("awgn"), 20.0, 0, (0, 1))
     optimizer = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], lr=1e-2)
     losses = []
     for _ in range(12):
@@ -90,7 +90,7 @@ def test_vanilla_peft_puts_the_adapter_on_the_bare_model(models: dict[str, Path]
                 parameter.normal_(generator=torch.Generator().manual_seed(2))
     system.eval().save_pretrained(tmp_path / "saved")
     bare = AutoModelForCausalLM.from_pretrained(models[kind])
-    ids = foundation.tokenize_text(TEXTS[:1])[0]
+    ids = foundation.tokenize_text(TEXTS[:1]).ids
     before = logits(bare, ids)
     plain = PeftModel.from_pretrained(bare, tmp_path / "saved" / "adapter").eval()
     torch.testing.assert_close(logits(plain, ids), logits(foundation.model, ids), rtol=0, atol=0)
@@ -103,9 +103,10 @@ def test_vanilla_peft_puts_the_adapter_on_the_bare_model(models: dict[str, Path]
 def test_a_gguf_file_is_the_model_that_it_was_made_from(models: dict[str, Path], kind: str, tmp_path: Path) -> None:
     whole = write_gguf(models[kind], tmp_path / "whole.gguf", F32)
     original, found = Foundation.load(models[kind]), Foundation.load(whole)
-    ids, mask = found.tokenize_questions(TEXTS)
-    assert torch.equal(ids, original.tokenize_questions(TEXTS)[0])
-    assert torch.equal(mask, original.tokenize_questions(TEXTS)[1])
+    text, expected = found.tokenize_questions(TEXTS), original.tokenize_questions(TEXTS)
+    ids = text.ids
+    assert torch.equal(ids, expected.ids)
+    assert torch.equal(text.mask, expected.mask)
     assert found.tokenizer.eos_token_id == original.tokenizer.eos_token_id
     torch.testing.assert_close(logits(found.model, ids), logits(original.model, ids))
     assert foundation_width(whole) == found.width == 32

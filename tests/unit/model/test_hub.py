@@ -20,7 +20,7 @@ NAMES = ["someone/model", "someone/files/model.gguf"]
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("tokcom_phy.model.hub.PATIENCE", 1.0)
+    monkeypatch.setattr("tokcom_phy.model.hub.HUB_TIMEOUT_S", 1.0)
     return tmp_path / "cache"
 
 

@@ -16,7 +16,7 @@ from tokcom_phy.data.store import Contents, Modality, write_store
 from tokcom_phy.experiments.plan import plan
 from tokcom_phy.experiments.schema import load_experiment
 from tokcom_phy.model.published import import_checkpoint, read_checkpoint
-from tokcom_phy.model.system import Radio, TokenCommSystem
+from tokcom_phy.model.system import LinkUse, TokenCommSystem
 from tokcom_phy.radio import load_link
 from tokcom_phy.sweep.messages import Start
 from tokcom_phy.sweep.worker import Worker
@@ -66,7 +66,7 @@ def test_every_weight_finds_its_place(
     features = {"video": torch.randn(2, 3, 10), "audio": torch.randn(2, 4, 6)}
     text = system.foundation.tokenize_text(["How many?", "Which one is it?"])
     with torch.no_grad():
-        sent = system.transmit(features, text, Radio(load_link("ideal"), 0.0, 0, (0, 1)))
+        sent = system.transmit(features, text, LinkUse(load_link("ideal"), 0.0, 0, (0, 1)))
         received = system.receive(sent)
         for ours, theirs in (("video", "img"), ("audio", "audio")):
             projected = modules[f"{theirs}_tx"].projection(features[ours])

@@ -4,7 +4,7 @@ from huggingface_hub import HfApi, ModelCard, RepoUrl
 from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file
 
-from tokcom_phy.model.system import Radio, SystemConfig, TokenCommSystem
+from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
 from tokcom_phy.radio import load_link
 from tokcom_phy.utils.errors import UserError
 
@@ -27,17 +27,17 @@ def features():
 
 
 def radio(link="awgn", snr_db=10.0, indices=(0, 1)):
-    return Radio(load_link(link), snr_db, 7, indices)
+    return LinkUse(load_link(link), snr_db, 7, indices)
 
 
 def test_everything_is_read_in_declared_order_text_last(system, features):
     question = system.foundation.tokenize_questions(QUESTIONS)
     prefix, mask, transmission = system.read(features, question, radio("ideal"))
     received = system.receive(transmission)
-    length = question[0].shape[1]
+    length = question.length
     torch.testing.assert_close(prefix, torch.cat([received["audio"], received["video"], received["text"]], dim=1))
     assert mask[:, :7].all()
-    assert torch.equal(mask[:, 7:], question[1])
+    assert torch.equal(mask[:, 7:], question.mask)
     assert prefix.shape == (2, 7 + length, 32)
 
 
@@ -54,14 +54,14 @@ def test_a_reliable_question_skips_link_and_receiver(system, foundation, feature
     question = foundation.tokenize_questions(QUESTIONS)
     prefix, _, transmission = reliable.read(features, question, radio(snr_db=-40.0))
     assert "text" not in transmission.sent
-    torch.testing.assert_close(prefix[:, 7:], foundation.embed(question[0]))
+    torch.testing.assert_close(prefix[:, 7:], foundation.embed(question.ids))
 
 
 def test_a_question_over_the_air_is_padded_on_neither_side(system, features):
     """The same question meets the same noise whatever the length of those beside it."""
     together = system.foundation.tokenize_questions(QUESTIONS)
     alone = system.foundation.tokenize_questions(QUESTIONS[1:])
-    padding = together[0].shape[1] - alone[0].shape[1]
+    padding = together.length - alone.length
     assert padding > 0
     both = system.transmit(features, together, radio()).received["text"]
     one = system.transmit({m: x[1:] for m, x in features.items()}, alone, radio(indices=(1,))).received["text"]

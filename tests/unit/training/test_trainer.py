@@ -8,12 +8,12 @@ from torch import nn
 
 from tokcom_phy.data.formats import Caption
 from tokcom_phy.model.foundation import Foundation
-from tokcom_phy.model.system import Radio
+from tokcom_phy.model.system import LinkUse
 from tokcom_phy.radio import load_link
-from tokcom_phy.training.batches import Order
+from tokcom_phy.training.batches import EpochSampler
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.settings import FinetuningSettings
-from tokcom_phy.training.trainer import Journal, TrainingRadio, train
+from tokcom_phy.training.trainer import LinkSampler, TrainingLogs, train
 from tokcom_phy.utils.errors import UserError
 
 
@@ -25,7 +25,7 @@ class Line(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
         self.broken = broken
 
-    def forward(self, x, places):
+    def forward(self, x, sample_indices):
         loss = (self.weight * x - 3 * x).square().mean()
         return {"loss": loss * float("nan") if self.broken else loss}
 
@@ -72,11 +72,11 @@ class Interrupted(Exception):
 
 
 def interrupt_at(step):
-    def progress(done, of):
+    def on_progress(done, of):
         if done == step:
             raise Interrupted
 
-    return progress
+    return on_progress
 
 
 class Noisy(Line):
@@ -84,11 +84,11 @@ class Noisy(Line):
 
     def __init__(self):
         super().__init__()
-        self.places = []
+        self.sample_indices = []
 
-    def forward(self, x, places):
-        self.places += places
-        return super().forward(x * torch.rand_like(x), places)
+    def forward(self, x, sample_indices):
+        self.sample_indices += sample_indices
+        return super().forward(x * torch.rand_like(x), sample_indices)
 
 
 @pytest.mark.parametrize("damage", [None, "trainer_state.json", "rng_state.pth"])
@@ -97,39 +97,39 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, damage):
     plan = settings(steps=12, checkpoint_steps=4)
     whole = Noisy()
     losses = train(whole, ITEMS, collate, plan, 0)
-    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
     killed = Noisy()
     with pytest.raises(Interrupted):
-        train(killed, ITEMS, collate, plan, 0, interrupt_at(10), journal)
+        train(killed, ITEMS, collate, plan, 0, interrupt_at(10), logs)
     if damage:
         file = tmp_path / "checkpoints" / "checkpoint-8" / damage
         file.write_bytes(file.read_bytes()[:-20])
     resumed = Noisy()
-    assert train(resumed, ITEMS, collate, plan, 0, None, journal) == losses
+    assert train(resumed, ITEMS, collate, plan, 0, None, logs) == losses
     assert torch.equal(resumed.weight, whole.weight)
-    assert resumed.places == list(range(8 * (4 if damage else 8), 8 * 12))
+    assert resumed.sample_indices == list(range(8 * (4 if damage else 8), 8 * 12))
 
 
 def test_frozen_weights_are_not_in_checkpoints(tmp_path):
     line = Line()
     line.frozen = nn.Linear(1000, 1000).requires_grad_(False)
-    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
-    train(line, ITEMS, collate, settings(steps=2), 0, None, journal)
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    train(line, ITEMS, collate, settings(steps=2), 0, None, logs)
     assert set(load_file(tmp_path / "checkpoints" / "checkpoint-2" / "model.safetensors")) == {"weight"}
     assert len(line.state_dict()) == 3
 
 
-def test_places_visit_every_item_of_an_epoch_before_the_next():
-    order = Order(num_items=10, steps=5, batch=4, seed=0)
-    steps = [order.step(place) for place in range(0, 20, 4)]
+def test_samples_visit_every_item_of_an_epoch_before_the_next():
+    sampler = EpochSampler(num_items=10, steps=5, batch=4, seed=0)
+    steps = [sampler.step(index) for index in range(0, 20, 4)]
     for epoch in (steps[0] + steps[1], steps[2] + steps[3]):
         assert len(set(epoch)) == 8
     assert steps[0] + steps[1] != steps[2] + steps[3]
-    assert all(order.step(place) == steps[place // 4] for place in range(20))
+    assert all(sampler.step(index) == steps[index // 4] for index in range(20))
 
 
-def test_an_example_meets_the_same_radio_whoever_computes_it():
-    radio = TrainingRadio(load_link("rayleigh"), (-5.0, 15.0), 3)
+def test_a_sample_is_sent_at_the_same_snr_whichever_process_computes_it():
+    radio = LinkSampler(load_link("rayleigh"), (-5.0, 15.0), 3)
     whole, part = radio.at(range(8)), radio.at(range(4, 8))
     assert torch.equal(whole.snr_db[4:], part.snr_db)
     assert ((whole.snr_db >= -5) & (whole.snr_db <= 15)).all()
@@ -143,29 +143,29 @@ def without_dropout(module):
     return module
 
 
-def finetuned(foundation_folder, folder, dropout=True, precision=torch.float32, progress=None, journal=None, **changes):
+def finetuned(foundation_folder, folder, dropout=True, precision=torch.float32, on_progress=None, logs=None, **changes):
     foundation = Foundation.load(foundation_folder, precision)
     system = training_case.system(foundation)
     foundation.add_lora()
     plan = FinetuningSettings(steps=4, **training_case.BATCH, **changes)
     batcher = training_case.batcher(foundation, folder / "features")
-    radio = TrainingRadio(load_link("rayleigh"), 10.0, 5)
+    radio = LinkSampler(load_link("rayleigh"), 10.0, 5)
     system = system if dropout else without_dropout(system)
-    losses = finetune(system, training_case.questions(), batcher, radio, plan, 5, progress, journal)
+    losses = finetune(system, training_case.questions(), batcher, radio, plan, 5, on_progress, logs)
     return losses, system
 
 
 def test_a_system_killed_while_it_learns_ends_as_if_it_had_not_been(foundation_folder, tmp_path):
     """Frozen foundation model, adapter with dropout and fading link included; what was done is not done again."""
     losses, whole = finetuned(foundation_folder, tmp_path)
-    journal = Journal("system", tmp_path / "checkpoints", tmp_path / "logs")
-    once_again = {"journal": journal, "checkpoint_steps": 1}
+    logs = TrainingLogs("system", tmp_path / "checkpoints", tmp_path / "logs")
+    once_again = {"logs": logs, "checkpoint_steps": 1}
     for step in (2, 3):
         with pytest.raises(Interrupted):
-            finetuned(foundation_folder, tmp_path, progress=interrupt_at(step), **once_again)
+            finetuned(foundation_folder, tmp_path, on_progress=interrupt_at(step), **once_again)
     steps = []
     resumed_losses, resumed = finetuned(
-        foundation_folder, tmp_path, progress=lambda done, of: steps.append(done), **once_again
+        foundation_folder, tmp_path, on_progress=lambda done, of: steps.append(done), **once_again
     )
     assert steps == [3, 4]
     assert resumed_losses == losses
@@ -196,13 +196,13 @@ def test_in_bf16_the_foundation_is_half_and_all_that_is_trained_is_float32(found
     assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
     question = system.foundation.tokenize_questions(training_case.QUESTIONS)
     features = {m: torch.randn(3, 2, width) for m, width in training_case.WIDTHS.items()}
-    prefix, _, transmission = system.read(features, question, Radio(load_link("rayleigh"), 10.0, 0, range(3)))
+    prefix, _, transmission = system.read(features, question, LinkUse(load_link("rayleigh"), 10.0, 0, range(3)))
     assert {t.dtype for t in (prefix, *transmission.sent.values(), *transmission.received.values())} == {torch.float32}
 
 
 def test_tensorboard_gets_the_loss_of_every_step(tmp_path):
-    journal = Journal("line", tmp_path / "checkpoints", tmp_path / "logs")
-    losses = train(Line(), ITEMS, collate, settings(steps=3, report_to=["tensorboard"]), 0, None, journal)
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    losses = train(Line(), ITEMS, collate, settings(steps=3, report_to=["tensorboard"]), 0, None, logs)
     events = EventAccumulator(str(tmp_path / "logs")).Reload()
     assert [e.value for e in events.Scalars("train/loss")] == pytest.approx(losses)
     assert {"train/grad_norm", "train/learning_rate"} <= set(events.Tags()["scalars"])

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Failure, Outcome, Report, Start
 from tokcom_phy.sweep.scheduler import Pool
 from tokcom_phy.sweep.worker import Worker
-from tokcom_phy.training.distributed import PATIENCE, num_processes, process_index
+from tokcom_phy.training.distributed import PROCESS_GROUP_TIMEOUT_S, num_processes, process_index
 from tokcom_phy.utils.errors import UserError
 
 GRACE = 20.0
@@ -45,7 +46,7 @@ def leads() -> bool:
 
 @cache
 def _group() -> distributed.ProcessGroup:
-    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return distributed.new_group(backend="gloo", timeout=timedelta(seconds=PROCESS_GROUP_TIMEOUT_S))
 
 
 class JointPool(Pool):
