@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tokcom_phy.radio.engine import describe, engine
-from tokcom_phy.radio.llvm import INSTALL, OLDEST, find_llvm, version
+from tokcom_phy.radio.llvm import OLDEST, find_llvm, obstacle, version
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import builtin_names
 
@@ -69,7 +69,8 @@ def _libraries() -> list[Finding]:
         requirement = Requirement(line)
         marker = requirement.marker
         extra = next((name for name in extras if marker and marker.evaluate({"extra": name})), None)
-        if extra != "test" and requirement.name not in seen:
+        elsewhere = marker and not extra and not marker.evaluate({"extra": ""})
+        if extra != "test" and not elsewhere and requirement.name not in seen:
             seen.add(requirement.name)
             findings.append(_library(requirement, extra))
     return findings
@@ -122,11 +123,11 @@ def _codecs() -> Finding:
 
 def _ray_tracing() -> Finding:
     try:
-        library = find_llvm()
+        library, lack = find_llvm(), obstacle()
     except UserError as error:
-        return Finding("ray tracing", "no LLVM", str(error), needed=False)
-    if library is None:
-        return Finding("ray tracing", f"no LLVM from {OLDEST} on", INSTALL, needed=False)
+        library, lack = None, str(error)
+    if library is None or lack:
+        return Finding("ray tracing", f"no LLVM from {OLDEST} on" if library is None else "no libatomic", lack, False)
     return Finding("ray tracing", f"LLVM {version(library) or ''} ({library})")
 
 

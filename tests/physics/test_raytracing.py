@@ -14,14 +14,12 @@ import torch
 from tokcom_phy.radio import load_link, raytracing
 from tokcom_phy.radio.channels import RayTracedChannel
 from tokcom_phy.radio.link_config import SceneConfig
-from tokcom_phy.radio.llvm import INSTALL, find_llvm
+from tokcom_phy.radio.llvm import obstacle
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.raytracing import TracedPaths, trace, traced_file, traced_paths
 from tokcom_phy.utils.errors import UserError
 
-pytestmark = pytest.mark.skipif(
-    find_llvm() is None and not torch.cuda.is_available(), reason=f"ray tracing needs LLVM: {INSTALL}"
-)
+pytestmark = pytest.mark.skipif(bool(obstacle()) and not torch.cuda.is_available(), reason=f"ray tracing {obstacle()}")
 
 SPEED_OF_LIGHT, CARRIER = 299792458.0, 3.5e9
 WAVELENGTH = SPEED_OF_LIGHT / CARRIER

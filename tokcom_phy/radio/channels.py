@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.link_config import OfdmConfig
-from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, traced_file, traced_paths
+from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, scene_file, traced_file, traced_paths
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
     CDL,
@@ -48,6 +48,9 @@ class Channel(ABC):
         self.device = device
         self.frequencies = subcarrier_frequencies(config.num_subcarriers, config.subcarrier_spacing, device=device)
         self.symbol_duration = (1 + config.cyclic_prefix_length / config.num_subcarriers) / config.subcarrier_spacing
+
+    def check_drawable(self) -> None:  # noqa: B027  most channels need nothing
+        """Raise a `UserError` if this machine lacks what realisations are drawn with."""
 
     @abstractmethod
     def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
@@ -240,7 +243,7 @@ class RayTracedChannel(PathChannel):
     Raises
     ------
     UserError
-        If there is no such scene; at its first tracing, also as in `tokcom_phy.radio.raytracing.trace`.
+        If there is no such scene; at the first draw, also as `tokcom_phy.radio.raytracing.trace`.
     """
 
     def __init__(self, config: OfdmConfig, device: str):
@@ -248,12 +251,16 @@ class RayTracedChannel(PathChannel):
         assert config.scene is not None
         self.scene = config.scene
         self._array = config.num_rx_ant, config.polarization
-        if not traced_file(self.scene, config.carrier_frequency, *self._array).exists():
+        scene_file(self.scene.name)
+
+    def check_drawable(self) -> None:
+        if not traced_file(self.scene, self.config.carrier_frequency, *self._array).exists():
             check_tracing()
 
     @cached_property
     def traced(self) -> TracedPaths:
         """Paths of all positions, on the link's device; traced on first use unless cached."""
+        self.check_drawable()
         paths = traced_paths(self.scene, self.config.carrier_frequency, *self._array)
         return TracedPaths(*(tensor.to(self.device) for tensor in paths))
 

@@ -64,6 +64,9 @@ class DigitalLink(Link):
     def check_users(self, users: list[str]) -> None:
         self.over.check_users(users)
 
+    def check_drawable(self) -> None:
+        self.over.check_drawable()
+
     def _draw(self, request: DrawRequest) -> LinkState:
         return self.over._draw(request)
 

@@ -66,6 +66,9 @@ class Link(ABC):
     def check_users(self, users: list[str]) -> None:
         """Raise a `UserError` if one of ``users`` is unknown to this link."""
 
+    def check_drawable(self) -> None:  # noqa: B027  most links need nothing
+        """Raise a `UserError` if this machine lacks what realisations of this link are drawn with."""
+
     @torch.no_grad()
     def draw(
         self,

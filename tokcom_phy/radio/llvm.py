@@ -1,17 +1,30 @@
-"""The LLVM library for ray tracing on a CPU: Dr.Jit loads the first that it finds, and some versions crash."""
+"""The LLVM library for ray tracing on a CPU: Dr.Jit loads the first that it finds, and some versions crash.
 
+The extra ``raytracing`` brings one as a wheel. It goes before the system's, so that all machines compute alike.
+"""
+
+import ctypes
 import os
+import platform
 import re
 import sys
 import sysconfig
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from tokcom_phy.utils.errors import UserError
 
 OLDEST = 17
 """Dr.Jit does not load LLVM 14; 15 and 16 abort in code generation on machines with AVX-512."""
-INSTALL = "apt-get install libllvm19"
+_WHEEL = "karellen-llvm-core"
+INSTALL = (
+    "pip install 'tokcom-phy[raytracing]'"
+    if sys.platform == "linux" and platform.machine() == "x86_64"
+    else "install LLVM, such as by apt-get install libllvm19"
+)
+_WHEEL_RUNTIME = ("libunwind", "libc++abi", "libc++")
+"""The C++ library that the wheel's LLVM was built with, in the order in which they need each other."""
 _VARIABLE = "DRJIT_LIBLLVM_PATH"
 _NONE = "no-llvm-that-works"
 _NAMES = ("libLLVM*.so*", "libLLVM*.dylib")
@@ -32,6 +45,16 @@ def _folders() -> list[Path]:
     ]
 
 
+def _from_wheel() -> dict[str, Path]:
+    """The libraries that the extra ``raytracing`` has installed, by the stems of their names."""
+    try:
+        files = metadata.files(_WHEEL) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    found = ((file.name.split(".")[0], Path(str(file.locate())).resolve()) for file in files if ".so." in file.name)
+    return {name: path for name, path in found if path.is_file()}
+
+
 def version(library: Path) -> int | None:
     """Major version of an LLVM library from its file name, or None if the name has none."""
     found = re.search(r"libLLVM-(\d+)|libLLVM\.so\.(\d+)|llvm[@/-](\d+)", str(library.resolve()))
@@ -39,9 +62,10 @@ def version(library: Path) -> int | None:
 
 
 def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
-    """The newest working LLVM library, or None if there is none.
+    """The LLVM library that ray tracing works with, or None if there is none.
 
-    The environment variable ``DRJIT_LIBLLVM_PATH`` takes precedence over what is found in the default folders.
+    The environment variable ``DRJIT_LIBLLVM_PATH`` takes precedence, then the wheel of the extra ``raytracing``, then
+    the newest in the default folders, or in ``folders`` alone.
 
     Raises
     ------
@@ -59,6 +83,9 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
                 "or unset it"
             )
         return library
+    wheel = _from_wheel().get("libLLVM") if folders is None else None
+    if wheel:
+        return wheel
     found = {
         library: version(library) or 0
         for folder in (_folders() if folders is None else folders)
@@ -70,12 +97,37 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
     return max(working, key=lambda library: (found[library], str(library)), default=None)
 
 
-def use_llvm() -> None:
-    """Make Dr.Jit load a working LLVM, or none; to be called before Dr.Jit is imported.
+def obstacle() -> str:
+    """What ray tracing on this machine's CPU lacks and how to get it; empty if it lacks nothing.
 
     Raises
     ------
     UserError
         As `find_llvm`.
     """
-    os.environ[_VARIABLE] = str(find_llvm() or _NONE)
+    if find_llvm() is None:
+        return f"needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by {_VARIABLE}"
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libatomic.so.1")  # of GCC; Dr.Jit's wheel takes it from the system
+        except OSError:
+            return "needs libatomic.so.1, such as by apt-get install libatomic1"
+    return ""
+
+
+def use_llvm() -> None:
+    """Make Dr.Jit load a working LLVM, or none; to be called before Dr.Jit is imported.
+
+    Raises
+    ------
+    UserError
+        As `find_llvm`, or if the wheel's libraries cannot be loaded.
+    """
+    library, wheel = find_llvm(), _from_wheel()
+    if library and library == wheel.get("libLLVM"):
+        try:
+            for name in _WHEEL_RUNTIME:
+                ctypes.CDLL(str(wheel[name]))
+        except (KeyError, OSError) as error:
+            raise UserError(f"{library} cannot be used: {error}; reinstall {_WHEEL}") from error
+    os.environ[_VARIABLE] = str(library or _NONE)

@@ -52,6 +52,9 @@ class OfdmLink(Link):
     def check_users(self, users: list[str]) -> None:
         check_users(users, [user for user in self.config.users if user not in self.config.interferers])
 
+    def check_drawable(self) -> None:
+        self.channel.check_drawable()
+
     def _position(self, user: str) -> int:
         return 0 if user == ANONYMOUS else self.config.users.index(user)
 

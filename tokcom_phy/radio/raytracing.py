@@ -27,11 +27,10 @@ from torch.nn.functional import pad
 
 from tokcom_phy.radio.engine import describe, engine
 from tokcom_phy.radio.link_config import SceneConfig
-from tokcom_phy.radio.llvm import INSTALL, OLDEST, find_llvm, use_llvm
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.radio.llvm import INSTALL, obstacle, use_llvm
+from tokcom_phy.utils.errors import UserError, nearest, reason
 from tokcom_phy.utils.files import cache_folder, write_atomically
 
-_NO_LLVM = f"ray tracing on a CPU needs LLVM {OLDEST} or newer: {INSTALL}, or name its library by DRJIT_LIBLLVM_PATH"
 _MISTAKE = 2
 _FORMAT = 1
 _AT_A_TIME = 32
@@ -175,8 +174,8 @@ def check_tracing() -> None:
     """Raise a `UserError` without the torch engine, or with neither a GPU nor a working LLVM."""
     if engine() != "torch":
         raise UserError(f"ray tracing needs the torch engine, installed is {describe(engine())}: see docs/engines.md")
-    if find_llvm() is None and not torch.cuda.is_available():
-        raise UserError(_NO_LLVM)
+    if not torch.cuda.is_available() and (lack := obstacle()):
+        raise UserError(f"ray tracing on a CPU {lack}")
 
 
 def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
@@ -244,7 +243,7 @@ def _sionna_rt() -> Any:
     try:
         import sionna.rt as rt
     except ImportError as error:
-        raise UserError(_NO_LLVM) from error
+        raise UserError(f"ray tracing cannot start ({reason(error)}): see tokcom doctor") from error
     return rt
 
 

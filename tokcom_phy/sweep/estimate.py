@@ -32,7 +32,7 @@ from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder, 
 from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
 from tokcom_phy.sweep.executors.local import LocalPool
 from tokcom_phy.sweep.messages import Outcome, Report, Start
-from tokcom_phy.sweep.preflight import foresee
+from tokcom_phy.sweep.preflight import check_drawable, foresee
 from tokcom_phy.sweep.scheduler import run_jobs
 from tokcom_phy.synthetic.corpus import synthesize
 from tokcom_phy.utils.errors import UserError
@@ -142,6 +142,7 @@ def validate(experiment: Experiment, run_dir: Path, workers: int) -> Estimate:
     estimate = Estimate(workers)
     started = time.monotonic()
     foresee(experiment)
+    check_drawable(experiment, plan(experiment))
     with tempfile.TemporaryDirectory(prefix="tokcom-validate-") as scratch:
         folder = Path(scratch)
         root, store, questions = _dataset(experiment, run_dir, folder, estimate)

@@ -1,10 +1,11 @@
 """What would stop a run, told before anything is made: by its settings, models' configurations and annotations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokcom_phy.data.formats import caption_splits, load_captions, load_questions
-from tokcom_phy.experiments.schema import Data, Experiment
+from tokcom_phy.experiments.plan import Job
+from tokcom_phy.experiments.schema import MAJORITY, Data, Experiment
 from tokcom_phy.model.encoders import num_tokens
 from tokcom_phy.model.foundation import find_foundation
 from tokcom_phy.model.system import TEXT
@@ -32,6 +33,20 @@ def foresee(experiment: Experiment) -> None:
             settings.check_data(items, num_processes())
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+
+
+def check_drawable(experiment: Experiment, jobs: Iterable[Job]) -> None:
+    """See that this machine can draw from the links that some jobs use.
+
+    Raises
+    ------
+    UserError
+        If it cannot: a link is ray-traced, not traced yet, and there is nothing to trace with.
+    """
+    stages = {"align": experiment.alignment_settings, "finetune": experiment.finetuning_settings}
+    drawn = (job.link or stages[job.stage](job.variant).link for job in jobs if job.subject != MAJORITY)
+    for name in dict.fromkeys(drawn):
+        experiment.load_link(name).check_drawable()
 
 
 def _see_users(experiment: Experiment) -> None:

@@ -36,7 +36,7 @@ from tokcom_phy.sweep.executors.distributed import JointPool, dismissal, follow,
 from tokcom_phy.sweep.executors.local import LocalPool
 from tokcom_phy.sweep.failures import failures_table, time_table
 from tokcom_phy.sweep.messages import Failure, Outcome, Start
-from tokcom_phy.sweep.preflight import foresee
+from tokcom_phy.sweep.preflight import check_drawable, foresee
 from tokcom_phy.sweep.progress import SweepProgress
 from tokcom_phy.sweep.scheduler import Pool, run_jobs
 from tokcom_phy.synthetic.corpus import synthesize
@@ -88,13 +88,15 @@ def run(
     here = workers or min(os.cpu_count() or 1, 4)
     links = _read_links(settings)
     foresee(settings)
+    jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]
+    check_drawable(settings, jobs if fresh else _unfinished(jobs, run_dir, settings))
     open_pool = _pools(here, workers, ray, gpus_per_task)
     if launched() and not leads():
         follow()
         return run_dir
     with dismissal(), _locked(run_dir):
         _open_run(run_dir, settings, fresh)
-        _run(settings, run_dir, links, here, open_pool, until)
+        _run(settings, run_dir, jobs, links, here, open_pool, until)
     return run_dir
 
 
@@ -123,6 +125,7 @@ def _pools(here: int, workers: int | None, ray: str | None, gpus_per_task: float
 def _run(
     settings: Experiment,
     run_dir: Path,
+    jobs: list[Job],
     links: dict[str, dict[str, object]],
     workers: int,
     open_pool: Callable[[Start], Pool],
@@ -142,7 +145,6 @@ def _run(
     asked = _write_questions(run_dir, root, settings.data.splits.test, store)
     _keep(run_dir / "links.json", links)
 
-    jobs = [job for job in plan(settings) if STAGES.index(job.stage) <= STAGES.index(until)]
     start = Start(settings, run_dir.resolve(), root.resolve(), store.resolve() if store else None, Path.cwd())
     failures = _run_jobs(jobs, start, open_pool, clock, console)
     if until == "evaluate":
@@ -354,6 +356,10 @@ def _keep(file: Path, content: object) -> None:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _unfinished(jobs: list[Job], run_dir: Path, settings: Experiment) -> list[Job]:
+    return [job for job in jobs if job.done(run_dir, settings) < job.units(settings)]
+
+
 def _run_jobs(
     jobs: list[Job],
     start: Start,
@@ -363,7 +369,7 @@ def _run_jobs(
 ) -> list[Failure]:
     """Run the jobs that have not finished; returns what is missing."""
     run_dir, settings = start.run_dir, start.experiment
-    left = [job for job in jobs if job.done(run_dir, settings) < job.units(settings)]
+    left = _unfinished(jobs, run_dir, settings)
     if not left:
         return []
     failures: list[Failure] = []

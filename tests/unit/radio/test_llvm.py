@@ -1,10 +1,13 @@
 """Which LLVM library ray tracing computes with."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tokcom_phy.radio import llvm
 from tokcom_phy.radio.llvm import find_llvm, use_llvm
 from tokcom_phy.utils.errors import UserError
 
@@ -61,9 +64,31 @@ def test_a_named_library_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         use_llvm()
 
 
+def test_the_wheels_library_goes_before_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, wheel = folder(tmp_path / "lib", "libLLVM.so.99.1"), folder(tmp_path / "wheel", "libLLVM.so.23.1")
+    monkeypatch.setattr("tokcom_phy.radio.llvm._folders", lambda: [system])
+    monkeypatch.setattr("tokcom_phy.radio.llvm._from_wheel", lambda: {"libLLVM": wheel / "libLLVM.so.23.1"})
+    assert find_llvm() == wheel / "libLLVM.so.23.1"
+    with pytest.raises(UserError, match=r"cannot be used: 'libunwind'; reinstall"):
+        use_llvm()
+    monkeypatch.setenv("DRJIT_LIBLLVM_PATH", str(system / "libLLVM.so.99.1"))
+    assert find_llvm() == system / "libLLVM.so.99.1"
+
+
+@pytest.mark.skipif(not llvm._from_wheel(), reason="the wheel of the extra raytracing is not installed")
+def test_the_wheels_library_can_be_loaded() -> None:
+    """In an interpreter of its own, in which no C++ library has been loaded for another module."""
+    script = (
+        "import ctypes, os; from tokcom_phy.radio.llvm import use_llvm; use_llvm(); "
+        "ctypes.CDLL(os.environ['DRJIT_LIBLLVM_PATH']).LLVMContextCreate"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_an_llvm_that_crashes_is_kept_from_drjit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = folder(tmp_path / "lib", "libLLVM-15.so.1")
     monkeypatch.setattr("tokcom_phy.radio.llvm._folders", lambda: [here])
+    monkeypatch.setattr("tokcom_phy.radio.llvm._from_wheel", dict)
     monkeypatch.setenv("DRJIT_LIBLLVM_PATH", "")
     use_llvm()
     assert find_llvm() is None

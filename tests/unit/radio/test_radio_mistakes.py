@@ -147,17 +147,31 @@ def test_a_scene_without_its_mesh(tmp_path: Path) -> None:
         ray_traced(name=str(path))
 
 
-def test_ray_tracing_without_llvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sionna RT, once imported, has found its LLVM already: hence another interpreter."""
+def without_llvm(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command on a machine without LLVM. Sionna RT, once imported, has found its own: hence another interpreter."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from tokcom_phy.radio import llvm\nllvm._folders = lambda: []\nfrom tokcom_phy.cli import main\nmain()\n"
+        "from tokcom_phy.radio import llvm\nllvm._folders = lambda: []\nllvm._from_wheel = lambda: {}\n"
+        "from tokcom_phy.cli import main\nmain()\n"
     )
-    monkeypatch.delenv("DRJIT_LIBLLVM_PATH", raising=False)
-    environment = {**os.environ, "TOKCOM_CACHE": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, str(script), "links", "show", "ofdm-munich"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
+    environment = {**os.environ, "TOKCOM_CACHE": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
+    environment.pop("DRJIT_LIBLLVM_PATH", None)
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["links", "show", "ofdm-munich"], ["budget", "channels"]])
+def test_settings_and_budgets_ask_for_no_llvm(tmp_path: Path, arguments: list[str]) -> None:
+    done = without_llvm(tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ofdm-munich" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["links", "show", "ofdm-munich", "--plot", "a.png"], ["run", "channels"]])
+def test_ray_tracing_without_llvm(tmp_path: Path, arguments: list[str]) -> None:
+    done = without_llvm(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert not list(tmp_path.glob("runs")) + list(tmp_path.glob("a.png"))
     assert done.stderr.startswith("error: ray tracing on a CPU needs LLVM")
     assert done.stderr.endswith("\n")
     assert done.stderr.count("\n") == 1
