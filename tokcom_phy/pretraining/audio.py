@@ -1,15 +1,15 @@
 """Pretraining of the tiny audio encoder: every spectrogram patch learns who sounds at its time, and how."""
 
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.fft import rfft
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
-from transformers.audio_utils import mel_filter_bank, window_function
 
 from tokcom_phy.data.media import decode
+from tokcom_phy.model.encoders import WindowedASTFeatureExtractor
 from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.scene import INSTRUMENTS, Scene
@@ -34,19 +34,6 @@ CONFIG = ASTConfig(
     max_length=MAX_LENGTH,
     num_mel_bins=NUM_MELS,
 )
-
-_HOP = 160
-_FFT = 512
-_WINDOW = window_function(400, "hann", periodic=False).astype(np.float32)
-_MEL_FILTERS = mel_filter_bank(
-    num_frequency_bins=1 + _FFT // 2,
-    num_mel_filters=NUM_MELS,
-    min_frequency=20,
-    max_frequency=SAMPLE_RATE // 2,
-    sampling_rate=SAMPLE_RATE,
-    mel_scale="kaldi",
-    triangularize_in_mel_space=True,
-).astype(np.float32)
 
 _OF_A_SOUND = ("sounds", "loud", "long", "first", "last")
 QUESTIONS = patch_supervision.Questions(
@@ -137,7 +124,7 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_mel(sound: np.ndarray) -> np.ndarray:
-    """What `ASTFeatureExtractor` computes frame by frame, before its normalisation, for all frames at once.
+    """The encoder's log-mel spectrogram before its normalisation.
 
     Parameters
     ----------
@@ -148,14 +135,12 @@ def log_mel(sound: np.ndarray) -> np.ndarray:
     -------
     float16 [512, 64]
     """
-    windows = np.lib.stride_tricks.sliding_window_view(sound, len(_WINDOW))[::_HOP][:MAX_LENGTH]
-    windows = windows - windows.mean(axis=1, keepdims=True)
-    windows[:, 1:] -= 0.97 * windows[:, :-1]
-    windows[:, 0] *= 1 - 0.97
-    power = np.abs(rfft(windows * _WINDOW, _FFT)) ** 2
-    features = np.zeros((MAX_LENGTH, NUM_MELS), np.float16)
-    features[: len(power)] = np.log(np.maximum(power @ _MEL_FILTERS, np.finfo(np.float32).eps))
-    return features
+    return _extractor()(sound, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"][0].astype(np.float16)
+
+
+@cache
+def _extractor() -> WindowedASTFeatureExtractor:
+    return WindowedASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH, do_normalize=False)
 
 
 def _sound(path: str | Path) -> np.ndarray:

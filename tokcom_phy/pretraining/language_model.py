@@ -1,24 +1,13 @@
 """Pretrain the tiny foundation model: a small Qwen2 that answers questions about a clip from what is said of it.
 
-Scenes are drawn, put into words and questions on the fly; nothing is read from disk. What the model is to answer from,
-the *context*, is one of
-
-- the caption as text;
-- the caption's clauses, one token each: the mean input embedding of the clause's words;
-- a *timeline*: 4–32 audio tokens, then 4–32 visual tokens, each the mean input embedding of the words for what is
-  heard at one moment, or seen in one column at one moment; now and then without one modality;
-- nothing, so that the model also knows what to answer blind.
-
-Tokens that stand for more than words carry noise and random scales. So the model learns to read imperfect tokens of
-other things than words, which is what a receiver will give it.
+Scenes are drawn, put into words and asked about on the fly; nothing is read from disk. What the model answers from is
+in `tokcom_phy.pretraining.contexts`, how samples become batches in `tokcom_phy.pretraining.packing`.
 """
 
 import os
 import shutil
 import tempfile
-from collections import Counter, defaultdict
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections import defaultdict
 from pathlib import Path
 from typing import cast
 
@@ -31,254 +20,27 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from tokcom_phy.data.formats import QUESTION_TYPES
 from tokcom_phy.model.prompt import completion, prompt
+from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, number_word
+from tokcom_phy.pretraining.packing import Bag, Batch, collate
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
 from tokcom_phy.synthetic.language import (
-    Question,
     balanced_questions,
     caption,
-    clauses,
     heard,
     questions,
     seen,
     stepping_stones,
 )
-from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, sample_scene
 
 BATCH = 24
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 100
-ROW_LENGTH = 160
-"""Longest input: as many questions are asked of a scene as fit behind its context."""
-
 OTHER_TEXT_WEIGHT = 0.1
 """Weight of the loss on captions and questions; the answers' is 1."""
 
-LENGTHS = (4, 8, 16, 32)
-"""Numbers of tokens per modality that the model is tested with."""
-
 EMBEDDING_STD = 0.1
 """Of the embeddings' random beginnings."""
-
-STEPPING_STONES = 0.3
-"""Share of the questions that ask for a single fact, which the others combine; tests do without them."""
-
-CONTEXTS = {"text": 0.28, "clauses": 0.06, "timeline": 0.48, "audio": 0.06, "video": 0.06, "blind": 0.06}
-"""What a training sample's questions are to be answered from, and how often."""
-
-TIME_STEPS = 8
-"""Moments of a clip are named by these many number words."""
-
-AST_BANDS, AST_TIMES, AST_SPECIAL = 4, 32, 2
-VIVIT_TIMES, VIVIT_ROWS, VIVIT_COLUMNS, VIVIT_SPECIAL = 8, 3, 3, 1
-"""How the tiny encoders order their tokens: special ones first, then bands × times, and times × rows × columns."""
-
-Bag = list[tuple[int, float]]
-"""One input position: token identifiers with weights, whose weighted sum of embeddings enters the model."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A context and the questions asked of it. ``soft`` says whether the context's tokens stand for more than words."""
-
-    context: list[Bag]
-    soft: bool
-    pairs: list[tuple[list[int], list[int]]]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples laid out in rows of equal length.
-
-    Each question with its answer sees its row's context and itself only, and is positioned as if it followed the
-    context at once: just what the model meets when it is used.
-    """
-
-    bag_ids: Tensor
-    """int64 [n], all positions' token identifiers"""
-    bag_weights: Tensor
-    """float32 [n]"""
-    bag_offsets: Tensor
-    """int64 [b·length], where each position's bag begins"""
-    soft: Tensor
-    """bool [b, length], positions that carry noise and scale"""
-    positions: Tensor
-    """int64 [b, length]"""
-    mask: Tensor
-    """bool [b, 1, length, length], True where a query may see a key"""
-    targets: Tensor
-    """int64 [b, length], the token that follows; -100 where none is to be predicted"""
-    answers: Tensor
-    """bool [b, length], targets that belong to an answer or end it"""
-
-
-class Corpus:
-    """Turns scenes into samples with one tokenizer, at the frequencies at which questions are balanced.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerFast
-    seed : int
-        Draws the scenes from which the questions' frequencies are estimated.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
-        self.ids = cache(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"])
-        self.seed = seed
-
-    @cached_property
-    def weights(self) -> dict[tuple[str, str], float]:
-        """By template and answer, the weights at which drawing questions balances both."""
-        rng = np.random.default_rng([self.seed, 1])
-        scenes = [sample_scene(rng) for _ in range(1000)]
-        weights: dict[tuple[str, str], float] = {}
-        for ask, share in ((questions, 1 - STEPPING_STONES), (stepping_stones, STEPPING_STONES)):
-            counts = Counter((q.template, q.answer) for scene in scenes for q in ask(scene))
-            variety = Counter(template for template, _ in counts)
-            weights |= {(t, a): share / (len(variety) * variety[t] * n) for (t, a), n in counts.items()}
-        return weights
-
-    def sample(self, rng: np.random.Generator) -> Sample:
-        """Draw a scene, a kind of context and a balanced choice of questions."""
-        scene = sample_scene(rng)
-        asked = questions(scene) + stepping_stones(scene)
-        weights = np.array([self.weights.get((q.template, q.answer), 0.0) for q in asked])
-        order = rng.choice(len(asked), int(np.count_nonzero(weights)), replace=False, p=weights / weights.sum())
-        kind = str(rng.choice(list(CONTEXTS), p=list(CONTEXTS.values())))
-        context = self.context(
-            scene,
-            kind,
-            audio_length=_any_length(rng),
-            video_length=_any_length(rng),
-            encoder_order=bool(rng.random() < 0.7),
-        )
-        pairs = []
-        room = ROW_LENGTH - len(context)
-        for question, answer in (self.pair(asked[i]) for i in order):
-            room -= len(question) + len(answer)
-            if room < 0:
-                break
-            pairs.append((question, answer))
-        return Sample(context, kind not in ("text", "blind"), pairs)
-
-    def pair(self, question: Question) -> tuple[list[int], list[int]]:
-        """Token identifiers of a question and of its answer with the end token."""
-        return self.ids(prompt(question.text)), self.ids(completion(question.answer))
-
-    def context(
-        self,
-        scene: Scene,
-        kind: str,
-        *,
-        audio_length: int = 16,
-        video_length: int = 16,
-        encoder_order: bool = True,
-    ) -> list[Bag]:
-        """What a scene's questions are to be answered from.
-
-        Parameters
-        ----------
-        kind : str
-            A key of `CONTEXTS`.
-        audio_length, video_length : int
-            Tokens per modality.
-        encoder_order : bool
-            Whether timelines follow the order in which eq. (3) picks the tiny encoders' tokens, rather than time.
-        """
-        if kind == "text":
-            return [[(i, 1.0)] for i in self.ids(caption(scene))]
-        if kind == "clauses":
-            return [self.bag([(clause, 1.0)]) for clause in clauses(scene)]
-        context = []
-        if kind in ("timeline", "audio"):
-            context += self._audio(scene, audio_length, encoder_order)
-        if kind in ("timeline", "video"):
-            context += self._video(scene, video_length, encoder_order)
-        return context
-
-    def bag(self, phrases: list[tuple[str, float]]) -> Bag:
-        """The mean embedding of the phrases' words, weighted by the phrases' gains."""
-        words = [(i, gain) for phrase, gain in phrases for i in self.ids(f" {phrase}")]
-        total = sum(gain for _, gain in words)
-        return [(i, gain / total) for i, gain in words]
-
-    def _audio(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
-        if not encoder_order:
-            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
-            return [self.bag(heard(scene, m) + _when(m)) for m in moments]
-        bags = []
-        for index in _slide(AST_SPECIAL + AST_BANDS * AST_TIMES, length):
-            moment = ((index - AST_SPECIAL) % AST_TIMES + 0.5) / AST_TIMES * CLIP_SECONDS
-            here = heard(scene, moment) + _when(moment)
-            bags.append(self.bag(here if index >= AST_SPECIAL else [("audio", 1.0)]))
-        return bags
-
-    def _video(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
-        if not encoder_order:
-            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
-            looks = [seen(scene, moment, k % VIVIT_COLUMNS) for k, moment in enumerate(moments)]
-            return [self.bag([(look, 1.0), *_when(m)]) for look, m in zip(looks, moments, strict=True)]
-        bags = []
-        for index in _slide(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length):
-            time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
-            moment = (time + 0.5) / VIVIT_TIMES * CLIP_SECONDS
-            here = [(seen(scene, moment, place % VIVIT_COLUMNS), 1.0), *_when(moment)]
-            bags.append(self.bag(here if index >= VIVIT_SPECIAL else [("video", 1.0)]))
-        return bags
-
-
-def _any_length(rng: np.random.Generator) -> int:
-    return int(rng.choice(LENGTHS)) if rng.random() < 0.7 else int(rng.integers(LENGTHS[0], LENGTHS[-1] + 1))
-
-
-def _slide(total: int, length: int) -> np.ndarray:
-    """The indices that eq. (3) picks."""
-    return np.floor(np.linspace(0, total - 1, length)).astype(int)
-
-
-def _when(moment: float) -> list[tuple[str, float]]:
-    return [(str(int(moment / CLIP_SECONDS * TIME_STEPS) + 1), 1.0)]
-
-
-def collate(samples: list[Sample]) -> Batch:
-    """Lay samples out in rows; see `Batch`."""
-    ids: list[int] = []
-    weights: list[float] = []
-    offsets: list[int] = []
-    length = max(len(s.context) + sum(len(q) + len(a) for q, a in s.pairs) for s in samples)
-    shape = (len(samples), length)
-    soft = np.zeros(shape, dtype=bool)
-    answers = np.zeros(shape, dtype=bool)
-    positions = np.zeros(shape, dtype=np.int64)
-    targets = np.full(shape, -100, dtype=np.int64)
-    segments = np.full(shape, -1, dtype=np.int64)
-    for row, sample in enumerate(samples):
-        end = len(sample.context)
-        bags = list(sample.context)
-        soft[row, :end] = sample.soft
-        positions[row, :end] = np.arange(end)
-        segments[row, :end] = 0
-        if not sample.soft and end:
-            targets[row, : end - 1] = [bag[0][0] for bag in sample.context[1:]]
-        for number, (question, answer) in enumerate(sample.pairs, start=1):
-            tokens = question + answer
-            begin, end = end, end + len(tokens)
-            bags += [[(token, 1.0)] for token in tokens]
-            positions[row, begin:end] = len(sample.context) + np.arange(len(tokens))
-            segments[row, begin:end] = number
-            targets[row, begin : end - 1] = tokens[1:]
-            answers[row, begin + len(question) - 1 : end - 1] = True
-        for bag in bags + [[]] * (length - end):
-            offsets.append(len(ids))
-            ids += [token for token, _ in bag]
-            weights += [weight for _, weight in bag]
-    query, key = segments[:, :, None], segments[:, None, :]
-    mask = ((key == query) | (key == 0) & (query > 0)) & np.tril(np.ones((length, length), dtype=bool))
-    return Batch(
-        torch.tensor(ids),
-        torch.tensor(weights),
-        torch.tensor(offsets),
-        *(torch.from_numpy(a) for a in (soft, positions, mask[:, None], targets, answers)),
-    )
 
 
 def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
@@ -350,7 +112,7 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
         texts.append(caption(scene))
         texts += [prompt(q.text) + completion(q.answer) for q in questions(scene)[::4] + stepping_stones(scene)[::4]]
         for moment in rng.uniform(0, CLIP_SECONDS, 4):
-            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), *_when(moment)]
+            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), *number_word(moment)]
             texts.append("".join(f" {phrase}" for phrase, _ in phrases) + " audio video")
     return train_tokenizer(texts)
 

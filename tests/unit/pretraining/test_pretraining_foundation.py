@@ -6,10 +6,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tokcom_phy.model.prompt import END_TOKEN, completion, prompt
+from tokcom_phy.pretraining.contexts import Corpus
 from tokcom_phy.pretraining.language_model import (
-    Corpus,
     blur,
-    collate,
     embed,
     evaluate,
     losses,
@@ -17,6 +16,7 @@ from tokcom_phy.pretraining.language_model import (
     new_tokenizer,
     pretrain_foundation,
 )
+from tokcom_phy.pretraining.packing import collate
 from tokcom_phy.synthetic.scene import sample_scene
 
 
