@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from tokcom_phy.model.foundation import Foundation
     from tokcom_phy.model.losses import contrastive_loss, pool, reconstruction_loss
     from tokcom_phy.model.slide import slide
-    from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
-    from tokcom_phy.model.system import LinkUse as Radio
+    from tokcom_phy.model.system import TokenCommSystem
+    from tokcom_phy.model.system_config import SystemConfig
+    from tokcom_phy.model.transmission import LinkUse
+    from tokcom_phy.model.transmission import LinkUse as Radio
     from tokcom_phy.radio import Link, LinkState, load_link
     from tokcom_phy.radio.power import noise_power, normalize_power
     from tokcom_phy.radio.symbols import from_symbols, to_symbols
@@ -28,9 +30,9 @@ _HOMES = {
     "Link": "radio",
     "LinkState": "radio",
     "load_link": "radio",
-    "LinkUse": "model.system",
-    "Radio": "model.system",
-    "SystemConfig": "model.system",
+    "LinkUse": "model.transmission",
+    "Radio": "model.transmission",
+    "SystemConfig": "model.system_config",
     "TokenCommSystem": "model.system",
     "from_symbols": "radio.symbols",
     "slide": "model.slide",

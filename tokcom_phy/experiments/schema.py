@@ -22,7 +22,7 @@ from pydantic import (
 
 from tokcom_phy.experiments.overrides import apply_overrides
 from tokcom_phy.experiments.profiles import PROFILES
-from tokcom_phy.model.system import Delivery
+from tokcom_phy.model.system_config import Delivery
 from tokcom_phy.radio import Link, load_link
 from tokcom_phy.radio.link_config import LinkConfig, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings

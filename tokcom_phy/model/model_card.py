@@ -17,7 +17,7 @@ TEMPLATE = """\
 
 # Token communication system
 
-Transceivers of a multimodal token communication system: devices project what their encoders hear and see to tokens,
+Transceivers of a multimodal token communication system: devices project encoded audio and video to tokens,
 send the tokens over a radio link, and a language model at the base station reads what arrives and answers a question.
 Made with tokcom-phy {{ version }}, after "Token Communication-Driven Multimodal Large Models in Resource-Constrained
 Multiuser Networks" ([arXiv 2505.07841](https://arxiv.org/abs/2505.07841)).
@@ -29,6 +29,9 @@ Multiuser Networks" ([arXiv 2505.07841](https://arxiv.org/abs/2505.07841)).
 | receiver width | {{ receiver_width }} |
 | modalities, in the order in which the model reads them | {{ modalities }} |
 | question | {{ question }} |
+{%- for key, path in components.items() %}
+| {{ key }} | `{{ path }}`, not included |
+{%- endfor %}
 | transceivers | {{ parameters }} parameters, float32, `transceivers.safetensors` |
 | adapter | {{ adapter }} |
 
@@ -51,6 +54,7 @@ def model_card(
     on_air: bool,
     parameters: int,
     adapted: bool,
+    components: Mapping[str, str],
 ) -> ModelCard:
     """The card of a system, with the metadata that the Hugging Face hub reads.
 
@@ -66,6 +70,8 @@ def model_card(
         Weights of all transceivers.
     adapted : bool
         Whether there is an adapter.
+    components : key → import path
+        Own parts in place of the paper's.
     """
     on_hub = _HUB_NAME.fullmatch(foundation) and not is_local(foundation)
     modalities = [f"{modality} (features of width {width})" for modality, width in encoder_widths.items()]
@@ -77,6 +83,7 @@ def model_card(
         token_width=token_width,
         receiver_width=receiver_width,
         modalities=", ".join([*modalities, "text"]),
+        components=components,
         question="sent over the air" if on_air else "arrives reliably",
         parameters=f"{parameters:,}",
         adapter="LoRA in PEFT's own format, `adapter/`" if adapted else "none",

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tokcom_phy.model.foundation import foundation_width
 from tokcom_phy.model.hub import is_local
-from tokcom_phy.model.system import TEXT, Delivery, SystemConfig, write_system
+from tokcom_phy.model.saving import write_system
+from tokcom_phy.model.system_config import TEXT, Delivery, SystemConfig
 from tokcom_phy.utils.errors import UserError
 
 _PARTS = {

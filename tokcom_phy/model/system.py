@@ -1,88 +1,32 @@
 """The system that joins all parts: transmitters → link → receivers → foundation model."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from peft import PeftModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tokcom_phy.model.components import OwnPart
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.hub import snapshot
-from tokcom_phy.model.model_card import model_card
 from tokcom_phy.model.receiver import Receiver
+from tokcom_phy.model.saving import LAYOUT, read_config, system_card, write_system
+from tokcom_phy.model.slide import slide
+from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.text import TextBatch
+from tokcom_phy.model.transmission import LinkUse, Transmission
 from tokcom_phy.model.transmitter import Transmitter
-from tokcom_phy.radio import Link, LinkState
-from tokcom_phy.utils.errors import UserError, reason
-
-TEXT = "text"
-Delivery = Literal["reliable", "on-air"]
-LAYOUT = "a folder with config.json, transceivers.safetensors and, once fine-tuned, adapter/, as save_pretrained writes"
-
-
-@dataclass(frozen=True)
-class SystemConfig:
-    """What a system is made of, apart from its weights.
-
-    Attributes
-    ----------
-    encoder_widths : modality → d_m
-        Non-text modalities in the order in which they are concatenated, equation (12).
-    token_width : int
-        d_T.
-    receiver_width : int
-        Hidden width of the receivers G_m.
-    question : 'reliable' or 'on-air'
-        Whether the question reaches the model as it is, or goes over the link and through G_T.
-    """
-
-    encoder_widths: dict[str, int]
-    token_width: int
-    receiver_width: int = 1024
-    question: Delivery = "reliable"
-
-
-@dataclass(frozen=True)
-class Transmission:
-    """What went over the air.
-
-    Attributes
-    ----------
-    sent, received : modality → float [b, s_m, d_T]
-        Tokens before and after the link.
-    masks : modality → bool [b, s_m]
-    state : LinkState, or None where nothing was sent
-        The realisation that they went through.
-    """
-
-    sent: dict[str, Tensor]
-    received: dict[str, Tensor]
-    masks: dict[str, Tensor]
-    state: LinkState | None
-
-
-@dataclass(frozen=True)
-class LinkUse:
-    """Which link a batch is sent over, at what SNR [dB], and through which of its realisations.
-
-    ``indices`` holds one number per example. Seed and number determine the realisation.
-    """
-
-    link: Link
-    snr_db: float | Tensor
-    seed: int
-    indices: Sequence[int]
+from tokcom_phy.radio import Link, load_link
+from tokcom_phy.utils.errors import UserError, nearest, reason
+from tokcom_phy.utils.instantiate import TARGET
 
 
 class TokenCommSystem(nn.Module, ModelHubMixin):
-    """Devices, radio and base station of the paper as one module.
+    """Devices, link and base station of the paper as one module.
 
     Parameters
     ----------
@@ -92,7 +36,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
     Raises
     ------
     UserError
-        If the foundation model's width is not the width in ``config``.
+        If the foundation model's width is not the width in ``config``, or a component cannot be built.
     """
 
     def __init__(self, config: SystemConfig, foundation: Foundation):
@@ -104,15 +48,50 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             )
         self.config = config
         self.foundation = foundation
-        self.transmitters = nn.ModuleDict(
-            {modality: Transmitter(width, config.token_width) for modality, width in config.encoder_widths.items()}
-        )
-        self.receivers = nn.ModuleDict(
-            {
-                modality: Receiver(config.token_width, config.receiver_width)
-                for modality in (*config.encoder_widths, TEXT)
-            }
-        )
+        config.components.check_modalities(config.encoder_widths, TEXT)
+        self.transmitters = nn.ModuleDict({m: self._build("transmitter", m) for m in config.encoder_widths})
+        self.receivers = nn.ModuleDict({m: self._build("receiver", m) for m in (*config.encoder_widths, TEXT)})
+        selected = [m for m in config.encoder_widths if config.components.of("selector", m)]
+        self.selectors = nn.ModuleDict({m: self._build("selector", m) for m in selected})
+
+    def _build(self, part: str, modality: str) -> nn.Module:
+        """One part of one modality: the experiment's own, or the paper's."""
+        config = self.config
+        widths = {
+            "encoder_width": config.encoder_widths.get(modality),
+            "token_width": config.token_width,
+            "hidden_width": config.receiver_width,
+            "num_tokens": config.token_lengths.get(modality),
+        }
+        own = config.components.build(part, modality, {name: n for name, n in widths.items() if n is not None})
+        if own is not None:
+            return own
+        if part == "transmitter":
+            return Transmitter(config.encoder_widths[modality], config.token_width)
+        return Receiver(config.token_width, config.receiver_width)
+
+    def select(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tokens to send, equation (3): modality → float [b, s_m, d_m]; features of that length stay as they are.
+
+        Parameters
+        ----------
+        features : modality → float [b, ŝ_m or s_m, d_m]
+            All tokens of the encoder, or those that `slide` kept.
+
+        Raises
+        ------
+        UserError
+            If there are fewer tokens than are to be sent, or an own selector fails.
+        """
+        selected = {}
+        for modality, tokens in features.items():
+            length = self.config.token_lengths.get(modality, tokens.shape[1])
+            if modality in self.selectors:
+                shape = (len(tokens), length, tokens.shape[2])
+                selected[modality] = self.selectors[modality](tokens, length, shape=shape)
+            else:
+                selected[modality] = tokens if length == tokens.shape[1] else slide(tokens, length)
+        return selected
 
     def transmit(
         self,
@@ -120,17 +99,17 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         text: TextBatch | None,
         use: LinkUse,
     ) -> Transmission:
-        """Project features (4), send them and the text over the link (5)–(7).
+        """Select (3) and project (4) features, send them and the text over the link (5)–(7).
 
         Parameters
         ----------
-        features : modality → float [b, s_m, d_m]
-            What `slide` kept of each encoder's output.
+        features : modality → float [b, ŝ_m or s_m, d_m]
+            As for `select`.
         text : TextBatch, optional
             Text to send over the air; None sends none.
         use : LinkUse
         """
-        sent = {modality: self.transmitters[modality](tokens) for modality, tokens in features.items()}
+        sent = {modality: self._project(modality, tokens) for modality, tokens in self.select(features).items()}
         masks = {m: torch.ones(t.shape[:2], dtype=torch.bool, device=t.device) for m, t in sent.items()}
         padded = {}
         if text is not None:
@@ -141,9 +120,23 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         received, state = use.link.transmit(sent, use.snr_db, padded, seed=use.seed, indices=use.indices)
         return Transmission(sent, received, masks, state)
 
+    def _project(self, modality: str, tokens: Tensor) -> Tensor:
+        transmitter = self.transmitters[modality]
+        if isinstance(transmitter, OwnPart):
+            return transmitter(tokens, shape=(*tokens.shape[:2], self.config.token_width))
+        return transmitter(tokens)
+
     def receive(self, transmission: Transmission) -> dict[str, Tensor]:
         """Refine received tokens with the receivers (8): modality → float [b, s_m, d_T]."""
-        return {modality: self.receivers[modality](tokens) for modality, tokens in transmission.received.items()}
+        return {modality: self._refine(modality, transmission) for modality in transmission.received}
+
+    def _refine(self, modality: str, transmission: Transmission) -> Tensor:
+        receiver, tokens = self.receivers[modality], transmission.received[modality]
+        if not isinstance(receiver, OwnPart):
+            return receiver(tokens)
+        known = {"mask": lambda: transmission.masks[modality], "noise_var": lambda: transmission.noise_var(modality)}
+        asked = {name: value() for name, value in known.items() if name in receiver.arguments}
+        return receiver(tokens, shape=tuple(tokens.shape), **asked)
 
     def read(
         self, features: Mapping[str, Tensor], question: TextBatch, use: LinkUse
@@ -176,20 +169,77 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         answer: TextBatch,
         use: LinkUse,
     ) -> Tensor:
-        """The task loss (14) of answering over the radio, a float32 scalar."""
+        """The task loss (14) of answering over the link, a float32 scalar."""
         prefix, mask, _ = self.read(features, question, use)
         return self.foundation.answer_loss(prefix, mask, answer)
 
     def generate(
         self, features: Mapping[str, Tensor], question: TextBatch, use: LinkUse, max_new_tokens: int = 8
     ) -> tuple[Tensor, Transmission]:
-        """Answer questions over the radio: ids int64 [b, ≤ max_new_tokens], and what went over the air."""
+        """Answer questions over the link: ids int64 [b, ≤ max_new_tokens], and what went over the air."""
         with torch.no_grad():
             prefix, mask, transmission = self.read(features, question, use)
         return self.foundation.generate(prefix, mask, max_new_tokens), transmission
 
+    @torch.no_grad()
+    def answer(
+        self,
+        questions: Sequence[str],
+        features: Mapping[str, Tensor],
+        link: Link | str,
+        snr_db: float,
+        seed: int = 0,
+        max_new_tokens: int = 8,
+    ) -> tuple[list[str], Transmission]:
+        """Answer questions about clips, sent over a link.
+
+        Parameters
+        ----------
+        questions : sequence of b str
+        features : modality → float [b, ŝ_m or s_m, d_m]
+            Of the clip of each question, as for `select`; a modality may be left out.
+        link : Link or str
+            A link, or the name or path of one.
+        snr_db : float [dB]
+        seed : int
+            Question i is sent through realisation (seed, i) of the link.
+        max_new_tokens : int
+            Longest answer.
+
+        Returns
+        -------
+        texts : list of b str
+        transmission : Transmission
+            What went over the air.
+
+        Raises
+        ------
+        UserError
+            If a modality is unknown, or its features are not one float [·, d_m] a question.
+        """
+        device = next(self.parameters()).device
+        for modality, tokens in features.items():
+            if modality not in self.config.encoder_widths:
+                raise UserError(f"unknown modality '{modality}': {nearest(modality, self.config.encoder_widths)}")
+            expected = (len(questions), self.config.encoder_widths[modality])
+            if tokens.ndim != 3 or (tokens.shape[0], tokens.shape[2]) != expected:
+                raise UserError(
+                    f"{modality} features have shape {tuple(tokens.shape)}: give {expected[0]} questions' tokens of "
+                    f"width {expected[1]}"
+                )
+        use = LinkUse(load_link(link) if isinstance(link, str) else link, snr_db, seed, range(len(questions)))
+        training = self.training
+        self.eval()
+        try:
+            text = self.foundation.tokenize_questions(questions).to(device)
+            on_device = {modality: tokens.to(device).float() for modality, tokens in features.items()}
+            ids, transmission = self.generate(on_device, text, use, max_new_tokens)
+        finally:
+            self.train(training)
+        return [text.strip() for text in self.foundation.decode(ids)], transmission
+
     def transceivers(self) -> dict[str, Tensor]:
-        """The weights of all F_m and G_m."""
+        """The weights of all F_m and G_m, and of own selectors."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("foundation.")}
 
     def load_transceivers(self, path: Path) -> None:
@@ -224,7 +274,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
 
     def generate_model_card(self) -> ModelCard:
         """The model card that `save_pretrained` and `push_to_hub` write as ``README.md``."""
-        return _card(self.config, self.foundation.name, self.transceivers(), self.foundation.adapted)
+        return system_card(self.config, self.foundation.name, self.transceivers(), self.foundation.adapted)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
@@ -235,6 +285,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         revision: str | None = None,
         token: str | bool | None = None,
         local_files_only: bool = False,
+        trust_components: bool = False,
     ) -> "TokenCommSystem":
         """Load a system that `save_pretrained` or `push_to_hub` wrote.
 
@@ -246,14 +297,18 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             The foundation model if it is loaded already; by default the one that the system names.
         revision, token, local_files_only
             As in `huggingface_hub.snapshot_download`.
+        trust_components : bool
+            Whether a system from the hub may run the code of the components that it names; one in a folder here may.
 
         Raises
         ------
         UserError
-            If there is no such system, it is damaged, or its foundation model cannot be had.
+            If there is no such system, it is damaged, its foundation model cannot be had, or a component that it names
+            is not trusted or cannot be imported.
         """
         folder = Path(name_or_folder)
-        if not folder.is_dir():
+        local = folder.is_dir()
+        if not local:
             try:
                 folder = snapshot(str(name_or_folder), revision, token, local_files_only)
             except Exception as error:  # whatever the hub's client meets
@@ -263,49 +318,15 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
                 ) from error
         if not (folder / "transceivers.safetensors").is_file():
             raise UserError(f"{folder} holds no system: give {LAYOUT}")
-        settings = json.loads((folder / "config.json").read_text())
-        name = settings.pop("foundation_model")
-        system = cls(SystemConfig(**settings), foundation or Foundation.load(name))
+        name, config = read_config(folder / "config.json")
+        named = config.components.named()
+        if named and not (local or trust_components):
+            paths = ", ".join(f"{key} '{component[TARGET]}'" for key, component in named.items())
+            raise UserError(f"{name_or_folder} runs code of its own, {paths}: read it, then pass trust_components=True")
+        system = cls(config, foundation or Foundation.load(name))
         system.load_transceivers(folder / "transceivers.safetensors")
         if (folder / "adapter").is_dir():
             system.foundation.model = PeftModel.from_pretrained(
                 system.foundation.model, folder / "adapter", is_trainable=True
             )
         return system
-
-
-def write_system(
-    folder: Path, config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], *, adapted: bool = False
-) -> None:
-    """Write what `TokenCommSystem.from_pretrained` reads, but for the adapter: config, transceivers, model card.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there; a model card that is there is kept.
-    config : SystemConfig
-    foundation : str
-        Name of the foundation model.
-    transceivers : dict of str to tensor
-        By the names of `TokenCommSystem.transceivers`.
-    adapted : bool
-        Whether an adapter will stand beside them.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"foundation_model": foundation, **asdict(config)}
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    save_file(dict(transceivers), folder / "transceivers.safetensors")
-    if not (folder / "README.md").exists():
-        _card(config, foundation, transceivers, adapted).save(folder / "README.md")
-
-
-def _card(config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], adapted: bool) -> ModelCard:
-    return model_card(
-        foundation=foundation,
-        token_width=config.token_width,
-        receiver_width=config.receiver_width,
-        encoder_widths=config.encoder_widths,
-        on_air=config.question == "on-air",
-        parameters=sum(tensor.numel() for tensor in transceivers.values()),
-        adapted=adapted,
-    )

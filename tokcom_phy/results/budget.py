@@ -17,7 +17,7 @@ from tokcom_phy.data.media import SUFFIXES
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.foundation import foundation_width, load_tokenizer
 from tokcom_phy.model.prompt import prompt
-from tokcom_phy.model.system import TEXT
+from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.cost import Budget, budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.radio.link_config import DigitalConfig

@@ -8,7 +8,7 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import MAJORITY, Data, Experiment
 from tokcom_phy.model.encoders import num_tokens
 from tokcom_phy.model.foundation import find_foundation
-from tokcom_phy.model.system import TEXT
+from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.training.distributed import num_processes
 from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError

@@ -29,7 +29,9 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.run_dir import UNFINISHED, alignment_folder, checkpoint_folder, point_file
 from tokcom_phy.experiments.schema import MAJORITY
 from tokcom_phy.model.foundation import Foundation
-from tokcom_phy.model.system import Delivery, LinkUse, SystemConfig, TokenCommSystem
+from tokcom_phy.model.system import TokenCommSystem
+from tokcom_phy.model.system_config import Delivery, SystemConfig
+from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.results.tables import Point, write_point
 from tokcom_phy.sweep.messages import Failure, Outcome, Report, Start, Tell, missing

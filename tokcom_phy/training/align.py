@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from tokcom_phy.data.formats import Caption
 from tokcom_phy.model.losses import Pooling, contrastive_loss, pool, reconstruction_loss
-from tokcom_phy.model.system import TEXT, LinkUse, TokenCommSystem
+from tokcom_phy.model.system import TokenCommSystem
+from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.model.text import TextBatch
+from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.distributed import gather_rows, process_index
 from tokcom_phy.training.settings import Alignment, AlignmentSettings

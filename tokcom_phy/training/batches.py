@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from tokcom_phy.data.formats import Caption, Question
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.system import TokenCommSystem
 
 WHOLE = slice(None)
 
@@ -66,6 +67,12 @@ class Batcher:
     store: FeatureStore | None
     lengths: Mapping[str, int]
     foundation: Foundation
+
+    @classmethod
+    def of(cls, system: TokenCommSystem, store: FeatureStore | None, lengths: Mapping[str, int]) -> "Batcher":
+        """What a system takes: ``lengths`` tokens of each modality, and all that are there for its own selectors."""
+        whole = {m: store.modalities[m].num_tokens for m in lengths if m in system.selectors} if store else {}
+        return cls(store, {**lengths, **whole}, system.foundation)
 
     def features(self, video_ids: Sequence[str]) -> dict[str, Tensor]:
         """modality → float32 [b, s_m, d_m]."""

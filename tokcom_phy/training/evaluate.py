@@ -9,7 +9,8 @@ import torch
 from accelerate.utils import send_to_device
 
 from tokcom_phy.data.formats import Question, normalise_answer
-from tokcom_phy.model.system import LinkUse, TokenCommSystem
+from tokcom_phy.model.system import TokenCommSystem
+from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.training.batches import Batcher
 

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from tokcom_phy.model.system import LinkUse
+from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.training.batches import EpochSampler
 from tokcom_phy.training.distributed import num_processes, process_index
@@ -136,7 +136,7 @@ def train(
         step = [items[i] for i in sampler.step(sample_indices[0])]
         return {**collate(step, slice(first, first + len(sample_indices))), "sample_indices": sample_indices}
 
-    with _folder(logs) as folder, _only_trained_weights(module):
+    with _folder(logs) as folder, _without_frozen_weights(module):
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=settings.steps,
@@ -183,20 +183,20 @@ def _folder(logs: TrainingLogs | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _only_trained_weights(module: nn.Module) -> Iterator[None]:
+def _without_frozen_weights(module: nn.Module) -> Iterator[None]:
     """Keep frozen weights, gigabytes of them, out of checkpoints, and do not expect them on resuming."""
-    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    frozen = {name for name, p in module.named_parameters(remove_duplicate=False) if not p.requires_grad}
 
-    def drop_others(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
-        for name in [name for name in state if name not in trained]:
+    def drop_frozen(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
+        for name in frozen & state.keys():
             del state[name]
 
-    def expect_no_others(_: nn.Module, incompatible: Any) -> None:
-        incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name in trained]
+    def expect_no_frozen(_: nn.Module, incompatible: Any) -> None:
+        incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]
 
     hooks = (
-        module.register_state_dict_post_hook(drop_others),
-        module.register_load_state_dict_post_hook(expect_no_others),
+        module.register_state_dict_post_hook(drop_frozen),
+        module.register_load_state_dict_post_hook(expect_no_frozen),
     )
     try:
         yield

@@ -1,10 +1,12 @@
 """Components named by import path in a YAML file, in the convention of Hydra's ``instantiate``.
 
-``{_target_: my_module.MyReceiver, depth: 2}`` becomes ``MyReceiver(depth=2)``. Naming a component runs its code: load
-only files that you trust. These few lines stand in for Hydra because hydra-core 1.3 requires omegaconf below 2.4 and an
-old ANTLR runtime, and because a mistake here has to end in one line that names the key.
+``{_target_: my_module.MyReceiver, depth: 2}`` becomes ``MyReceiver(depth=2)``; with ``_partial_: true`` it becomes a
+function that waits for its other arguments, ``functools.partial(my_function, depth=2)``. Naming a component runs its
+code: load only files that you trust. These few lines stand in for Hydra because hydra-core 1.3 requires omegaconf below
+2.4 and an old ANTLR runtime, and because a mistake here has to end in one line that names the key.
 """
 
+import functools
 import inspect
 import pkgutil
 import sys
@@ -18,7 +20,7 @@ from typing import Any
 
 from tokcom_phy.utils.errors import UserError, close_names, nearest, one_line
 
-TARGET = "_target_"
+TARGET, PARTIAL = "_target_", "_partial_"
 
 _FOLDERS: list[str] = []
 """Folders that `folder_on_path` made importable, the latest first; the last entries of ``sys.path``."""
@@ -100,8 +102,8 @@ def instantiate(component: Any, key: str, base: type | None, /, **arguments: Any
     constructor = import_target(path, key)
     if not callable(constructor):
         raise UserError(f"{key}: '{path}' is neither a class nor a function: it is of type {_name(type(constructor))}")
-    given = {str(k): _nested(v, f"{key}.{k}") for k, v in component.items() if k != TARGET}
-    made = _call(constructor, given, arguments, str(path), key)
+    given = {str(k): _nested(v, f"{key}.{k}") for k, v in component.items() if k not in (TARGET, PARTIAL)}
+    made = _call(constructor, given, arguments, str(path), key, partial=bool(component.get(PARTIAL)))
     if base is not None and not isinstance(made, base):
         raise UserError(f"{key}: '{path}' gives a {_name(type(made))}, expected a {_name(base)}")
     return made
@@ -166,7 +168,7 @@ def _nested(value: Any, key: str) -> Any:
     return value
 
 
-def _call(constructor: Any, given: dict[str, Any], offered: dict[str, Any], path: str, key: str) -> Any:
+def _call(constructor: Any, given: dict[str, Any], offered: dict[str, Any], path: str, key: str, partial: bool) -> Any:
     try:
         signature = inspect.signature(constructor)
     except (TypeError, ValueError):  # a few built-in classes have none
@@ -181,9 +183,12 @@ def _call(constructor: Any, given: dict[str, Any], offered: dict[str, Any], path
             hint = nearest(name, named) if named else "it takes none"
             raise UserError(f"{key}: '{path}' takes no argument '{name}': {hint}")
     arguments = {**{name: value for name, value in offered.items() if name in named}, **given}
+    if partial:
+        return functools.partial(constructor, **arguments)
     absent = [n for n in named if n not in arguments and signature.parameters[n].default is inspect.Parameter.empty]
     if absent:
-        raise UserError(f"{key}: '{path}' needs {', '.join(repr(n) for n in absent)}: give it beside {TARGET}")
+        hint = f", or {PARTIAL}: true if it is called later" if inspect.isfunction(constructor) else ""
+        raise UserError(f"{key}: '{path}' needs {', '.join(repr(n) for n in absent)}: give it beside {TARGET}{hint}")
     try:
         return constructor(**arguments)
     except (Exception, SystemExit) as error:  # whatever the constructor's code does

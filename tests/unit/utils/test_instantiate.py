@@ -47,6 +47,12 @@ def test_arguments_come_from_the_file_first_then_from_the_caller_where_they_are_
     assert instantiate({"_target_": "own_layers.make_layer", "width": 1, "depth": 3}, "receiver", None).depth == 3
 
 
+def test_a_partial_waits_for_its_other_arguments(module):
+    component = {"_target_": "own_layers.make_layer", "_partial_": True, "depth": 2}
+    layer = instantiate(component, "receiver", None, modality="audio")(8)
+    assert (layer.width, layer.depth) == (8, 2)
+
+
 def test_components_nest_and_reach_into_packages_and_classes(module):
     component = {"_target_": "own_layers.Layer", "inner": [{"_target_": "fractions.Fraction", "numerator": 3}]}
     assert instantiate(component, "receiver", None, width=8).inner == [Fraction(3)]
@@ -84,7 +90,7 @@ def test_components_nest_and_reach_into_packages_and_classes(module):
             {"_target_": "own_layers.Layer", "dpth": 2},
             "'own_layers.Layer' takes no argument 'dpth': did you mean 'depth' or 'width'?",
         ),
-        ({"_target_": "own_layers.Layer", "_partial_": 2}, "'own_layers.Layer' takes no argument '_partial_'"),
+        ({"_target_": "own_layers.Layer", "_args_": 2}, "'own_layers.Layer' takes no argument '_args_'"),
         ({"_target_": "own_layers.failing", "width": 2}, "cannot be built (ValueError: width is too odd)"),
         ({"_target_": "own_layers.failing"}, "receiver: 'own_layers.failing' needs 'width': give it beside _target_"),
         (

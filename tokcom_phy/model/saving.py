@@ -1,0 +1,79 @@
+"""The files of a saved system, but for the adapter, which is PEFT's."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tokcom_phy.model.components import Components
+from tokcom_phy.model.model_card import model_card
+from tokcom_phy.model.system_config import SystemConfig
+from tokcom_phy.utils.errors import UserError, one_line
+from tokcom_phy.utils.instantiate import TARGET
+
+LAYOUT = "a folder with config.json, transceivers.safetensors and, once fine-tuned, adapter/, as save_pretrained writes"
+
+
+def write_system(
+    folder: Path, config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], *, adapted: bool = False
+) -> None:
+    """Write what `TokenCommSystem.from_pretrained` reads, but for the adapter: config, transceivers, model card.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there; a model card that is there is kept.
+    config : SystemConfig
+    foundation : str
+        Name of the foundation model.
+    transceivers : dict of str to tensor
+        By the names of `TokenCommSystem.transceivers`.
+    adapted : bool
+        Whether an adapter will stand beside them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"foundation_model": foundation, **asdict(config)}
+    for key in ("components", "token_lengths"):
+        if not settings[key] or (key == "components" and not config.components):
+            del settings[key]
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in transceivers.items()}
+    save_file(tensors, folder / "transceivers.safetensors")
+    if not (folder / "README.md").exists():
+        system_card(config, foundation, transceivers, adapted).save(folder / "README.md")
+
+
+def read_config(file: Path) -> tuple[str, SystemConfig]:
+    """The name of the foundation model, and the config, that `write_system` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or damaged.
+    """
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        name = settings.pop("foundation_model")
+        components = Components(**settings.pop("components", {}))
+        return name, SystemConfig(**settings, components=components)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is no config of a system ({one_line(error)}): get it again") from error
+
+
+def system_card(config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], adapted: bool) -> ModelCard:
+    """The model card of a system with these weights."""
+    return model_card(
+        foundation=foundation,
+        token_width=config.token_width,
+        receiver_width=config.receiver_width,
+        encoder_widths=config.encoder_widths,
+        on_air=config.question == "on-air",
+        parameters=sum(tensor.numel() for tensor in transceivers.values()),
+        adapted=adapted,
+        components={key: str(component[TARGET]) for key, component in config.components.named().items()},
+    )
