@@ -49,7 +49,8 @@ def write_video(
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
         if sound is not None and waveform is not None:
-            block = av.AudioFrame.from_ndarray(np.atleast_2d(waveform), format="fltp", layout=layout)
+            packed = np.ascontiguousarray(np.atleast_2d(waveform).T).reshape(1, -1)
+            block = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
             block.sample_rate, block.pts = rate, 0
             container.mux(sound.encode(block))
             container.mux(sound.encode(None))
@@ -72,4 +73,59 @@ def rotate(path: Path, matrix: tuple[int, int, int, int]) -> Path:
     start = data.index(upright, data.index(b"tkhd"))
     data[start : start + len(upright)] = turned
     path.write_bytes(data)
+    return path
+
+
+def packets_of(frames: np.ndarray, codec: str, rate: int, container: av.container.OutputContainer) -> list[av.Packet]:
+    """Add a video stream and encode frames for it; the caller may move or hold packets before it muxes them."""
+    stream = cast(av.VideoStream, container.add_stream(codec, rate=rate))
+    stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+    packets = []
+    for index, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts, frame.time_base = index, Fraction(1, rate)
+        packets += stream.encode(frame)
+    return [*packets, *stream.encode(None)]
+
+
+def write_held(path: Path, frames: np.ndarray, seconds: float, codec: str = "mpeg4") -> Path:
+    """Frames at 10 a second, the last of them held until ``seconds``."""
+    with av.open(str(path), "w") as container:
+        packets = packets_of(frames, codec, 10, container)
+        held = seconds - (len(frames) - 1) / 10
+        packets[-1].duration = round(held / packets[-1].time_base)
+        for packet in packets:
+            container.mux(packet)
+    return path
+
+
+def trim(source: Path, path: Path, start: float) -> Path:
+    """Copy a file's streams from ``start`` [s] on, as a phone trims a video: nothing is encoded again, and an edit
+    list hides what lies before."""
+    with av.open(str(source)) as container, av.open(str(path), "w") as trimmed:
+        streams = {stream.index: trimmed.add_stream_from_template(stream) for stream in container.streams}
+        for packet in container.demux():
+            if packet.pts is None or packet.dts is None:
+                continue
+            shift = round(start / packet.time_base)
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = streams[packet.stream.index]
+            trimmed.mux(packet)
+    return path
+
+
+def write_late_video(path: Path, frames: np.ndarray, rate: int, delay: float, waveform: np.ndarray) -> Path:
+    """Sound from 0 s, pictures from ``delay`` [s] on."""
+    with av.open(str(path), "w") as container:
+        sound = cast(av.AudioStream, container.add_stream("aac", rate=16_000, layout="mono"))
+        packets = packets_of(frames, "mpeg4", rate, container)
+        block = av.AudioFrame.from_ndarray(np.atleast_2d(waveform), format="fltp", layout="mono")
+        block.sample_rate, block.pts = 16_000, 0
+        packets_of_sound = [*sound.encode(block), *sound.encode(None)]
+        container.start_encoding()
+        for packet in packets:
+            shift = round(delay / packet.time_base)
+            packet.pts, packet.dts = (packet.pts or 0) + shift, (packet.dts or 0) + shift
+        for packet in sorted([*packets, *packets_of_sound], key=lambda p: float((p.dts or 0) * p.time_base)):
+            container.mux(packet)
     return path

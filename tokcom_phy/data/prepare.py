@@ -21,8 +21,9 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers.utils import logging as transformers_logging
 
+from tokcom_phy.data.extracted import frame_paths
 from tokcom_phy.data.formats import annotated_clips, dataset_folders
-from tokcom_phy.data.media import ClipFiles, find_clip, frame_paths, list_clips, read_clip
+from tokcom_phy.data.media import ClipFiles, find_clip, list_clips, read_clip
 from tokcom_phy.data.store import (
     FILE_NAME,
     Contents,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
-from tokcom_phy.data.media import decode
+from tokcom_phy.data.decoding import decode
 from tokcom_phy.model.encoders import WindowedASTFeatureExtractor
 from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import VivitConfig, VivitImageProcessor, VivitModel
 
-from tokcom_phy.data.media import decode, sample_indices
+from tokcom_phy.data.decoding import decode, sample_indices
 from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.frames import FRAME_RATE, NUM_FRAMES, frames

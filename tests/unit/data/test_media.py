@@ -12,8 +12,8 @@ import soundfile
 from media_files import grey_frames, rotate, tone, write_clip, write_video
 from PIL import Image
 
-from tokcom_phy.data import media
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.data import decoding, extracted, media
+from tokcom_phy.utils.errors import MediaError, UserError
 
 
 def frequency(waveform: np.ndarray) -> float:
@@ -26,7 +26,7 @@ def brightness(frames: np.ndarray) -> np.ndarray:
 
 
 def test_clip_is_decoded(tmp_path: Path) -> None:
-    clip = media.decode(write_clip(tmp_path / "a.mp4"), num_frames=16)
+    clip = decoding.decode(write_clip(tmp_path / "a.mp4"), num_frames=16)
     assert clip.waveform is not None
     assert clip.waveform.dtype == np.float32
     assert abs(len(clip.waveform) - 81_920) < 1_100
@@ -40,9 +40,9 @@ def test_clip_is_decoded(tmp_path: Path) -> None:
 
 def test_only_what_is_asked_for_is_decoded(tmp_path: Path) -> None:
     silent = write_video(tmp_path / "silent.mp4", frames=grey_frames(8))
-    assert media.decode(silent, audio=False, num_frames=4).waveform is None
+    assert decoding.decode(silent, audio=False, num_frames=4).waveform is None
     dark = write_video(tmp_path / "dark.mp4", waveform=tone(440, 1))
-    assert media.decode(dark).frames is None
+    assert decoding.decode(dark).frames is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_other_containers(tmp_path: Path, suffix: str, codecs: tuple[str, str]) 
     path = tmp_path / f"a{suffix}"
     stereo = np.stack([tone(440, 5.12, 48_000)] * 2)
     write_video(path, frames=grey_frames(32), waveform=stereo, rate=48_000, layout="stereo", codecs=codecs)
-    clip = media.decode(path, num_frames=16)
+    clip = decoding.decode(path, num_frames=16)
     assert clip.waveform is not None
     assert clip.frames is not None
     assert abs(frequency(clip.waveform) - 440) < 1
@@ -63,14 +63,14 @@ def test_other_containers(tmp_path: Path, suffix: str, codecs: tuple[str, str]) 
 def test_surround_sound_at_96_khz(tmp_path: Path) -> None:
     surround = np.stack([tone(440, 2, 96_000)] * 6)
     path = write_video(tmp_path / "a.mp4", frames=grey_frames(4), waveform=surround, rate=96_000, layout="5.1")
-    waveform = media.decode(path).waveform
+    waveform = decoding.decode(path).waveform
     assert waveform is not None
     assert abs(frequency(waveform) - 440) < 1
     assert abs(len(waveform) - 32_000) < 1_100
 
 
 def test_one_frame_repeats(tmp_path: Path) -> None:
-    frames = media.decode(write_clip(tmp_path / "a.mp4", seconds=0.16), num_frames=16).frames
+    frames = decoding.decode(write_clip(tmp_path / "a.mp4", seconds=0.16), num_frames=16).frames
     assert frames is not None
     assert len(frames) == 16
     assert (frames == frames[0]).all()
@@ -80,7 +80,7 @@ def test_variable_frame_rate_is_sampled_in_time(tmp_path: Path) -> None:
     """Eight frames; the first stays on screen for 25 of 32 periods."""
     times = [0, *range(25, 32)]
     path = write_video(tmp_path / "a.mp4", frames=grey_frames(8), times=times)
-    frames = media.decode(path, audio=False, num_frames=32).frames
+    frames = decoding.decode(path, audio=False, num_frames=32).frames
     assert frames is not None
     np.testing.assert_allclose(brightness(frames[:25]), 16, atol=3)
     np.testing.assert_allclose(brightness(frames[25:]), brightness(grey_frames(8)[1:]), atol=4)
@@ -91,7 +91,7 @@ def test_rotated_video_is_upright(tmp_path: Path) -> None:
     landscape = np.zeros((4, 64, 96, 3), np.uint8)
     landscape[:, :, :48] = 200  # filmed left is shown above
     path = rotate(write_video(tmp_path / "a.mp4", frames=landscape), (0, 1, -1, 0))
-    frames = media.decode(path, audio=False, num_frames=2).frames
+    frames = decoding.decode(path, audio=False, num_frames=2).frames
     assert frames is not None
     assert frames.shape == (2, 96, 64, 3)
     assert frames[:, :40].mean() > 180
@@ -132,16 +132,16 @@ def test_a_fixed_rate_takes_the_frames_that_ffmpeg_takes(
 ) -> None:
     path = write_video(tmp_path / "a.mp4", frames=grey_frames(count), times=times, frame_rate=frame_rate)
     expected = filtered(path, fps)
-    frames = media.decode(path, audio=False, num_frames=len(expected) + 3, fps=float(fps)).frames
+    frames = decoding.decode(path, audio=False, num_frames=len(expected) + 3, fps=float(fps)).frames
     assert frames is not None
     np.testing.assert_allclose(brightness(frames[: len(expected)]), brightness(expected), atol=1)
     assert (frames[len(expected) :] == frames[len(expected) - 1]).all()
-    first = media.decode(path, audio=False, num_frames=1, fps=float(fps)).frames
+    first = decoding.decode(path, audio=False, num_frames=1, fps=float(fps)).frames
     np.testing.assert_array_equal(first, frames[:1])
 
 
 def test_a_clip_shorter_than_half_a_period_gives_its_last_frame(tmp_path: Path) -> None:
-    frames = media.decode(write_clip(tmp_path / "a.mp4", seconds=0.64), audio=False, num_frames=3, fps=0.6).frames
+    frames = decoding.decode(write_clip(tmp_path / "a.mp4", seconds=0.64), audio=False, num_frames=3, fps=0.6).frames
     assert frames is not None
     np.testing.assert_allclose(brightness(frames), [240] * 3, atol=4)
 
@@ -150,22 +150,22 @@ def test_frames_that_were_extracted_at_a_fixed_rate_are_taken_in_order(tmp_path:
     for index, pixels in enumerate(grey_frames(8)):
         Image.fromarray(pixels).save(tmp_path / f"frame_{index + 1:04d}.png")
     levels = brightness(grey_frames(8))
-    np.testing.assert_array_equal(brightness(media.read_frames(tmp_path, 4, fps=0.6)), levels[:4])
+    np.testing.assert_array_equal(brightness(extracted.read_frames(tmp_path, 4, fps=0.6)), levels[:4])
     repeated = [*levels, levels[-1], levels[-1]]
-    np.testing.assert_array_equal(brightness(media.read_frames(tmp_path, 10, fps=0.6)), repeated)
+    np.testing.assert_array_equal(brightness(extracted.read_frames(tmp_path, 10, fps=0.6)), repeated)
 
 
 def test_decoding_is_deterministic(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4")
-    first, second = media.decode(path, num_frames=8), media.decode(path, num_frames=8)
+    first, second = decoding.decode(path, num_frames=8), decoding.decode(path, num_frames=8)
     np.testing.assert_array_equal(first.waveform, second.waveform)
     np.testing.assert_array_equal(first.frames, second.frames)
 
 
 def test_sample_indices_are_even() -> None:
-    assert media.sample_indices(32, 16) == list(range(1, 32, 2))
-    assert media.sample_indices(5, 5) == [0, 1, 2, 3, 4]
-    assert media.sample_indices(2, 6) == [0, 0, 0, 1, 1, 1]
+    assert decoding.sample_indices(32, 16) == list(range(1, 32, 2))
+    assert decoding.sample_indices(5, 5) == [0, 1, 2, 3, 4]
+    assert decoding.sample_indices(2, 6) == [0, 0, 0, 1, 1, 1]
 
 
 def damaged(tmp_path: Path, how: str) -> Path:
@@ -206,27 +206,27 @@ def damaged(tmp_path: Path, how: str) -> Path:
 )
 def test_damage_is_named(tmp_path: Path, how: str, words: str) -> None:
     path = damaged(tmp_path, how)
-    with pytest.raises(media.MediaError, match=words) as raised:
-        media.decode(path, num_frames=16)
+    with pytest.raises(MediaError, match=words) as raised:
+        decoding.decode(path, num_frames=16)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("how", ["missing", "zero", "text", "truncated", "beheaded", "silent", "dark"])
 def test_probe_sees_damage(tmp_path: Path, how: str) -> None:
-    with pytest.raises(media.MediaError):
-        media.probe(damaged(tmp_path, how))
+    with pytest.raises(MediaError):
+        decoding.probe(damaged(tmp_path, how))
 
 
 def test_probe_passes_a_good_clip(tmp_path: Path) -> None:
-    media.probe(write_clip(tmp_path / "a.mp4"))
+    decoding.probe(write_clip(tmp_path / "a.mp4"))
 
 
 def test_truncated_matroska(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", frames=grey_frames(32), waveform=tone(440, 5.12), codecs=("mpeg4", "aac"))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
-    with pytest.raises(media.MediaError, match="truncated"):
-        media.decode(path, num_frames=4)
+    with pytest.raises(MediaError, match="truncated"):
+        decoding.decode(path, num_frames=4)
 
 
 def test_extracted_media(tmp_path: Path) -> None:
@@ -264,19 +264,19 @@ def test_half_extracted_clip_takes_the_rest_from_the_raw_file(tmp_path: Path) ->
 def test_faults_of_extracted_media_are_named(tmp_path: Path) -> None:
     wav = tmp_path / "a.wav"
     wav.write_bytes(b"RIFF")
-    with pytest.raises(media.MediaError, match=r"a\.wav: cannot be read as WAV"):
-        media.read_wav(wav)
+    with pytest.raises(MediaError, match=r"a\.wav: cannot be read as WAV"):
+        extracted.read_wav(wav)
     soundfile.write(wav, np.zeros((100, 2)), 44_100)
-    with pytest.raises(media.MediaError, match="44100 Hz with 2 channels, expected 16000 Hz mono"):
-        media.read_wav(wav)
+    with pytest.raises(MediaError, match="44100 Hz with 2 channels, expected 16000 Hz mono"):
+        extracted.read_wav(wav)
     soundfile.write(wav, np.zeros(0), 16_000)
-    with pytest.raises(media.MediaError, match="the audio is empty"):
-        media.read_wav(wav)
-    with pytest.raises(media.MediaError, match="no frames"):
-        media.read_frames(tmp_path, 4)
+    with pytest.raises(MediaError, match="the audio is empty"):
+        extracted.read_wav(wav)
+    with pytest.raises(MediaError, match="no frames"):
+        extracted.read_frames(tmp_path, 4)
     (tmp_path / "frame_0001.png").write_bytes(b"\x89PNG")
-    with pytest.raises(media.MediaError, match=r"frame_0001\.png: cannot be read as an image"):
-        media.read_frames(tmp_path, 4)
+    with pytest.raises(MediaError, match=r"frame_0001\.png: cannot be read as a PNG or JPEG image"):
+        extracted.read_frames(tmp_path, 4)
 
 
 def test_find_clip(tmp_path: Path) -> None:
@@ -286,5 +286,5 @@ def test_find_clip(tmp_path: Path) -> None:
     assert media.list_clips(tmp_path) == ["b.x"]
     with pytest.raises(UserError, match="leave"):
         media.find_clip(tmp_path, "../b.x")
-    with pytest.raises(media.MediaError, match="no picture beside it"):
+    with pytest.raises(MediaError, match="no picture beside it"):
         media.read_clip(media.ClipFiles(raw, None), audio=False, num_frames=2)

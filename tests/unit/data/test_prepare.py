@@ -17,7 +17,7 @@ from media_files import grey_frames, rotate, tone, write_clip, write_video
 
 from tokcom_phy.cli import execute
 from tokcom_phy.data import prepare as module
-from tokcom_phy.data.media import decode
+from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.model.encoders import load_encoder

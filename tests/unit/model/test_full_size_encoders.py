@@ -10,7 +10,7 @@ import torch
 from media_files import tone, write_video
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel, VivitConfig, VivitImageProcessor, VivitModel
 
-from tokcom_phy.data.media import decode
+from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.model.encoders import load_encoder

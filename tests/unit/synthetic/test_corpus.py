@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.formats import load_captions, load_questions
-from tokcom_phy.data.media import decode
 from tokcom_phy.synthetic.corpus import MANIFEST, encode, synthesize, write_clip
 from tokcom_phy.synthetic.frames import NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene, sample_scene
