@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest, printable
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.plan import Stage
@@ -88,7 +88,7 @@ def execute(arguments: list[str]) -> int:
 def _one_line(error: Exception) -> str | None:
     """What to tell the user, or None when the error is not the user's to mend."""
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         where = f" (see {context.command_path} --help)" if context else ""
@@ -340,14 +340,14 @@ def prepare(
 @data_app.command()
 def check(
     directory: Folder,
-    everything: Annotated[bool, typer.Option("--all", help="Name each finding, not only the first of a kind.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Name each issue, not only the first of a kind.")] = False,
 ) -> None:
     """Tell all that is missing or odd in a dataset folder; exit code 1 if anything is."""
     from tokcom_phy.data.check import check
 
     report = check(directory)
     Console().print(report.table(everything))
-    if not report.sound:
+    if not report.clean:
         raise typer.Exit(1)
 
 

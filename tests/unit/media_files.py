@@ -30,11 +30,12 @@ def write_video(
     layout: str = "mono",
     codecs: tuple[str, str] = ("libx264", "aac"),
     options: dict[str, str] | None = None,
+    format: str | None = None,
 ) -> Path:
     """Write uint8 frames [n, height, width, 3] and a float32 waveform [samples] or [channels, samples]; either may be
     left out. ``times`` [frame periods] makes the frame rate vary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options=options or {}) as container:
+    with av.open(str(path), "w", format, options=options or {}) as container:
         picture = sound = None
         if frames is not None:
             picture = cast(av.VideoStream, container.add_stream(codecs[0], rate=frame_rate))
@@ -117,7 +118,7 @@ def trim(source: Path, path: Path, start: float) -> Path:
 def write_late_video(path: Path, frames: np.ndarray, rate: int, delay: float, waveform: np.ndarray) -> Path:
     """Sound from 0 s, pictures from ``delay`` [s] on."""
     with av.open(str(path), "w") as container:
-        sound = cast(av.AudioStream, container.add_stream("aac", rate=16_000, layout="mono"))
+        sound = container.add_stream("aac", rate=16_000, layout="mono")
         packets = packets_of(frames, "mpeg4", rate, container)
         block = av.AudioFrame.from_ndarray(np.atleast_2d(waveform), format="fltp", layout="mono")
         block.sample_rate, block.pts = 16_000, 0

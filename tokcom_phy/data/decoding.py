@@ -161,7 +161,12 @@ def check_pixels(width: int, height: int, path: Path) -> None:
         If it has more than `MAX_PIXELS`.
     """
     if width * height > MAX_PIXELS:
-        raise MediaError(f"{path}: pictures of {width} × {height}, more than the {MAX_PIXELS / 1e6:.1f} Mpixel of 8K")
+        raise too_large(f"{width} × {height}", path)
+
+
+def too_large(size: str, path: Path) -> MediaError:
+    """What to tell of a picture that is too large to decode."""
+    return MediaError(f"{path}: pictures of {size}, more than the {MAX_PIXELS / 1e6:.1f} Mpixel of 8K")
 
 
 @contextmanager

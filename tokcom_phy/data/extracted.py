@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from tokcom_phy.data.decoding import MAX_SECONDS, SAMPLING_RATE, check_pixels, reduced_size, sample_indices
+from tokcom_phy.data.decoding import MAX_SECONDS, SAMPLING_RATE, check_pixels, reduced_size, sample_indices, too_large
 from tokcom_phy.utils.errors import MediaError
 
 IMAGES = ("PNG", "JPEG")
@@ -153,5 +153,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 yield image
     except MediaError:
         raise
+    except Image.DecompressionBombError as error:
+        raise too_large("enormous size", path) from error
     except Exception as error:  # whatever a damaged file makes Pillow raise
         raise MediaError(f"{path}: cannot be read as a PNG or JPEG image, it may be corrupt") from error

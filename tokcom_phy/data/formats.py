@@ -1,27 +1,35 @@
-"""Annotations exactly as published: VALOR-32K captions and MUSIC-AVQA questions.
+"""Captions and questions of a dataset: VALOR-32K and MUSIC-AVQA as published, and a plain JSON for one's own.
 
-Expected layouts, below a data folder or as the folder that is given:
+Expected layouts, below a data folder or as the folder that is given; SPLIT is any name:
 
-    VALOR/annotations/desc_{train,val,test}.json          [{"video_id", "desc"}, …]
-    MUSIC-AVQA/annotation/avqa-{train,val,test}.json      [{"video_id", "question_id", "type", "question_content",
-                                                            "templ_values", "question_deleted", "anser"}, …]
+    VALOR/annotations/desc_SPLIT.json          [{"video_id", "desc"}, …]
+    MUSIC-AVQA/annotation/avqa-SPLIT.json      [{"video_id", "question_id", "type", "question_content",
+                                                 "templ_values", "question_deleted", "anser"}, …]
+    MUSIC-AVQA/data/json/avqa-SPLIT.json       the same, where its own repository has it
+    captions-SPLIT.json                        [{"clip", "caption"}, …]
+    questions-SPLIT.json                       [{"id", "clip", "question", "answer", "type"?, "template"?}, …]
 """
 
-import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.data.json_files import check_identifier, field, read_entries, strings_in
+from tokcom_phy.utils.errors import UserError, nearest, quoted
 
 logger = logging.getLogger(__name__)
 
-CAPTIONS_LAYOUT = "VALOR/annotations/desc_SPLIT.json"
-QUESTIONS_LAYOUT = "MUSIC-AVQA/annotation/avqa-SPLIT.json"
+CAPTIONS_LAYOUTS = ("VALOR/annotations/desc_SPLIT.json", "captions-SPLIT.json")
+QUESTIONS_LAYOUTS = (
+    "MUSIC-AVQA/annotation/avqa-SPLIT.json",
+    "MUSIC-AVQA/data/json/avqa-SPLIT.json",
+    "questions-SPLIT.json",
+)
+"""Where the files of the splits lie; of two files of one split the first in this order is read."""
 
 QUESTION_TYPES = (
     ("Audio", "Counting"),
@@ -36,12 +44,15 @@ QUESTION_TYPES = (
 )
 """MUSIC-AVQA's nine types of question: what they need, what they ask."""
 
+UNTYPED = ("untyped",)
+"""Type of a question of one's own that names none."""
+
 _SLOT = re.compile(r"<\w+>")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One VALOR caption: what is seen and heard in clip ``video_id``."""
+    """One caption: what is seen and heard in clip ``video_id``."""
 
     video_id: str
     text: str
@@ -49,15 +60,16 @@ class Caption:
 
 @dataclass(frozen=True)
 class Question:
-    """One MUSIC-AVQA question about clip ``video_id``.
+    """One question about clip ``video_id``.
 
-    ``type`` is the published pair, e.g. ``("Audio-Visual", "Counting")``; ``template`` is the question with its slots
-    open, ``text`` with its slots filled; ``answer`` is kept as published (``"acoustic_guitar"``, ``"more than ten"``).
+    ``type`` is MUSIC-AVQA's published pair, e.g. ``("Audio-Visual", "Counting")``, or what one's own file says;
+    ``template`` is the question with its slots open, ``text`` with its slots filled; ``answer`` is kept as published
+    (``"acoustic_guitar"``, ``"more than ten"``).
     """
 
     video_id: str
-    question_id: int
-    type: tuple[str, str]
+    question_id: int | str
+    type: tuple[str, ...]
     template: str
     text: str
     answer: str
@@ -72,38 +84,40 @@ def normalise_answer(text: str) -> str:
 
 
 def load_captions(root: str | Path, split: str) -> list[Caption]:
-    """Read the captions of one split of VALOR, in the file's order.
+    """Read the captions of one split, in the file's order.
 
     Parameters
     ----------
     root : path
-        The folder ``VALOR``, or the folder that holds it.
+        The folder ``VALOR``, the folder that holds it, or one with ``captions-SPLIT.json``.
     split : str
-        ``train``, ``val`` or ``test``: whichever ``desc_SPLIT.json`` there is.
+        ``train``, ``val`` or ``test``: whichever file there is.
 
     Raises
     ------
     UserError
         If the folder or file is missing, is not such JSON, holds no caption, or an identifier would leave the folder.
     """
-    path = _annotation_file(root, CAPTIONS_LAYOUT, split)
+    path = _file(root, CAPTIONS_LAYOUTS, split)
+    clip, text = ("clip", "caption") if _is_own(path) else ("video_id", "desc")
     captions = [
-        Caption(_identifier(entry, where), _field(entry, "desc", str, where)) for entry, where in _entries(path)
+        Caption(check_identifier(field(entry, clip, str, where), where), field(entry, text, str, where))
+        for entry, where in read_entries(path)
     ]
     return _not_empty(captions, path, "caption")
 
 
 def load_questions(root: str | Path, split: str) -> list[Question]:
-    """Read the questions of one split of MUSIC-AVQA, in the file's order, with every template filled.
+    """Read the questions of one split, in the file's order, with every template filled.
 
-    Entries that the dataset marks ``question_deleted`` are left out; how many is logged, see `deleted_questions`.
+    Entries that MUSIC-AVQA marks ``question_deleted`` are left out; how many is logged, see `deleted_questions`.
 
     Parameters
     ----------
     root : path
-        The folder ``MUSIC-AVQA``, or the folder that holds it.
+        The folder ``MUSIC-AVQA``, the folder that holds it, or one with ``questions-SPLIT.json``.
     split : str
-        ``train``, ``val`` or ``test``: whichever ``avqa-SPLIT.json`` there is.
+        ``train``, ``val`` or ``test``: whichever file there is.
 
     Raises
     ------
@@ -111,8 +125,10 @@ def load_questions(root: str | Path, split: str) -> list[Question]:
         If the folder or file is missing, is not such JSON, holds no question, an identifier would leave the folder,
         or a template's slots and values do not match.
     """
-    path = _annotation_file(root, QUESTIONS_LAYOUT, split)
-    entries = list(_entries(path))
+    path = _file(root, QUESTIONS_LAYOUTS, split)
+    entries = read_entries(path)
+    if _is_own(path):
+        return _not_empty([_own_question(entry, where) for entry, where in entries], path, "question")
     questions = [_question(entry, where) for entry, where in entries if not entry.get("question_deleted")]
     if len(questions) < len(entries):
         _warn(f"{path}: {len(entries) - len(questions)} deleted questions are left out")
@@ -120,23 +136,35 @@ def load_questions(root: str | Path, split: str) -> list[Question]:
 
 
 def deleted_questions(root: str | Path, split: str) -> int:
-    """How many entries of a split `load_questions` leaves out because the dataset marks them as deleted."""
-    path = _annotation_file(root, QUESTIONS_LAYOUT, split)
-    return sum(bool(entry.get("question_deleted")) for entry, _ in _entries(path))
+    """How many entries of a split `load_questions` leaves out because MUSIC-AVQA marks them as deleted."""
+    path = _file(root, QUESTIONS_LAYOUTS, split)
+    return 0 if _is_own(path) else sum(bool(entry.get("question_deleted")) for entry, _ in read_entries(path))
 
 
 def caption_splits(root: str | Path) -> list[str]:
-    """The splits of VALOR that are there, sorted; empty if the dataset is not."""
-    return _splits(root, CAPTIONS_LAYOUT)
+    """The splits that have captions, sorted."""
+    return sorted(_files(root, CAPTIONS_LAYOUTS))
 
 
 def question_splits(root: str | Path) -> list[str]:
-    """The splits of MUSIC-AVQA that are there, sorted; empty if the dataset is not."""
-    return _splits(root, QUESTIONS_LAYOUT)
+    """The splits that have questions, sorted."""
+    return sorted(_files(root, QUESTIONS_LAYOUTS))
+
+
+def has_published_types(root: str | Path, split: str) -> bool:
+    """Whether the questions of a split are MUSIC-AVQA's, whose types are `QUESTION_TYPES`."""
+    return not _is_own(_file(root, QUESTIONS_LAYOUTS, split))
+
+
+def is_own_dataset(root: str | Path) -> bool:
+    """Whether there are annotations, and all of them are in the JSON for one's own."""
+    paths = [*_files(root, CAPTIONS_LAYOUTS).values(), *_files(root, QUESTIONS_LAYOUTS).values()]
+    return bool(paths) and all(map(_is_own, paths))
 
 
 def dataset_folders(root: str | Path) -> list[Path]:
-    """The folders of datasets in ``root``: ``root/VALOR`` and ``root/MUSIC-AVQA`` where they exist, else ``root``.
+    """The folders of datasets in ``root``: ``root/VALOR`` and ``root/MUSIC-AVQA`` where they exist, and ``root`` itself
+    if it has captions or questions of one's own, or neither of the others.
 
     Raises
     ------
@@ -145,8 +173,12 @@ def dataset_folders(root: str | Path) -> list[Path]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"no folder {root}: give a data folder that holds {CAPTIONS_LAYOUT} or {QUESTIONS_LAYOUT}")
-    return [root / name for name in ("VALOR", "MUSIC-AVQA") if (root / name).is_dir()] or [root]
+        raise UserError(
+            f"no folder {root}: give a data folder that holds {_words(CAPTIONS_LAYOUTS + QUESTIONS_LAYOUTS)}"
+        )
+    published = [root / name for name in ("VALOR", "MUSIC-AVQA") if (root / name).is_dir()]
+    own = any(root.glob("captions-*.json")) or any(root.glob("questions-*.json"))
+    return [*published, root] if own else published or [root]
 
 
 def annotated_clips(root: str | Path) -> list[str]:
@@ -162,19 +194,6 @@ def annotated_clips(root: str | Path) -> list[str]:
     return sorted(captioned | asked)
 
 
-def check_identifier(video_id: str, where: str) -> str:
-    """Return ``video_id`` if it is a plain file name, so that a path made of it stays in the dataset's folder.
-
-    Raises
-    ------
-    UserError
-        If it is empty, absolute, has a path separator or is ``.`` or ``..``; ``where`` says where it stands.
-    """
-    if video_id in ("", ".", "..") or any(character in video_id for character in "/\\:\0"):
-        raise UserError(f"{where}: video_id {video_id!r} would leave the dataset's folder, use a plain file name")
-    return video_id
-
-
 def fill_template(template: str, values: list[str], where: str) -> str:
     """Put ``values``, in order, into the slots ``<Object>``, ``<LR>``… of ``template``; outer blanks are stripped.
 
@@ -186,10 +205,13 @@ def fill_template(template: str, values: list[str], where: str) -> str:
     slots = _SLOT.findall(template)
     if len(values) < len(slots):
         raise UserError(
-            f"{where}: slot {slots[len(values)]} of {template!r} has no value in {values}, add it to templ_values"
+            f"{where}: slot {slots[len(values)]} of {quoted(template)} has no value in {quoted(values)}, add it to "
+            "templ_values"
         )
     if len(values) > len(slots):
-        raise UserError(f"{where}: template {template!r} has {len(slots)} slots for the {len(values)} values {values}")
+        raise UserError(
+            f"{where}: template {quoted(template)} has {len(slots)} slots for the {len(values)} values {quoted(values)}"
+        )
     remaining = iter(values)
     return _SLOT.sub(lambda _: next(remaining), template).strip()
 
@@ -201,88 +223,68 @@ def _warn(what: str) -> None:
 
 
 def _question(entry: dict[str, Any], where: str) -> Question:
-    question_id = _field(entry, "question_id", int, where)
+    question_id = field(entry, "question_id", int, where)
     where = f"{where} (question {question_id})"
-    kind = _strings(entry, "type", where)
+    kind = strings_in(entry, "type", where)
     if len(kind) != 2:
-        raise UserError(f'{where}: \'type\' is {kind}, expected a pair such as ["Audio", "Counting"]')
-    template = _field(entry, "question_content", str, where)
+        raise UserError(f'{where}: \'type\' is {quoted(kind)}, expected a pair such as ["Audio", "Counting"]')
+    template = field(entry, "question_content", str, where)
     return Question(
-        video_id=_identifier(entry, where),
+        video_id=check_identifier(field(entry, "video_id", str, where), where),
         question_id=question_id,
         type=(kind[0], kind[1]),
         template=template,
-        text=fill_template(template, _strings(entry, "templ_values", where), where),
-        answer=_field(entry, "anser", str, where),
+        text=fill_template(template, strings_in(entry, "templ_values", where), where),
+        answer=field(entry, "anser", str, where),
     )
+
+
+def _own_question(entry: dict[str, Any], where: str) -> Question:
+    text = field(entry, "question", str, where)
+    return Question(
+        video_id=check_identifier(field(entry, "clip", str, where), where),
+        question_id=field(entry, "id", (int, str), where),
+        type=(field(entry, "type", str, where),) if "type" in entry else UNTYPED,
+        template=field(entry, "template", str, where) if "template" in entry else text,
+        text=text,
+        answer=field(entry, "answer", str, where),
+    )
+
+
+def _is_own(path: Path) -> bool:
+    return path.name.startswith(("captions-", "questions-"))
+
+
+def _files(root: str | Path, layouts: Sequence[str]) -> dict[str, Path]:
+    """The file of each split."""
+    found: dict[str, Path] = {}
+    for layout in layouts:
+        folder, prefix, suffix = _locate(root, layout)
+        for path in folder.glob(f"{prefix}*{suffix}"):
+            found.setdefault(path.name[len(prefix) : -len(suffix)], path)
+    return found
 
 
 def _locate(root: str | Path, layout: str) -> tuple[Path, str, str]:
     """The annotation folder of a layout, and what stands before and after the split in its files' names."""
-    dataset, folder, name = layout.split("/")
+    *folders, name = layout.split("/")
     prefix, suffix = name.split("SPLIT")
     root = Path(root)
-    base = root / dataset if (root / dataset).is_dir() else root
-    return base / folder, prefix, suffix
+    if folders and not (root / folders[0]).is_dir():
+        folders = folders[1:]
+    return root.joinpath(*folders), prefix, suffix
 
 
-def _splits(root: str | Path, layout: str) -> list[str]:
-    folder, prefix, suffix = _locate(root, layout)
-    return sorted(path.name[len(prefix) : -len(suffix)] for path in folder.glob(f"{prefix}*{suffix}"))
+def _file(root: str | Path, layouts: Sequence[str], split: str) -> Path:
+    files = _files(root, layouts)
+    if split not in files:
+        mend = nearest(split, files) if files else f"expected {_words(layouts)}"
+        raise UserError(f"no {layouts[-1].replace('SPLIT', split)} and the like in {root}: {mend}")
+    return files[split]
 
 
-def _annotation_file(root: str | Path, layout: str, split: str) -> Path:
-    folder, prefix, suffix = _locate(root, layout)
-    if not folder.is_dir():
-        raise UserError(f"no folder {folder}: expected {layout} in {root}")
-    splits = _splits(root, layout)
-    if split not in splits:
-        mend = nearest(split, splits) if splits else f"expected {layout}"
-        raise UserError(f"no file {folder / f'{prefix}{split}{suffix}'}: {mend}")
-    return folder / f"{prefix}{split}{suffix}"
-
-
-def _entries(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each entry of a JSON list of objects, and words for where it stands."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): get the file again") from error
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}): get the file again"
-        ) from error
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{path} is not a list of objects, as the published annotations are")
-    return ((entry, f"{path} entry {position}") for position, entry in enumerate(entries))
-
-
-def _field(entry: dict[str, Any], name: str, kind: type, where: str) -> Any:
-    if name not in entry:
-        raise UserError(f"{where}: no '{name}', it has {', '.join(entry) or 'no fields'}")
-    if not isinstance(entry[name], kind):
-        raise UserError(f"{where}: '{name}' is {entry[name]!r}, expected {kind.__name__}")
-    if kind is str and not entry[name].strip():
-        raise UserError(f"{where}: '{name}' is empty")
-    return entry[name]
-
-
-def _strings(entry: dict[str, Any], name: str, where: str) -> list[str]:
-    """A field that is a JSON list of strings written as a string."""
-    text = _field(entry, name, str, where)
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError:
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise UserError(f'{where}: \'{name}\' is {text!r}, expected a list of strings such as "[\\"piano\\"]"')
-    return values
-
-
-def _identifier(entry: dict[str, Any], where: str) -> str:
-    return check_identifier(_field(entry, "video_id", str, where), where)
+def _words(layouts: Sequence[str]) -> str:
+    return f"{', '.join(layouts[:-1])} or {layouts[-1]}"
 
 
 def _not_empty(items: list[_Item], path: Path, what: str) -> list[_Item]:

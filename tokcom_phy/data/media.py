@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokcom_phy.data.decoding import SAMPLING_RATE, Clip, decode, probe
 from tokcom_phy.data.extracted import probe_frames, read_frames, read_wav
-from tokcom_phy.data.formats import check_identifier
+from tokcom_phy.data.json_files import check_identifier
 from tokcom_phy.utils.errors import MediaError
 
 SUFFIXES = (

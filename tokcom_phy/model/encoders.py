@@ -28,6 +28,10 @@ MEL_FLOOR = 2.0**-23
 """Smallest energy of a mel band that AST's spectrogram tells from silence."""
 
 
+AST_BASE_SECONDS = 10.24
+"""How much sound AST base hears: 1,024 frames of 10 ms."""
+
+
 class Encoder(ABC):
     """A frozen encoder E_m of one modality with its own preprocessing, equation (2).
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import mean
 
@@ -13,7 +13,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from tokcom_phy.data.media import SUFFIXES
+from tokcom_phy.data.formats import dataset_folders
+from tokcom_phy.data.media import raw_files
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.foundation import foundation_width, load_tokenizer
 from tokcom_phy.model.prompt import prompt
@@ -120,7 +121,8 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     ----------
     experiment : Experiment
     media : Path, optional
-        A dataset's folder with video files, whose mean size is that of a clip; without it that comparison is left out.
+        A dataset's folder; the mean size of its video files is that of a clip. Without it, or where it holds none, that
+        comparison is left out.
     question_tokens : int
         Length of a question that is sent over the air.
 
@@ -132,7 +134,7 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     Raises
     ------
     UserError
-        If the foundation model is not to be had, or there are no video files in ``media``.
+        If the foundation model is not to be had, or there is no folder ``media``.
     """
     width = foundation_width(experiment.foundation)
     clip_bits = _mean_clip_bits(media) if media else None
@@ -224,9 +226,8 @@ def _cells(cost: Budget) -> list[str]:
     ]
 
 
-def _mean_clip_bits(media: Path) -> float:
-    files = (path for path in sorted(media.rglob("*")) if path.suffix in SUFFIXES and not path.name.startswith("."))
+def _mean_clip_bits(media: Path) -> float | None:
+    """Mean size of the first 200 video files of a dataset; None if it has none."""
+    files = chain.from_iterable(raw_files(folder).values() for folder in dataset_folders(media))
     sizes = [8 * path.stat().st_size for path in islice(files, 200)]
-    if not sizes:
-        raise UserError(f"no video files in {media}: give a folder with ID.mp4 files, see tokcom data check")
-    return mean(sizes)
+    return mean(sizes) if sizes else None

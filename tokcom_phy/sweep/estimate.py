@@ -24,7 +24,7 @@ from tokcom_phy.data.formats import (
     load_captions,
     load_questions,
 )
-from tokcom_phy.data.media import find_clip
+from tokcom_phy.data.media import find_clips
 from tokcom_phy.data.prepare import SECONDS_PER_WORKER, prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, plan
@@ -198,7 +198,7 @@ def _dataset(
     tested = load_questions(root, splits.test)
     if not experiment.needs_media():
         return root, None, corpus.test_questions / len(tested) if corpus else 1.0
-    there = {clip for part in dataset_folders(root) for clip in annotated_clips(part) if find_clip(part, clip)}
+    there = {clip for part in dataset_folders(root) for clip in find_clips(part).keys() & set(annotated_clips(part))}
     captions, questions = _batches(experiment)
     held_out = [split for split in caption_splits(root) if experiment.keep_features and split != splits.captions]
     needed: list[tuple[Sequence[Caption | Question], int]] = [

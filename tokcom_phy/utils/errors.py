@@ -1,7 +1,12 @@
 """The one exception that a user's mistake raises, and how a misspelt name is answered."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_QUOTED = reprlib.Repr()
+_QUOTED.maxlevel, _QUOTED.maxstring, _QUOTED.maxother, _QUOTED.maxlong = 3, 80, 80, 40
 
 
 class UserError(Exception):
@@ -42,3 +47,13 @@ def one_line(error: BaseException) -> str:
     """An error in one line: a user's mistake in its own words, any other with its type before them."""
     words = " ".join(str(error).split())
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
+
+
+def quoted(value: Any) -> str:
+    """A value for a message, as Python writes it, cut where it is long or deep."""
+    return _QUOTED.repr(value)
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: what does not print, such as an escape sequence, is written as Python escapes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -32,7 +32,7 @@ def write_annotations(root: Path, **splits: list[dict[str, object]]) -> None:
 
 
 def kinds(root: Path) -> Counter[str]:
-    return Counter(finding.kind for finding in check(root).findings)
+    return Counter(issue.kind for issue in check(root).issues)
 
 
 def shown(root: Path, everything: bool = False) -> str:
@@ -56,8 +56,8 @@ def whole(tmp_path: Path) -> Path:
 
 def test_a_whole_dataset_is_sound(whole: Path) -> None:
     report = check(whole)
-    assert report.findings == []
-    assert report.sound
+    assert report.issues == []
+    assert report.clean
     counts = dict(report.counts)
     assert counts["MUSIC-AVQA: questions, train"] == 2
     assert counts["MUSIC-AVQA: question templates, train"] == counts["MUSIC-AVQA: different answers, train"] == 1
@@ -73,14 +73,14 @@ def test_media_that_are_missing_or_bad_are_named(whole: Path) -> None:
     write_video(folder / "c.mp4", frames=grey_frames(4))
     write_clip(folder / "extra.mp4", seconds=0.5)
     assert kinds(whole) == {"clip without media": 1, "media that cannot be used": 2}
-    details = {finding.detail for finding in check(whole).findings}
+    details = {issue.detail for issue in check(whole).issues}
     assert f"{folder / 'a'}.mp4" in details
     assert f"{folder / 'c'}.mp4: no audio track" in details
     assert dict(check(whole).counts)["MUSIC-AVQA: clips without annotations, left alone"] == 1
     assert str(folder / "b.mp4") in shown(whole)
 
 
-def test_all_findings_are_named_where_that_is_asked(tmp_path: Path) -> None:
+def test_all_issues_are_named_where_that_is_asked(tmp_path: Path) -> None:
     names = [f"clip{number}.mp4" for number in range(8)]
     for name in names:
         (tmp_path / name).write_bytes(b"")
@@ -101,11 +101,11 @@ def test_extracted_media_are_looked_at(whole: Path) -> None:
     wav = folder / "extraction/ast_audio/a.wav"
     wav.parent.mkdir(parents=True)
     soundfile.write(wav, tone(440, 1), 16_000)
-    (finding,) = check(whole).findings
-    assert finding.kind == "extracted frames with gaps"
-    assert finding.detail == f"{frames}: no frame_0003, 2 are missing"
+    (issue,) = check(whole).issues
+    assert issue.kind == "extracted frames with gaps"
+    assert issue.detail == f"{frames}: no frame_0003, 2 are missing"
     (frames / "frame_0005.jpg").rename(frames / "frame_0003.jpg")
-    assert check(whole).sound
+    assert check(whole).clean
     soundfile.write(wav, tone(440, 1), 44_100)
     assert kinds(whole) == {"media that cannot be used": 1}
 
@@ -147,3 +147,71 @@ def test_a_folder_without_annotations(tmp_path: Path) -> None:
     assert kinds(tmp_path) == {"no annotations": 1, "media that cannot be used": 1}
     with pytest.raises(UserError, match="no folder"):
         check(tmp_path / "nowhere")
+
+
+def test_extracted_frames_that_preparing_would_refuse_are_named(whole: Path) -> None:
+    folder = whole / "MUSIC-AVQA" / "extraction/vivit_frames"
+    for name, files in {
+        "a": {"frame_0001.png": 96, "frame_0002.png": 64},
+        "b": {"frame_0001.png": 96, "frame_0001.jpg": 96},
+        "c": {"frame_0001.PNG": 96, "frame_2000000000.png": 96},
+    }.items():
+        (folder / name).mkdir(parents=True)
+        for file, size in files.items():
+            Image.fromarray(grey_frames(1, size, size)[0]).save(folder / name / file)
+    details = {issue.kind: issue.detail for issue in check(whole).issues if issue.detail.startswith(str(folder / "c"))}
+    assert details == {"extracted frames with gaps": f"{folder / 'c'}: no frame_0002, 1999999998 are missing"}
+    unusable = sorted(issue.detail for issue in check(whole).issues if issue.kind == "media that cannot be used")
+    assert unusable == [
+        f"{folder / 'a'}: frames of different sizes, extract them again",
+        f"{folder / 'b'}: frame_0001.jpg, frame_0001.png have the same number, keep one of them",
+    ]
+
+
+@pytest.mark.parametrize("extracted", [False, True])
+def test_sound_that_is_shorter_than_a_window_is_named(whole: Path, extracted: bool) -> None:
+    folder = whole / "MUSIC-AVQA"
+    if extracted:
+        path = folder / "extraction/ast_audio/a.wav"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, tone(440, 399 / 16_000), 16_000)
+    else:
+        path = folder / "a.mov"
+        (folder / "a.mp4").unlink()
+        write_video(path, frames=grey_frames(4), waveform=tone(440, 399 / 16_000), codecs=("mpeg4", "pcm_s16le"))
+    (issue,) = check(whole).issues
+    assert issue.detail == f"{path}: 399 samples of sound are fewer than the 400 that it takes"
+
+
+def test_a_question_number_used_twice_is_named(whole: Path) -> None:
+    write_annotations(whole, train=[{"video_id": "a", "question_id": 7}, {"video_id": "b", "question_id": 7}])
+    (issue,) = check(whole).issues
+    assert (issue.kind, issue.detail) == ("question number used more than once", "train: 7, 2 times")
+
+
+def test_how_many_clips_are_longer_than_the_encoder_hears_is_told(whole: Path) -> None:
+    write_clip(whole / "MUSIC-AVQA" / "a.mp4", seconds=11)
+    report = check(whole)
+    assert report.clean
+    assert ("MUSIC-AVQA: clips of more than the 10.24 s that one window of AST base hears", 1) in report.counts
+
+
+def test_control_characters_do_not_reach_the_terminal(whole: Path) -> None:
+    write_annotations(whole, train=[{"video_id": "a\x1b[31m"}, {"video_id": "b"}])
+    assert "\x1b[31m" not in shown(whole)
+    assert "a\\x1b[31m.mp4" in shown(whole)
+
+
+def test_annotations_of_ones_own_are_checked(tmp_path: Path) -> None:
+    question = {"id": "q1", "clip": "a", "question": "How far is it?", "answer": "near"}
+    for split in ("train", "test"):
+        (tmp_path / f"questions-{split}.json").write_text(json.dumps([question]))
+    (tmp_path / "captions-train.json").write_text('[{"clip": "a", "caption": "A car."}]')
+    assert kinds(tmp_path) == {"clip in two splits": 1}
+    (tmp_path / "questions-test.json").write_text(json.dumps([{**question, "clip": "b"}] * 2))
+    assert kinds(tmp_path) == {"question number used more than once": 1}
+    write_clip(tmp_path / "a.MOV", seconds=0.5)
+    assert kinds(tmp_path) == {"question number used more than once": 1, "clip without media": 1}
+    (tmp_path / "questions-test.json").write_text('[{"clip": "b", "question": "?", "answer": "x"}]')
+    (issue,) = [issue for issue in check(tmp_path).issues if issue.kind == "unusable annotations"]
+    assert "questions-test.json entry 0: no 'id', it has clip, question, answer" in issue.detail

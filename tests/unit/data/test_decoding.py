@@ -31,7 +31,7 @@ def test_frames_that_an_edit_list_hides_are_not_sampled(tmp_path: Path, gop: int
     """The first 7 of 10 s are hidden; with a keyframe in the hidden part and without."""
     source = tmp_path / "whole.mp4"
     with av.open(str(source), "w") as container:
-        stream = cast(av.VideoStream, container.add_stream("libx264", rate=25, options={"g": str(gop)}))
+        stream = container.add_stream("libx264", rate=25, options={"g": str(gop)})
         stream.height = stream.width = 96
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(grey_frames(250)):
@@ -133,6 +133,7 @@ def filtered(path: Path, rate: str) -> np.ndarray:
         for frame in [*container.decode(stream), None]:
             if frame is not None:
                 assert frame.pts is not None
+                assert frame.time_base is not None
                 frame.pts -= round(zero / frame.time_base)
             source.push(frame)
             while True:
@@ -167,7 +168,7 @@ def with_cover(path: Path, sound_of: Path) -> Path:
     """A file with sound and a cover picture."""
     with av.open(str(sound_of)) as source, av.open(str(path), "w") as container:
         audio = container.add_stream_from_template(source.streams.audio[0])
-        cover = cast(av.VideoStream, container.add_stream("mjpeg", rate=1))
+        cover = container.add_stream("mjpeg", rate=1)
         cover.height = cover.width = 96
         cover.pix_fmt = "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic

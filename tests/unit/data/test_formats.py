@@ -130,7 +130,7 @@ def test_missing_folder_and_split_say_the_layout(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no folder .*nowhere"):
         formats.dataset_folders(tmp_path / "nowhere")
     write_questions(tmp_path, QUESTION, split="train")
-    with pytest.raises(UserError, match=r"no file .*avqa-trian\.json: did you mean 'train'\?"):
+    with pytest.raises(UserError, match=r"no questions-trian\.json and the like in .*: did you mean 'train'\?"):
         formats.load_questions(tmp_path, "trian")
 
 
@@ -176,3 +176,64 @@ def test_published_majority_per_template() -> None:
     right = majority_per_template(val, fake)
     assert sum(right) / len(right) == pytest.approx(expected, abs=1e-12)
     assert len({question.answer for question in val}) == 41
+
+
+def test_the_layout_of_music_avqas_own_repository_is_read(tmp_path: Path) -> None:
+    path = write_questions(tmp_path, QUESTION)
+    other = tmp_path / "MUSIC-AVQA" / "data" / "json" / "avqa-test.json"
+    other.parent.mkdir(parents=True)
+    path.rename(other)
+    for root in (tmp_path, tmp_path / "MUSIC-AVQA"):
+        assert formats.question_splits(root) == ["test"]
+        assert formats.load_questions(root, "test")[0].text == "Is the guzheng louder than the acoustic_guitar?"
+        assert formats.annotated_clips(root) == ["00000108"]
+    write_questions(tmp_path, QUESTION, QUESTION)
+    assert formats.question_splits(tmp_path) == ["test", "val"]
+
+
+def test_annotations_of_ones_own(tmp_path: Path) -> None:
+    question = {"id": "q1", "clip": "a", "question": "How far is the car?", "answer": "near"}
+    typed = {**question, "id": 2, "type": "Distance", "template": "How far is the <Object>?"}
+    (tmp_path / "questions-train.json").write_text(json.dumps([question, typed]))
+    (tmp_path / "captions-train.json").write_text('[{"clip": "a", "caption": "A car."}]')
+    assert formats.load_questions(tmp_path, "train") == [
+        formats.Question("a", "q1", ("untyped",), "How far is the car?", "How far is the car?", "near"),
+        formats.Question("a", 2, ("Distance",), "How far is the <Object>?", "How far is the car?", "near"),
+    ]
+    assert formats.load_captions(tmp_path, "train") == [formats.Caption("a", "A car.")]
+    assert formats.dataset_folders(tmp_path) == [tmp_path]
+    assert formats.deleted_questions(tmp_path, "train") == 0
+    (tmp_path / "VALOR").mkdir()
+    assert formats.dataset_folders(tmp_path) == [tmp_path / "VALOR", tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[" * 100_000, "cannot be read as JSON"),
+        ('[{"video_id": "a", "desc": ' + "9" * 5_000 + "}]", "cannot be read as JSON"),
+        ('[{"video_id": "a", "desc": "\\ud800"}]', "half of a surrogate pair"),
+        ('[{"video_id": "\\ud800", "desc": "x"}]', "half of a surrogate pair"),
+        ('[{"video_id": true, "desc": "x"}]', "'video_id' is True, expected str"),
+    ],
+)
+def test_hostile_json_is_named_in_a_short_line(tmp_path: Path, content: str, words: str) -> None:
+    write_captions(tmp_path).write_text(content)
+    with pytest.raises(UserError, match=words) as raised:
+        formats.load_captions(tmp_path, "train")
+    assert len(str(raised.value)) < len(str(tmp_path)) + 300
+
+
+def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
+    for change in (
+        {"video_id": "x/" * 10_000},
+        {"type": "x" * 10_000},
+        {"templ_values": json.dumps(["y" * 10_000] * 3)},
+        {"templ_values": "[" * 10_000},
+        {"question_id": ["z" * 10_000]},
+        {"question_id": True},
+    ):
+        write_questions(tmp_path, {**QUESTION, **change})
+        with pytest.raises(UserError) as raised:
+            formats.load_questions(tmp_path, "val")
+        assert len(str(raised.value)) < len(str(tmp_path)) + 500

@@ -1,6 +1,7 @@
 """Media of every kind become 16 kHz mono and evenly sampled frames, or are named with what is wrong."""
 
 import random
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -277,6 +278,85 @@ def test_faults_of_extracted_media_are_named(tmp_path: Path) -> None:
     (tmp_path / "frame_0001.png").write_bytes(b"\x89PNG")
     with pytest.raises(MediaError, match=r"frame_0001\.png: cannot be read as a PNG or JPEG image"):
         extracted.read_frames(tmp_path, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("IMG_0001.MP4", ("libx264", "aac")),
+        ("IMG_0001.MOV", ("libx264", "aac")),
+        ("IMG_0001.ogv", ("libvpx", "libopus")),
+        ("IMG_0001.3gp", ("h263", "aac")),
+        ("IMG_0001.flv", ("flv", "aac")),
+        ("IMG_0001.MTS", ("libx264", "aac")),
+        ("IMG_0001.wmv", ("wmv2", "aac")),
+        ("IMG_0001.mpg", ("mpeg2video", "mp2")),
+    ],
+)
+def test_clips_are_found_by_the_names_that_phones_give(tmp_path: Path, name: str, codecs: tuple[str, str]) -> None:
+    path = tmp_path / name
+    container = {".MTS": "mpegts", ".ogv": "ogg"}.get(path.suffix)
+    frames, rate = grey_frames(25, 288, 352), {"mp2": 32_000, "libopus": 48_000}.get(codecs[1], 16_000)
+    write_video(
+        path,
+        frames=frames,
+        frame_rate=Fraction(25),
+        waveform=tone(440, 1, rate),
+        rate=rate,
+        codecs=codecs,
+        format=container,
+    )
+    assert media.list_clips(tmp_path) == ["IMG_0001"]
+    files = media.find_clip(tmp_path, "IMG_0001")
+    assert files == media.ClipFiles(path, path)
+    clip = media.read_clip(files, num_frames=4)
+    assert clip.waveform is not None
+    assert clip.frames is not None
+    assert abs(len(clip.waveform) - 16_000) < 2_500
+    np.testing.assert_allclose(brightness(clip.frames), brightness(frames[3::6]), atol=12)
+
+
+def test_images_are_opened_in_named_formats_only(tmp_path: Path) -> None:
+    (tmp_path / "frame_0001.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    with pytest.raises(MediaError, match="cannot be read as a PNG or JPEG image"):
+        extracted.read_frames(tmp_path, 1)
+    Image.fromarray(grey_frames(1)[0]).save(tmp_path / "frame_0001.png", format="GIF")
+    with pytest.raises(MediaError, match="cannot be read as a PNG or JPEG image"):
+        extracted.read_frames(tmp_path, 1)
+
+
+@pytest.mark.parametrize("size", [12_000, 50_000])
+def test_an_image_of_forged_size_is_not_decoded(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "frame_0001.png"
+    Image.fromarray(grey_frames(1)[0]).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = size.to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data)
+    for read in (extracted.probe_frames, lambda folder: extracted.read_frames(folder, 2)):
+        with pytest.raises(MediaError, match=r"frame_0001\.png: pictures of .* more than the 33\.6 Mpixel of 8K"):
+            read(tmp_path)
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number, level in ((9_999, 100), (10_000, 150), (10_001, 200)):
+        Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(tmp_path / f"frame_{number:04d}.png")
+    assert brightness(extracted.read_frames(tmp_path, 3)).tolist() == [100, 150, 200]
+    assert extracted.missing_frames(tmp_path) == (9_998, 1)
+
+
+def test_sound_of_forged_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(440, 1), 16_000, format="FLAC")
+    data = bytearray(path.read_bytes())
+    data[21], data[22:26] = data[21] | 0x0F, b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="a FLAC file, expected WAV"):
+        extracted.read_wav(path)
+    soundfile.write(path, tone(440, 2), 16_000)
+    monkeypatch.setattr(extracted, "MAX_SECONDS", 1)
+    with pytest.raises(MediaError, match="of sound: cut it"):
+        extracted.read_wav(path)
 
 
 def test_find_clip(tmp_path: Path) -> None:

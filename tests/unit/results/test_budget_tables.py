@@ -1,11 +1,31 @@
 """The tables of ``tokcom budget``."""
 
 import io
+from pathlib import Path
 
+from annotation_files import write_annotations
+from media_files import write_clip
 from rich.console import Console
 
 from tokcom_phy.experiments.schema import load_experiment
 from tokcom_phy.results.budget import budget_tables
+
+
+def rows_of(media: Path | None) -> list[str]:
+    """What is sent, of each row of the tables of an experiment with media."""
+    series = "evaluate=[{variants: [aligned], links: [awgn], snr_db: [0]}]"
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(budget_tables(load_experiment("quickstart", overrides=[series]), media, 16))
+    lines = [line.split() for line in console.export_text().splitlines() if line.rstrip().endswith("%")]
+    return [cells[cells[0] == "awgn"] for cells in lines]
+
+
+def test_sending_the_file_is_compared_where_there_are_files(tmp_path: Path) -> None:
+    write_annotations(tmp_path)
+    (tmp_path / "MUSIC-AVQA" / "extraction" / "ast_audio").mkdir(parents=True)
+    assert rows_of(tmp_path) == rows_of(None) == ["tokens", "digital"]
+    write_clip(tmp_path / "MUSIC-AVQA" / "videos" / "a.MP4", seconds=0.5)
+    assert rows_of(tmp_path) == ["tokens", "digital", "file"]
 
 
 def test_digital_links_show_their_own_bits_and_the_uses_of_analog_tokens() -> None:
