@@ -1,4 +1,4 @@
-"""The foundation model: a causal language model that reads tokens and answers, adapted by LoRA (1), (13)–(16)."""
+"""The foundation model: a causal language model that reads tokens and answers, adapted by LoRA, (1) and (13)–(16)."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from tokcom_phy.model.hub import LOADING, locate, locate_gguf
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.text import TextBatch
-from tokcom_phy.utils.errors import UserError, reason
-
-LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.1}
-"""The paper's LoRA."""
+from tokcom_phy.utils.errors import UserError, nearest, one_line, reason
 
 LORA_TARGETS = ["q_proj", "v_proj"]
 """What the paper adapts; a model that names its projections otherwise is adapted where PEFT says."""
@@ -125,14 +122,43 @@ class Foundation(nn.Module):
         """Whether the model carries a LoRA adapter."""
         return isinstance(self.model, PeftModel)
 
-    def add_lora(self) -> None:
-        """Put trainable low-rank adapters on the query and value projections, equations (13), (15) and (16)."""
-        self.model = get_peft_model(
-            self.model, LoraConfig(task_type="CAUSAL_LM", target_modules=self._lora_targets, **LORA)
+    def add_lora(
+        self, r: int = 4, alpha: float = 16, dropout: float = 0.1, targets: Sequence[str] | None = None
+    ) -> None:
+        """Add trainable low-rank adapters, equations (13), (15) and (16).
+
+        Parameters
+        ----------
+        r, alpha, dropout
+            Rank, scale (the product of the matrices is multiplied by alpha / r) and dropout; the paper's by default.
+        targets : sequence of str, optional
+            Names of the modules to adapt, as for PEFT's ``target_modules``. By default the query and value projections,
+            as in the paper, or what PEFT adapts in a model that names them otherwise.
+
+        Raises
+        ------
+        UserError
+            If the model has no module of a name, or PEFT cannot adapt it.
+        """
+        names = {name for name, _ in self.model.named_modules()}
+        for target in targets or ():
+            if not any(name == target or name.endswith(f".{target}") for name in names):
+                own = {name.rpartition(".")[2] for name in names if name}
+                raise UserError(f"lora.targets: '{self.name}' has no module '{target}': {nearest(target, own)}")
+        config = LoraConfig(
+            task_type="CAUSAL_LM",
+            target_modules=list(targets) if targets else self._lora_targets,
+            r=r,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
         )
+        try:
+            self.model = get_peft_model(self.model, config)
+        except ValueError as error:  # a module of a kind that PEFT has no adapter for
+            raise UserError(f"lora: '{self.name}' cannot be adapted ({one_line(error)})") from error
 
     def remove_lora(self) -> None:
-        """Take the adapters off again, if there are any: the model is as it was loaded."""
+        """Remove the adapters, if there are any: the model is as it was loaded."""
         if isinstance(self.model, PeftModel):
             self.model = self.model.unload()
 

@@ -199,7 +199,7 @@ class Worker:
             if variant.alignment != "none":
                 aligned = alignment_folder(self.run_dir, self.experiment.alignment(job.variant), job.seed)
                 system.load_transceivers(aligned / "transceivers.safetensors")
-            foundation.add_lora()
+            foundation.add_lora(**settings.lora.model_dump())
             losses = finetune(
                 system,
                 _questions(self.root, self.splits.train, self.store),

@@ -1,9 +1,7 @@
 """One training run through a link, on transformers' Trainer."""
 
-import json
 import math
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +17,11 @@ from transformers.integrations import TensorBoardCallback
 from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.training.batches import EpochSampler
+from tokcom_phy.training.checkpoints import ChecksumWriter, last_checkpoint, without_frozen_weights
 from tokcom_phy.training.distributed import num_processes, process_index
+from tokcom_phy.training.interrupts import StopAfterStep, signals_after_step
 from tokcom_phy.training.settings import TrainingSettings
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.errors import UserError, one_line
 
 OnProgress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -73,11 +73,13 @@ class TrainingLogs:
 
 
 class _Report(TrainerCallback):
-    def __init__(self, on_progress: OnProgress):
+    def __init__(self, on_progress: OnProgress, stop: StopAfterStep):
         self.on_progress = on_progress
+        self.stop = stop
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.on_progress(state.global_step, state.max_steps)
+        if self.stop.signal is None:  # else whoever listened may be gone, and the checkpoint comes first
+            self.on_progress(state.global_step, state.max_steps)
 
 
 class _Watch(TrainerCallback):
@@ -98,7 +100,10 @@ def train(
     on_progress: OnProgress | None = None,
     logs: TrainingLogs | None = None,
 ) -> list[float]:
-    """Train what requires a gradient in ``module`` with AdamW and a cosine schedule.
+    """Train what requires a gradient in ``module`` with the Trainer's optimisers and schedules.
+
+    An interrupt (SIGINT) or a request to terminate (SIGTERM) takes effect after the current step, once that step is
+    saved; a second one takes effect at once.
 
     Parameters
     ----------
@@ -124,8 +129,8 @@ def train(
     Raises
     ------
     UserError
-        If there are fewer items than a batch takes, a batch does not split evenly over the processes, or the loss does
-        not stay finite.
+        If there are fewer items than a batch takes, a batch does not split evenly over the processes, optimiser or
+        schedule cannot be made, or the loss does not stay finite.
     """
     settings.check_data(len(items), num_processes())
     parts = num_processes() * settings.accumulation
@@ -136,7 +141,13 @@ def train(
         step = [items[i] for i in sampler.step(sample_indices[0])]
         return {**collate(step, slice(first, first + len(sample_indices))), "sample_indices": sample_indices}
 
-    with _folder(logs) as folder, _without_frozen_weights(module):
+    stop = StopAfterStep()
+    alone = num_processes() == 1
+    with (
+        _folder(logs) as folder,
+        without_frozen_weights(module),
+        signals_after_step(stop, wanted=logs is not None and alone),
+    ):
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=settings.steps,
@@ -144,8 +155,14 @@ def train(
             gradient_accumulation_steps=settings.accumulation,
             train_sampling_strategy="sequential",
             learning_rate=settings.learning_rate,
-            lr_scheduler_type="cosine_with_min_lr",
-            lr_scheduler_kwargs={"min_lr": settings.final_learning_rate},
+            optim=settings.optimizer,
+            adam_beta1=settings.adam_beta1,
+            adam_beta2=settings.adam_beta2,
+            adam_epsilon=settings.adam_epsilon,
+            lr_scheduler_type=settings.lr_scheduler_type,
+            lr_scheduler_kwargs=settings.scheduler_arguments(),
+            warmup_steps=settings.warmup_steps,
+            max_grad_norm=settings.max_grad_norm,
             weight_decay=settings.weight_decay,
             logging_steps=1,
             logging_nan_inf_filter=False,
@@ -165,11 +182,14 @@ def train(
         trainer = Trainer(model=module, args=arguments, train_dataset=sampler, data_collator=part_of_step)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Watch())
+        trainer.add_callback(stop)
+        trainer.add_callback(ChecksumWriter())
         if on_progress:
-            trainer.add_callback(_Report(on_progress))
+            trainer.add_callback(_Report(on_progress, stop))
         if logs and TENSORBOARD in settings.report_to:
             trainer.add_callback(_tensorboard(logs.tensorboard))
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        _make_optimizer(trainer, settings)
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
@@ -182,42 +202,15 @@ def _folder(logs: TrainingLogs | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-@contextmanager
-def _without_frozen_weights(module: nn.Module) -> Iterator[None]:
-    """Keep frozen weights, gigabytes of them, out of checkpoints, and do not expect them on resuming."""
-    frozen = {name for name, p in module.named_parameters(remove_duplicate=False) if not p.requires_grad}
-
-    def drop_frozen(_: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
-        for name in frozen & state.keys():
-            del state[name]
-
-    def expect_no_frozen(_: nn.Module, incompatible: Any) -> None:
-        incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]
-
-    hooks = (
-        module.register_state_dict_post_hook(drop_frozen),
-        module.register_load_state_dict_post_hook(expect_no_frozen),
-    )
+def _make_optimizer(trainer: Trainer, settings: TrainingSettings) -> None:
+    """Let the Trainer build its optimiser and schedule now, so that a mistake in their settings is told as one."""
     try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The last complete checkpoint that was written by as many processes as there are now."""
-    processes = num_processes()
-    random_states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text())  # what the Trainer writes last
-        except (OSError, json.JSONDecodeError):
-            continue
-        if all(zipfile.is_zipfile(checkpoint / name) for name in random_states):
-            return str(checkpoint)
-    return None
+        trainer.create_optimizer_and_scheduler(settings.steps)
+    except Exception as error:  # whatever a setting makes the library do
+        raise UserError(
+            f"optimizer '{settings.optimizer}' with lr_scheduler_type '{settings.lr_scheduler_type}' cannot be made "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _tensorboard(folder: Path) -> TensorBoardCallback:

@@ -87,6 +87,28 @@ def test_lora_starts_as_the_frozen_model_and_alone_is_trained(foundation):
     assert rank == {4}
 
 
+def test_lora_is_what_the_settings_say(foundation):
+    foundation.add_lora(r=2, alpha=6, dropout=0.0, targets=["o_proj"])
+    adapted = {n: p for n, p in foundation.named_parameters() if p.requires_grad}
+    assert all(".o_proj." in name for name in adapted)
+    assert {p.shape[0] for name, p in adapted.items() if "lora_A" in name} == {2}
+    layer = next(m for m in foundation.modules() if hasattr(m, "lora_A"))
+    assert layer.scaling["default"] == pytest.approx(6 / 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["q_porj"], r"lora\.targets: .* has no module 'q_porj': did you mean 'q_proj'"),
+        (["input_layernorm"], "lora: .* cannot be adapted"),
+    ],
+)
+def test_lora_on_a_module_that_cannot_be_adapted_is_one_line(foundation, targets, message):
+    with pytest.raises(UserError, match=message) as caught:
+        foundation.add_lora(targets=targets)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_text_loss_reaches_the_tokens(foundation):
     prefix, mask, answer = read(foundation, QUESTIONS, ANSWERS)
     prefix = prefix.detach().requires_grad_()

@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import torch
 import training_case
@@ -12,7 +14,7 @@ from tokcom_phy.model.system import LinkUse
 from tokcom_phy.radio import load_link
 from tokcom_phy.training.batches import EpochSampler
 from tokcom_phy.training.finetune import finetune
-from tokcom_phy.training.settings import FinetuningSettings
+from tokcom_phy.training.settings import AlignmentSettings, FinetuningSettings, LoraSettings
 from tokcom_phy.training.trainer import LinkSampler, TrainingLogs, train
 from tokcom_phy.utils.errors import UserError
 
@@ -91,9 +93,24 @@ class Noisy(Line):
         return super().forward(x * torch.rand_like(x), sample_indices)
 
 
-@pytest.mark.parametrize("damage", [None, "trainer_state.json", "rng_state.pth"])
-def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, damage):
-    """Also if it was killed in the middle of writing its last checkpoint."""
+CHECKPOINT = ["model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json", "files.json"]
+
+
+def damage_file(file, how):
+    if how == "deleted":
+        file.unlink()
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:-20])
+    else:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["deleted", "truncated", "altered"])
+@pytest.mark.parametrize("damage", [None, *CHECKPOINT])
+def test_a_killed_training_resumes_from_its_last_complete_checkpoint(tmp_path, damage, how):
+    """With the losses and weights of a training that was not killed, whichever file of a checkpoint was damaged."""
     plan = settings(steps=12, checkpoint_steps=4)
     whole = Noisy()
     losses = train(whole, ITEMS, collate, plan, 0)
@@ -102,12 +119,100 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, damage):
     with pytest.raises(Interrupted):
         train(killed, ITEMS, collate, plan, 0, interrupt_at(10), logs)
     if damage:
-        file = tmp_path / "checkpoints" / "checkpoint-8" / damage
-        file.write_bytes(file.read_bytes()[:-20])
+        damage_file(tmp_path / "checkpoints" / "checkpoint-8" / damage, how)
     resumed = Noisy()
     assert train(resumed, ITEMS, collate, plan, 0, None, logs) == losses
     assert torch.equal(resumed.weight, whole.weight)
     assert resumed.sample_indices == list(range(8 * (4 if damage else 8), 8 * 12))
+
+
+class Signalled(Noisy):
+    """Sends its process signals in the forward pass of one step."""
+
+    def __init__(self, step, *signals):
+        super().__init__()
+        self.step, self.signals = step, signals
+
+    def forward(self, x, sample_indices):
+        if sample_indices[0] == 8 * (self.step - 1):
+            for number in self.signals:
+                signal.raise_signal(number)
+        return super().forward(x, sample_indices)
+
+
+class Terminated(Exception):
+    pass
+
+
+@pytest.fixture
+def handlers():
+    """SIGINT and SIGTERM as a worker process has them."""
+
+    def terminate(*_):
+        raise Terminated
+
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, terminate)
+    yield terminate
+    signal.signal(signal.SIGINT, kept[0])
+    signal.signal(signal.SIGTERM, kept[1])
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+@pytest.mark.parametrize("step", [1, 6, 12])
+def test_an_interrupted_training_keeps_its_step(tmp_path, handlers, number, error, step):
+    plan = settings(steps=12, checkpoint_steps=100)
+    losses = train(Noisy(), ITEMS, collate, plan, 0)
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    told = []
+    with pytest.raises(error):
+        train(Signalled(step, number), ITEMS, collate, plan, 0, lambda done, of: told.append(done), logs)
+    assert told == list(range(1, step))
+    assert signal.getsignal(signal.SIGTERM) is handlers
+    resumed = Noisy()
+    assert train(resumed, ITEMS, collate, plan, 0, None, logs) == losses
+    assert resumed.sample_indices == list(range(8 * step, 8 * 12))
+
+
+def test_a_second_interrupt_takes_effect_at_once(tmp_path, handlers):
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    module = Signalled(3, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(module, ITEMS, collate, settings(), 0, None, logs)
+    assert len(module.sample_indices) == 8 * 2
+    assert not list((tmp_path / "checkpoints").glob("checkpoint-*"))
+
+
+def test_ignored_signals_stay_ignored(tmp_path, handlers):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    assert len(train(Signalled(3, signal.SIGINT), ITEMS, collate, settings(steps=5), 0, None, logs)) == 5
+
+
+def test_schedules_and_optimisers_are_the_libraries(tmp_path):
+    """SGD on one weight with a linear schedule by hand."""
+    plan = settings(steps=3, optimizer="sgd", lr_scheduler_type="linear", learning_rate=0.3, max_grad_norm=0.0)
+    line = Line()
+    train(line, ITEMS[:8], collate, plan, 0)
+    square = sum(float(item.text) ** 2 for item in ITEMS[:8]) / 8
+    weight = 0.0
+    for rate in (0.3, 0.2, 0.1):
+        weight -= rate * 2 * square * (weight - 3.0)
+    assert line.weight.item() == pytest.approx(weight, rel=1e-5)
+
+
+def test_a_schedule_that_cannot_be_made_is_one_line():
+    plan = settings(lr_scheduler_type="warmup_stable_decay")
+    with pytest.raises(UserError, match="with lr_scheduler_type 'warmup_stable_decay' cannot be made") as caught:
+        train(Line(), ITEMS, collate, plan, 0)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_buffers_of_what_is_trained_are_in_checkpoints(tmp_path):
+    line = Line()
+    line.register_buffer("count", torch.tensor(5.0))
+    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
+    train(line, ITEMS, collate, settings(steps=2), 0, None, logs)
+    assert set(load_file(tmp_path / "checkpoints" / "checkpoint-2" / "model.safetensors")) == {"weight", "count"}
 
 
 def test_frozen_weights_are_not_in_checkpoints(tmp_path):
@@ -208,11 +313,20 @@ def test_tensorboard_gets_the_loss_of_every_step(tmp_path):
     assert {"train/grad_norm", "train/learning_rate"} <= set(events.Tags()["scalars"])
 
 
+def test_every_key_is_documented():
+    for model in (AlignmentSettings, FinetuningSettings, LoraSettings):
+        assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"report_to": ["wandb"]}, "wandb is not installed: pip install wandb"),
         ({"accumulation": 3}, "batch 8 does not split into 3 equal parts"),
+        ({"optimizer": "adafactr"}, "unknown optimizer 'adafactr': did you mean 'adafactor'"),
+        ({"lr_scheduler_type": "cosin"}, "unknown lr_scheduler_type 'cosin': did you mean 'cosine'"),
+        ({"lr_scheduler_type": "greedy"}, "unknown lr_scheduler_type 'greedy'"),
+        ({"lora": {"rank": 8}}, "lora.rank"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(monkeypatch, change, message):

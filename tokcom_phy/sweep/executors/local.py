@@ -78,9 +78,9 @@ class _Process:
         return [Outcome(job, time.monotonic() - self.since, death=death)] if job else []
 
     def ask_to_end(self) -> None:
-        self.pipe.close()
         if self.job:
-            self.process.terminate()
+            self.process.terminate()  # before the pipe closes, so that a training saves its step and tells nobody
+        self.pipe.close()
 
     def end(self) -> None:
         self.process.join(_PATIENCE_AT_END)
