@@ -32,7 +32,7 @@ def test_keras_receiver_learns_to_equalise(tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES.glob("*.py")])
+@pytest.mark.parametrize("name", ["amplifier", "neural_receiver"])
 def test_gradients_reach_both_sides(name):
     """One step changes the transmitter's torch weights and every variable of the TensorFlow block."""
     example = load(name)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.blockcode import BlockCode
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, budget
+from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.sionna import Demapper, Mapper
@@ -151,7 +151,7 @@ def test_gradient_passes_where_blocks_arrive() -> None:
 
 def test_digital_tokens_cost_what_the_link_below_costs() -> None:
     sent = {"audio": 1024, "text": 640}
-    assert budget(load_link("digital-ofdm-tdl-c"), sent) == budget(load_link("ofdm-tdl-c"), sent)
+    assert load_link("digital-ofdm-tdl-c").cost(sent) == load_link("ofdm-tdl-c").cost(sent)
 
 
 @pytest.mark.parametrize("power", ["block", "token"])
@@ -182,5 +182,5 @@ def test_an_amplifier_bends_the_qam_symbols() -> None:
 
 @pytest.mark.parametrize(("options", "headers"), [({}, 1), ({"power": "token"}, 16), ({"scale": "withheld"}, 0)])
 def test_budget_of_a_digital_link_counts_its_own_headers(options: dict[str, str], headers: int) -> None:
-    cost = budget(load_link("digital-awgn", device="cpu", **options), {"audio": 1024}, symbols_per_token=64)
+    cost = load_link("digital-awgn", device="cpu", **options).cost({"audio": 1024}, symbols_per_token=64)
     assert cost.resource_elements == 1024 + headers * HEADER_SYMBOLS

@@ -13,9 +13,9 @@ import torch
 
 from tokcom_phy.radio import load_link, raytracing
 from tokcom_phy.radio.channels import RayTracedChannel
-from tokcom_phy.radio.link_config import SceneConfig
 from tokcom_phy.radio.llvm import obstacle
 from tokcom_phy.radio.ofdm import OfdmLink
+from tokcom_phy.radio.ofdm_config import SceneConfig
 from tokcom_phy.radio.raytracing import TracedPaths, trace, traced_file, traced_paths
 from tokcom_phy.utils.errors import UserError
 
@@ -219,7 +219,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from tokcom_phy.radio import raytracing
-from tokcom_phy.radio.link_config import SceneConfig
+from tokcom_phy.radio.ofdm_config import SceneConfig
 
 trace = raytracing._trace_apart
 def counted(*arguments):

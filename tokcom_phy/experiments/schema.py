@@ -23,11 +23,12 @@ from pydantic import (
 from tokcom_phy.experiments.overrides import apply_overrides
 from tokcom_phy.experiments.profiles import PROFILES
 from tokcom_phy.model.system_config import Delivery
-from tokcom_phy.radio import Link, load_link
-from tokcom_phy.radio.link_config import LinkConfig, read_config
+from tokcom_phy.radio import Link, build_link
+from tokcom_phy.radio.link_config import LinkConfig, anchor_target, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 from tokcom_phy.utils.errors import UserError, nearest
 from tokcom_phy.utils.files import builtin_names, find
+from tokcom_phy.utils.instantiate import TARGET
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -208,16 +209,17 @@ class Experiment(Strict):
         for name, inline in self.links.items():
             if name in builtin_names("links"):
                 raise ValueError(f"links.{name}: this is a built-in link: choose another name")
-            if "extends" not in inline:
+            if not {"extends", "family", TARGET} & set(inline):
                 raise ValueError(f"links.{name}: name the link that it changes, such as extends: awgn")
             try:
                 self.link_config(name)
             except UserError as error:
-                raise ValueError(f"links.{name}: {error}") from error
+                raise ValueError(str(error)) from error
         for link in self.all_links():
             if link not in self.links and Path(link).suffix != ".yaml" and link not in builtin_names("links"):
                 raise ValueError(f"unknown link '{link}': {nearest(link, [*self.links, *builtin_names('links')])}")
-            find("links", self._link_source(link)[0])
+            if link not in self.links:
+                find("links", link)
         return self
 
     def evaluated_links(self) -> list[str]:
@@ -235,17 +237,11 @@ class Experiment(Strict):
 
     def load_link(self, name: str) -> Link:
         """A link by its name in this experiment."""
-        source, changes = self._link_source(name)
-        return load_link(source, **changes)
+        return build_link(name, self.link_config(name))
 
     def link_config(self, name: str) -> LinkConfig:
         """All settings of a link of this experiment."""
-        return read_config(*self._link_source(name))[1]
-
-    def _link_source(self, name: str) -> tuple[str, dict[str, Any]]:
-        """Name or path of a link's file, and the keys that this experiment changes."""
-        changes = dict(self.links.get(name, {}))
-        return str(changes.pop("extends", name)), changes
+        return inline_config(f"links.{name}", self.links[name]) if name in self.links else read_config(name, {})[1]
 
     def alignment_settings(self, variant: str) -> AlignmentSettings:
         """Stage 1 of a variant."""
@@ -348,6 +344,9 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
+    inline = settings.get("links")
+    for link in inline.values() if isinstance(inline, dict) else ():
+        anchor_target(link, path.parent)
     if base := settings.pop("extends", None):
         parent = _read(find("experiments", str(base)), (*extended_by, path))
         try:

@@ -4,13 +4,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokcom_phy.radio.draw_request import DrawRequest
+    from tokcom_phy.radio.family_config import LinkFamilyConfig
     from tokcom_phy.radio.link import Link
-    from tokcom_phy.radio.loading import load_link
+    from tokcom_phy.radio.loading import build_link, load_link
     from tokcom_phy.radio.state import LinkState
 
-_HOMES = {"Link": "link", "LinkState": "state", "load_link": "loading"}
+_HOMES = {
+    "DrawRequest": "draw_request",
+    "Link": "link",
+    "LinkFamilyConfig": "family_config",
+    "LinkState": "state",
+    "build_link": "loading",
+    "load_link": "loading",
+}
 
-__all__ = ["Link", "LinkState", "load_link"]
+__all__ = ["DrawRequest", "Link", "LinkFamilyConfig", "LinkState", "build_link", "load_link"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.link_config import OfdmConfig
+from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, scene_file, traced_file, traced_paths
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (

@@ -4,10 +4,14 @@ There are many small matrices (users × users, one per resource element). They a
 last and eliminated element-wise, which on a CPU is an order of magnitude faster than a batched Cholesky.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.state import LinkState
 
 Combining = Literal["lmmse", "zf", "mrc"]
 
@@ -142,3 +146,18 @@ def _multiply(matrix: Tensor, other: Tensor) -> Tensor:
 def _diagonal(matrix: Tensor) -> Tensor:
     """Diagonal [b, u, n] of matrices [b, u, u, n]."""
     return matrix.diagonal(dim1=1, dim2=2).mT
+
+
+def combined_state(request: DrawRequest, users: Sequence[str], combined: Combined) -> LinkState:
+    """The realisation of users that share resource elements, each truncated to its payload length."""
+    lengths = [request.num_symbols[user] for user in users]
+    return LinkState(
+        {
+            user: {other: combined.gain[:, k, j, : min(lengths[k], lengths[j])] for j, other in enumerate(users)}
+            for k, user in enumerate(users)
+        },
+        {user: combined.noise[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: combined.effective_noise_var[:, k, : lengths[k]] for k, user in enumerate(users)},
+        {user: combined.sinr[:, k, : lengths[k]] for k, user in enumerate(users)},
+        request.masks(users),
+    )

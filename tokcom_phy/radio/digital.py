@@ -3,15 +3,17 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tokcom_phy.radio.blockcode import BITS_PER_SYMBOL, BlockCode, block_code, check_rate, symbols_per_block
+from tokcom_phy.radio.cost import Budget, Load
+from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.link import Link
-from tokcom_phy.radio.link_config import DigitalConfig
+from tokcom_phy.radio.panels import Panel
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.state import LinkState
 
@@ -33,7 +35,7 @@ class Blocks(NamedTuple):
     columns: Tensor
 
 
-class DigitalLink(Link):
+class DigitalLink(Link[DigitalConfig]):
     """A link of the digital family; see `DigitalConfig`.
 
     Each complex symbol of the analog link, two values, becomes one QAM symbol: the channel uses are equal, and the code
@@ -52,23 +54,28 @@ class DigitalLink(Link):
     quantizer : Quantizer
     """
 
-    config: DigitalConfig
+    analog = False
 
-    def __init__(self, name: str, config: DigitalConfig, over: Link):
+    def __init__(self, name: str, config: DigitalConfig, over: Link[Any]):
         check_rate(config.bits, config.modulation, symbols_per_block(config.bits))
         super().__init__(name, config, over.device)
         self.over = over
         self.snr_offset_db = over.snr_offset_db
+        self.users = over.users
+        self.sent_as = f"{config.bits} bit {config.modulation}"
         self.quantizer = Quantizer(config.bits, config.clip)
-
-    def check_users(self, users: list[str]) -> None:
-        self.over.check_users(users)
 
     def check_drawable(self) -> None:
         self.over.check_drawable()
 
     def _draw(self, request: DrawRequest) -> LinkState:
         return self.over._draw(request)
+
+    def _cost(self, load: Load) -> Budget:
+        return self.over._cost(load)
+
+    def panels(self) -> list[Panel]:
+        return self.over.panels()
 
     def _transmit_symbols(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState

@@ -5,23 +5,23 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.link import Link
-from tokcom_phy.radio.link_config import ErasureConfig
+from tokcom_phy.radio.panels import SEED, Panel, draw_bursts, draw_losses
 from tokcom_phy.radio.seeding import entropy
-from tokcom_phy.radio.state import LinkState
+from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
 
-class ErasureLink(Link):
+class ErasureLink(Link[ErasureConfig]):
     """A link of the erasure family; see `ErasureConfig`. There is no noise; the SNR has no effect.
 
     Losses follow the Gilbert–Elliott model: the channel is good (nothing is lost) or bad (everything is), and changes
     its state from packet to packet with fixed probabilities (E. Gilbert, 1960; E. Elliott, 1963).
     """
 
-    config: ErasureConfig
-
-    def check_users(self, users: list[str]) -> None:
-        """Accept every user."""
+    def __init__(self, name: str, config: ErasureConfig, device: str | None = None):
+        super().__init__(name, config, device)
+        self.symbol_rate = config.symbol_rate
 
     def _draw(self, request: DrawRequest) -> LinkState:
         return LinkState.merge(self._draw_user(request, user) for user in request.num_symbols)
@@ -46,3 +46,12 @@ class ErasureLink(Link):
         for packet in range(1, num_packets):
             bad[:, packet] = chances[:, packet] < np.where(bad[:, packet - 1], stay_bad, turn_bad)
         return torch.from_numpy(bad).to(self.device)
+
+    def panels(self) -> list[Panel]:
+        few, many = self._packets(16, 64), self._packets(64, 256)
+        return [lambda axes: draw_losses(axes, few), lambda axes: draw_bursts(axes, many)]
+
+    def _packets(self, batch: int, num_packets: int) -> Tensor:
+        """Lost packets of an anonymous user, bool [batch, num_packets]."""
+        size = self.config.packet_symbols
+        return self.draw(batch, num_packets * size, 0.0, SEED).sinr[ANONYMOUS][:, ::size] == 0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
-from tokcom_phy.radio.link_config import OfdmConfig
+from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.seeding import generator_for, sionna_seed
 from tokcom_phy.radio.sionna import (
     LinearInterpolator,

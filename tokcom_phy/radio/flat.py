@@ -5,30 +5,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.combining import combine
+from tokcom_phy.radio.combining import combine, combined_state
+from tokcom_phy.radio.cost import Budget, Load, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, activity
-from tokcom_phy.radio.link import Link, combined_state
-from tokcom_phy.radio.link_config import FlatConfig
+from tokcom_phy.radio.flat_config import FlatConfig
+from tokcom_phy.radio.link import Link
+from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_distribution, draw_fades
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
-from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
+from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
 _FADES = 16
 
 
-class FlatLink(Link):
+class FlatLink(Link[FlatConfig]):
     """A link of the flat family; see `FlatConfig`."""
-
-    config: FlatConfig
 
     def __init__(self, name: str, config: FlatConfig, device: str | None = None):
         super().__init__(name, config, device)
         self.snr_offset_db = config.snr_offset_db
+        self.users = config.users if config.access == "mu-mimo" else None
+        self.symbol_rate = config.symbol_rate
         self._fading = GenerateFlatFadingChannel(1, config.num_rx_ant, device=self.device)
-
-    def check_users(self, users: list[str]) -> None:
-        if self.config.access == "mu-mimo":
-            check_users(users, self.config.users)
 
     def _draw(self, request: DrawRequest) -> LinkState:
         users = list(request.num_symbols)
@@ -66,6 +64,14 @@ class FlatLink(Link):
             noise = {user: complex_noise((n,), self.device, request.noise_keys([user]), no.tolist())}
         var, sinr = no[:, None].expand(-1, n), (1 / no)[:, None].expand(-1, n)
         return LinkState({user: {user: None}}, noise, {user: var}, {user: sinr}, request.masks([user]))
+
+    def _cost(self, load: Load) -> Budget:
+        return single_carrier_cost(load, self.symbol_rate, shared=self.config.access == "mu-mimo")
+
+    def panels(self) -> list[Panel]:
+        few = self.gains(SEED, range(3), NUM_SYMBOLS)[:, 0]
+        many = self.gains(SEED, range(256), NUM_SYMBOLS)[:, 0, :: self.config.coherence]
+        return [lambda axes: draw_fades(axes, few), lambda axes: draw_distribution(axes, many, self.name)]
 
     def gains(self, seed: int, indices: Sequence[int], num_symbols: int, user: str = ANONYMOUS) -> Tensor:
         """Unit-power channel of one user, complex64 [b, num_rx_ant, num_symbols]."""

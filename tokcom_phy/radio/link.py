@@ -3,28 +3,38 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokcom_phy.radio.cache import RealisationCache
-from tokcom_phy.radio.combining import Combined
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, Budget, Load, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.family_config import LinkFamilyConfig
+from tokcom_phy.radio.panels import Panel
 from tokcom_phy.radio.power import noise_power, normalize_power, rapp, scale_symbols
 from tokcom_phy.radio.sionna import default_device
-from tokcom_phy.radio.state import ANONYMOUS, LinkState
-from tokcom_phy.radio.symbols import from_symbols, symbol_mask, to_symbols
+from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
+from tokcom_phy.radio.symbols import check_tokens, like_tokens, symbol_mask, symbols_per_token, to_symbols
 from tokcom_phy.utils.errors import UserError
 
+Config = TypeVar("Config", bound=LinkFamilyConfig)
 Value = TypeVar("Value", float | Tensor, Tensor)
+Snr = float | Tensor | Mapping[str, float | Tensor]
 
 
-class Link(ABC):
+class Link(nn.Module, ABC, Generic[Config]):
     """A radio link between single-antenna users and a base station.
 
     SNR is the average received Es/N0 per user and receive antenna (`tokcom_phy.radio.power.noise_power`). Where users
     have different SNRs, the noise at the base station is common and their received powers differ: near and far users.
+
+    A link is a layer that can stand in an `nn.Sequential`; see `at`. It has no parameters, no state to save, and its
+    own device, which ``to`` does not change.
+
+    A link family is a subclass ``class MyLink(Link[MyConfig])`` with a method `_draw`. It may define more: the users it
+    admits, its symbol rate or `_cost`, and the `panels` of its figure.
 
     Attributes
     ----------
@@ -34,11 +44,32 @@ class Link(ABC):
         What the link is, in one line.
     device : str
         Torch device on which realisations are drawn; by default Sionna's.
+    users : sequence of str, or None
+        Users that the link admits; None if it admits any.
     snr_offset_db : user → float
         Offset of a user's SNR from the SNR at which the link is used [dB].
+    symbol_rate : float
+        Channel uses per second of a single carrier [Hz], for the budget.
+    analog : bool
+        Whether tokens are sent as analog symbols.
+    sent_as : str
+        Form in which tokens are sent, in words.
     """
 
-    def __init__(self, name: str, config: Any, device: str | None = None):
+    config_class: ClassVar[type[LinkFamilyConfig]] = LinkFamilyConfig
+    users: Sequence[str] | None = None
+    symbol_rate: float = 1e6
+    analog: ClassVar[bool] = True
+    sent_as: str = "tokens"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is Link:
+                (cls.config_class,) = get_args(base)
+
+    def __init__(self, name: str, config: Config, device: str | None = None):
+        super().__init__()
         self.name = name
         self.config = config
         self.description: str = config.description
@@ -50,7 +81,15 @@ class Link(ABC):
                 f"link '{name}' cannot draw on device '{self.device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
             ) from error
         self.snr_offset_db: Mapping[str, float] = {}
+        self._snr_db: Snr | None = None
         self._cache: RealisationCache | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a plain attribute: Sionna's blocks in a link are no layers of the network that the link stands in."""
+        object.__setattr__(self, name, value)
+
+    def extra_repr(self) -> str:
+        return repr(self.name)
 
     def cached(self, max_bytes: int) -> Self:
         """A copy of this link that caches its realisations, up to ``max_bytes`` bytes."""
@@ -58,15 +97,27 @@ class Link(ABC):
         twin._cache = RealisationCache(max_bytes)
         return twin
 
+    def at(self, snr_db: Snr) -> Self:
+        """A copy of this link with a default SNR [dB].
+
+        Example
+        -------
+        >>> nn.Sequential(encoder, load_link("awgn").at(snr_db=10.0), decoder)
+        """
+        twin = copy(self)
+        twin._snr_db = snr_db
+        return twin
+
     @abstractmethod
     def _draw(self, request: DrawRequest) -> LinkState:
         """Draw the requested realisations."""
 
-    @abstractmethod
-    def check_users(self, users: list[str]) -> None:
+    def check_users(self, users: Sequence[str]) -> None:
         """Raise a `UserError` if one of ``users`` is unknown to this link."""
+        if self.users is not None:
+            check_users(users, list(self.users))
 
-    def check_drawable(self) -> None:  # noqa: B027  most links need nothing
+    def check_drawable(self) -> None:
         """Raise a `UserError` if this machine lacks what realisations of this link are drawn with."""
 
     @torch.no_grad()
@@ -74,8 +125,8 @@ class Link(ABC):
         self,
         batch: int,
         num_symbols: int | Mapping[str, int],
-        snr_db: float | Tensor | Mapping[str, float | Tensor],
-        seed: int,
+        snr_db: Snr | None = None,
+        seed: int | None = None,
         indices: Sequence[int] | Tensor | None = None,
         mask: Tensor | Mapping[str, Tensor] | None = None,
     ) -> LinkState:
@@ -87,9 +138,10 @@ class Link(ABC):
         num_symbols : int, or user → int
             Complex symbols per example: of one anonymous user, or of each active user. Users of the link that are not
             named are idle and cause no interference.
-        snr_db : float, float [batch], or user → either [dB]
-        seed : int
-            Not negative.
+        snr_db : float, float [batch], or user → either [dB], optional
+            By default that of `at`.
+        seed : int, optional
+            Not negative; by default a fresh one from torch's default generator.
         indices : sequence of int [batch], optional
             Example i is realisation (seed, indices[i]), independent of the rest of the batch; by default 0…batch − 1.
         mask : bool [batch, num_symbols], or user → such, optional
@@ -102,7 +154,8 @@ class Link(ABC):
         Raises
         ------
         UserError
-            If an SNR is not finite, a payload is empty, a user is unknown, or a mask holds an example without symbols.
+            If an SNR is missing or not finite, a payload is empty, a user is unknown, or a mask holds an example
+            without symbols.
         """
         lengths = dict(num_symbols) if isinstance(num_symbols, Mapping) else {ANONYMOUS: num_symbols}
         users = list(lengths)
@@ -111,26 +164,63 @@ class Link(ABC):
         masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
         _check_payload(batch, lengths, masks)
+        snr_db = self._snr_db if snr_db is None else snr_db
+        if snr_db is None:
+            raise UserError(f"link '{self.name}' has no SNR: pass snr_db, such as 10.0, or use link.at(snr_db=10.0)")
         own_snr_db = {user: snr + self.snr_offset_db.get(user, 0.0) for user, snr in _per_user(snr_db, users).items()}
         no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in own_snr_db.items()}
+        seed = int(torch.randint(2**62, ())) if seed is None else int(seed)
         names = list(range(batch)) if indices is None else [int(index) for index in indices]
         if len(names) != batch or min(seed, *names) < 0:
             raise UserError(
                 f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
                 "index or seed negative"
             )
-        request = DrawRequest(int(seed), names, lengths, no, masks)
-        return self._cache.draw(request, self._draw) if self._cache else self._draw(request)
+        request = DrawRequest(seed, names, lengths, no, masks)
+        return self._cache.draw(request, self._draw_checked) if self._cache else self._draw_checked(request)
 
+    def _draw_checked(self, request: DrawRequest) -> LinkState:
+        state = self._draw(request)
+        if isinstance(state, LinkState):
+            batch = len(request.indices)
+            mistake = state.mistake({user: (batch, n) for user, n in request.num_symbols.items()})
+        else:
+            mistake = f"no LinkState but an object of type {type(state).__name__}"
+        if mistake:
+            raise UserError(f"link '{self.name}': {type(self).__name__}._draw returned {mistake}")
+        return state
+
+    @overload
+    def transmit(
+        self,
+        tokens: Tensor,
+        snr_db: Snr | None = None,
+        masks: Tensor | None = None,
+        *,
+        seed: int | None = None,
+        indices: Sequence[int] | Tensor | None = None,
+    ) -> tuple[Tensor, LinkState]: ...
+
+    @overload
     def transmit(
         self,
         tokens: Mapping[str, Tensor],
-        snr_db: float | Tensor | Mapping[str, float | Tensor],
+        snr_db: Snr | None = None,
         masks: Mapping[str, Tensor] | None = None,
         *,
-        seed: int,
+        seed: int | None = None,
         indices: Sequence[int] | Tensor | None = None,
-    ) -> tuple[dict[str, Tensor], LinkState]:
+    ) -> tuple[dict[str, Tensor], LinkState]: ...
+
+    def transmit(
+        self,
+        tokens: Tensor | Mapping[str, Tensor],
+        snr_db: Snr | None = None,
+        masks: Tensor | Mapping[str, Tensor] | None = None,
+        *,
+        seed: int | None = None,
+        indices: Sequence[int] | Tensor | None = None,
+    ) -> tuple[Tensor | dict[str, Tensor], LinkState]:
         """Send tokens of every user: map (5), normalise the power, draw, apply (6), restore the scale, unmap (7).
 
         Power normalisation, amplifiers and the restoring of the scale are settings of the link: ``power``,
@@ -138,39 +228,65 @@ class Link(ABC):
 
         Parameters
         ----------
-        tokens : user → float [b, s, d], d even
+        tokens : float or complex [b, s, d], or user → such
+            A tensor is the payload of one anonymous user. Two values of a real token, whose width d is even, make a
+            complex symbol; a complex token is d symbols.
         snr_db, seed, indices
             As for `draw`.
-        masks : user → bool [b, s], optional
+        masks : bool [b, s], or user → such, like ``tokens``, optional
             True for valid tokens. Padding, on either side, is not transmitted and is received as zero; the valid tokens
             of an example are sent back to back.
 
         Returns
         -------
-        received : user → [b, s, d], shape and dtype of ``tokens``
+        received : [b, s, d], or user → such, structure, shape and dtype of ``tokens``
         state : LinkState
             The realisation over which they were sent.
 
         Raises
         ------
         UserError
-            As `draw` does, and if a width is odd.
+            As `draw` does, and if tokens or masks have another shape or dtype.
         """
-        masks = {user: mask for user, mask in (masks or {}).items() if user in tokens}
+        if isinstance(tokens, Mapping):
+            if isinstance(masks, Tensor):
+                raise UserError("masks are a tensor, tokens a mapping: give masks by user too")
+            return self._transmit(tokens, snr_db, masks or {}, seed, indices)
+        if isinstance(masks, Mapping):
+            raise UserError("masks are a mapping, tokens are not: give one mask [batch, tokens]")
+        own_masks = {} if masks is None else {ANONYMOUS: masks}
+        received, state = self._transmit({ANONYMOUS: tokens}, snr_db, own_masks, seed, indices)
+        return received[ANONYMOUS], state
+
+    def _transmit(
+        self,
+        tokens: Mapping[str, Tensor],
+        snr_db: Snr | None,
+        masks: Mapping[str, Tensor],
+        seed: int | None,
+        indices: Sequence[int] | Tensor | None,
+    ) -> tuple[dict[str, Tensor], LinkState]:
+        masks = {user: mask for user, mask in masks.items() if user in tokens}
+        for user, block in tokens.items():
+            check_tokens(user, block)
+            _check_token_mask(user, block, masks.get(user))
+        size = {user: symbols_per_token(block) for user, block in tokens.items()}
         order = {user: (~mask).byte().argsort(dim=1, stable=True) for user, mask in masks.items()}
-        valid = {user: symbol_mask(mask.gather(1, order[user]), tokens[user].shape[2]) for user, mask in masks.items()}
+        valid = {user: symbol_mask(mask.gather(1, order[user]), size[user]) for user, mask in masks.items()}
         normalized, scale = {}, {}
         for user, block in tokens.items():
             packed = _reorder(block, order[user]) if user in order else block
-            size = block.shape[2] // 2 if self.config.power == "token" else None
-            normalized[user], scale[user] = normalize_power(to_symbols(packed), valid.get(user), symbols_per_token=size)
+            per_token = size[user] if self.config.power == "token" else None
+            normalized[user], scale[user] = normalize_power(
+                to_symbols(packed), valid.get(user), symbols_per_token=per_token
+            )
         batch = len(next(iter(normalized.values()))) if normalized else 0
         num_symbols = {user: x.shape[1] for user, x in normalized.items()}
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
         received = {}
         for user, y in self._transmit_symbols(normalized, valid, state).items():
             x = scale_symbols(y, scale[user]) if self.config.scale == "restored" else y
-            block = from_symbols(x, tokens[user].shape[2]).to(tokens[user].dtype)
+            block = like_tokens(x, tokens[user])
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
 
@@ -184,17 +300,59 @@ class Link(ABC):
         backoff_db = self.config.amplifier_backoff_db
         return symbols if backoff_db is None else rapp(symbols, backoff_db)
 
-    def __call__(
+    def forward(
         self,
-        tokens: Mapping[str, Tensor],
-        snr_db: float | Tensor | Mapping[str, float | Tensor],
-        masks: Mapping[str, Tensor] | None = None,
+        tokens: Any,
+        snr_db: Snr | None = None,
+        masks: Any = None,
         *,
-        seed: int,
+        seed: int | None = None,
         indices: Sequence[int] | Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> Any:
         """Send tokens and return the received tokens; see `transmit`."""
         return self.transmit(tokens, snr_db, masks, seed=seed, indices=indices)[0]
+
+    def cost(
+        self, num_symbols: Mapping[str, int], transmit_power: float = 0.2, *, symbols_per_token: int | None = None
+    ) -> Budget:
+        """The cost of sending a payload over this link.
+
+        Parameters
+        ----------
+        num_symbols : user → payload symbols
+            See `tokcom_phy.radio.cost.symbols_of_tokens` and `symbols_of_bits`.
+        transmit_power : float
+            Transmit power of an active user [W]; 0.2 W is 23 dBm, a handset of power class 3.
+        symbols_per_token : int, optional
+            Symbols of an analog token: on a link with ``power: token`` each token has its own header. By default a
+            user's payload is one block with one header. A link with ``scale: withheld`` sends no headers.
+
+        Raises
+        ------
+        UserError
+            If the payload is empty, or a user is unknown to the link.
+        """
+        self.check_users(list(num_symbols))
+        if not num_symbols or min(num_symbols.values()) < 1:
+            raise UserError("empty payload: give every active user at least one symbol")
+        sent = {user: n + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
+        return self._cost(Load(num_symbols, sent, transmit_power))
+
+    def _header_symbols(self, num_symbols: int, symbols_per_token: int | None) -> int:
+        """Symbols of the headers that carry a user's scales."""
+        if self.config.scale == "withheld":
+            return 0
+        if self.config.power == "block" or symbols_per_token is None:
+            return HEADER_SYMBOLS
+        return HEADER_SYMBOLS * -(-num_symbols // symbols_per_token)
+
+    def _cost(self, load: Load) -> Budget:
+        """The cost of a load; by default on a single carrier, where each user has its own channel uses."""
+        return single_carrier_cost(load, self.symbol_rate)
+
+    def panels(self) -> list[Panel]:
+        """Panels of the link's figure that show its channel, before constellation and token NMSE; by default none."""
+        return []
 
 
 def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
@@ -212,6 +370,14 @@ def _per_user(value: Value | Mapping[str, Value], users: list[str]) -> dict[str,
     return {user: value[user] for user in users}
 
 
+def _check_token_mask(user: str, tokens: Tensor, mask: Tensor | None) -> None:
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != tokens.shape[:2]):
+        raise UserError(
+            f"mask of '{user}' is {str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}, its tokens are "
+            f"{list(tokens.shape)}: give bool [batch, tokens]"
+        )
+
+
 def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[str, Tensor]) -> None:
     if batch < 1 or not num_symbols:
         raise UserError("empty payload: give at least one example and one active user")
@@ -223,18 +389,3 @@ def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[st
                 raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
             if not masks[user].any(1).all():
                 raise UserError(f"mask of '{user}' is all padding in some example: leave such examples out")
-
-
-def combined_state(request: DrawRequest, users: Sequence[str], combined: Combined) -> LinkState:
-    """The realisation of users that share resource elements, each truncated to its payload length."""
-    lengths = [request.num_symbols[user] for user in users]
-    return LinkState(
-        {
-            user: {other: combined.gain[:, k, j, : min(lengths[k], lengths[j])] for j, other in enumerate(users)}
-            for k, user in enumerate(users)
-        },
-        {user: combined.noise[:, k, : lengths[k]] for k, user in enumerate(users)},
-        {user: combined.effective_noise_var[:, k, : lengths[k]] for k, user in enumerate(users)},
-        {user: combined.sinr[:, k, : lengths[k]] for k, user in enumerate(users)},
-        request.masks(users),
-    )

@@ -70,7 +70,7 @@ def find_llvm(folders: Iterable[Path] | None = None) -> Path | None:
     Raises
     ------
     UserError
-        If the variable names a file that is not there, or a version that does not work.
+        If the variable names a file that does not exist, or a version that does not work.
     """
     named = os.environ.get(_VARIABLE)
     if named and named != _NONE:

@@ -1,19 +1,25 @@
 """OFDM uplinks: resource grid, pilots, channel estimation and multiuser combining."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.channels import Channel, load_channel
-from tokcom_phy.radio.combining import Combined, combine
+from tokcom_phy.radio.channels import Channel, PathChannel, load_channel
+from tokcom_phy.radio.combining import Combined, combine, combined_state
+from tokcom_phy.radio.cost import Budget, Load
 from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.estimation import PilotEstimator
-from tokcom_phy.radio.link import Link, combined_state
-from tokcom_phy.radio.link_config import OfdmConfig
+from tokcom_phy.radio.link import Link
+from tokcom_phy.radio.ofdm_config import OfdmConfig
+from tokcom_phy.radio.panels import SEED, Panel, draw_band_limited_delays, draw_delays, draw_response
 from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise
-from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
+from tokcom_phy.radio.state import ANONYMOUS, LinkState
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SLOTS_AT_A_TIME = 4
 
@@ -35,28 +41,27 @@ class Part:
     slots: range
 
 
-class OfdmLink(Link):
+class OfdmLink(Link[OfdmConfig]):
     """A link of the OFDM family; see `OfdmConfig`."""
 
-    config: OfdmConfig
+    users: Sequence[str]
 
     def __init__(self, name: str, config: OfdmConfig, device: str | None = None):
         super().__init__(name, config, device)
         self.snr_offset_db = config.snr_offset_db
+        self.users = [user for user in config.users if user not in config.interferers]
         self.channel: Channel = load_channel(config, self.device)
         num_users = len(config.users) if config.access == "mu-mimo" else 1
         num_subcarriers = config.num_subcarriers // (len(config.users) if config.access == "ofdma" else 1)
         self.estimator = PilotEstimator(config, num_users, num_subcarriers, self.channel)
         self.data_symbols = [t for t in range(config.num_ofdm_symbols) if t not in config.pilot_symbols]
 
-    def check_users(self, users: list[str]) -> None:
-        check_users(users, [user for user in self.config.users if user not in self.config.interferers])
-
     def check_drawable(self) -> None:
         self.channel.check_drawable()
 
     def _position(self, user: str) -> int:
-        return 0 if user == ANONYMOUS else self.config.users.index(user)
+        """Position of a user among those of the config; an anonymous one takes the place of the first."""
+        return self.config.users.index(self.users[0] if user == ANONYMOUS else user)
 
     def _draw(self, request: DrawRequest) -> LinkState:
         if not self.config.interferers:
@@ -187,3 +192,50 @@ class OfdmLink(Link):
             h_hat = h_hat.flatten(3)[..., :n]
             no = 1 + (err_var.flatten(2)[..., :n] * active).sum(1)
         return combine(h_data, h_hat, noise_data, no, active, config.combining, config.unbiased)
+
+    def _cost(self, load: Load) -> Budget:
+        config = self.config
+        parts = self.parts(load.sent)
+        slot_duration = config.num_ofdm_symbols * self.channel.symbol_duration
+        slots = max(part.slots[-1] for part in parts) + 1
+        on_air = sum(len(self.parts({user: n})[0].slots) for user, n in load.sent.items())
+        elements = slots * config.num_ofdm_symbols * config.num_subcarriers
+        pilots = sum(
+            len(part.slots) * len(config.pilot_symbols) * (part.subcarriers.stop - part.subcarriers.start)
+            for part in parts
+        )
+        payload = sum(max(load.payload[user] for user in part.users) for part in parts)
+        headers = sum(max(load.sent[user] for user in part.users) for part in parts) - payload
+        useful = 1 / (1 + config.cyclic_prefix_length / config.num_subcarriers)
+        return Budget(
+            channel_uses=sum(load.payload.values()),
+            resource_elements=elements,
+            slots=slots,
+            latency=slots * slot_duration,
+            bandwidth=config.num_subcarriers * config.subcarrier_spacing,
+            energy=load.transmit_power * on_air * slot_duration,
+            header_overhead=headers / elements * useful,
+            pilot_overhead=pilots / elements * useful,
+            prefix_overhead=1 - useful,
+            overhead=1 - payload / elements * useful,
+        )
+
+    def panels(self) -> list[Panel]:
+        return [self._draw_response, self._draw_delays]
+
+    def _draw_response(self, axes: "Axes") -> None:
+        """|H| of one user at one antenna over four slots."""
+        symbols = range(4 * self.config.num_ofdm_symbols)
+        h = self.channel.response(SEED, 0, [0], symbols, slice(None))[0, 0, 0]
+        title = f"Channel of '{self.config.users[0]}', first antenna"
+        draw_response(axes, h, self.channel.frequencies, len(symbols) * self.channel.symbol_duration, title)
+
+    def _draw_delays(self, axes: "Axes") -> None:
+        """Power-delay profile of one user: its paths, or what the bandwidth resolves where paths are unknown."""
+        if isinstance(self.channel, PathChannel):
+            a, tau = self.channel.paths(SEED, 0, [0], 1)
+            power = a[:, 0, :, 0, 0, :, 0].abs().square().mean(1)
+            draw_delays(axes, tau[:, 0, 0], power.mean(0, keepdim=True) if len(tau) == 1 else power)
+        else:
+            h = self.channel.response(SEED, 0, [0], [0], slice(None))
+            draw_band_limited_delays(axes, h, self.config.num_subcarriers * self.config.subcarrier_spacing)

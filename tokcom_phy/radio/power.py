@@ -52,8 +52,20 @@ def normalize_power(
         mean |x|² = 1 over the valid symbols of each block (or token); exactly 0 elsewhere.
     scale : float [b, 1] (or [b, n] per token, constant within a token)
         ``normalized * scale`` gives the valid symbols back. An all-zero block keeps scale 1.
+
+    Raises
+    ------
+    UserError
+        If the mask has another shape than the symbols, or these are not a whole number of tokens.
     """
     size = symbols_per_token or symbols.shape[1]
+    if mask is not None and mask.shape != symbols.shape:
+        raise UserError(
+            f"mask has shape {list(mask.shape)}, symbols {list(symbols.shape)}: give one flag per symbol; a token mask "
+            "becomes one by mask.repeat_interleave(symbols_per_token, dim=1)"
+        )
+    if symbols.shape[1] % size:
+        raise UserError(f"{symbols.shape[1]} symbols are not a whole number of tokens of {size} symbols each")
     count: Tensor | int = size
     if mask is not None:
         symbols = symbols.masked_fill(~mask, 0)

@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tokcom_phy.radio.engine import describe, engine
-from tokcom_phy.radio.link_config import SceneConfig
 from tokcom_phy.radio.llvm import INSTALL, obstacle, use_llvm
+from tokcom_phy.radio.ofdm_config import SceneConfig
 from tokcom_phy.utils.errors import UserError, nearest, reason
 from tokcom_phy.utils.files import cache_folder, write_atomically
 

@@ -171,6 +171,26 @@ class LinkState:
             {user: joined(s.mask[user] for s in states) for user in first.mask},
         )
 
+    def mistake(self, shapes: Mapping[str, tuple[int, int]]) -> str | None:
+        """The first tensor whose shape does not fit payloads of shape [b, n] by user, in words; None if all fit."""
+        if set(self.gain) != set(shapes):
+            return f"a realisation for users {', '.join(self.gain)}, requested are {', '.join(shapes)}"
+        for user, shape in shapes.items():
+            expected = {
+                f"gain of '{user}' from '{sender}'": (gain, (shape[0], min(shape[1], shapes[sender][1])))
+                for sender, gain in self.gain[user].items()
+            }
+            for name, part in (("noise", self.noise), ("effective_noise_var", self.effective_noise_var)):
+                if user in part or name != "noise":
+                    expected[f"{name} of '{user}'"] = part.get(user), shape
+            expected[f"sinr of '{user}'"] = self.sinr.get(user), shape
+            for what, (tensor, fits) in expected.items():
+                if tensor is None and not what.startswith("gain"):
+                    return f"no {what}"
+                if tensor is not None and tuple(tensor.shape) != fits:
+                    return f"{what} of shape {list(tensor.shape)}, expected {list(fits)}"
+        return None
+
     @property
     def nbytes(self) -> int:
         """Memory that this realisation holds [bytes]; storage shared by several tensors counts once."""

@@ -20,8 +20,7 @@ from tokcom_phy.model.foundation import foundation_width, load_tokenizer
 from tokcom_phy.model.prompt import prompt
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import Link
-from tokcom_phy.radio.cost import Budget, budget, symbols_of_bits, symbols_of_tokens
-from tokcom_phy.radio.link_config import DigitalConfig
+from tokcom_phy.radio.cost import Budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.results.tables import ALL, COLUMNS
 from tokcom_phy.utils.errors import UserError
 
@@ -104,14 +103,11 @@ def _costs(name: str, link: Link, lengths: Mapping[str, int], width: int, clip_b
         return
     analog = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
     digital = {user: symbols_of_bits(length * width * BITS_PER_VALUE) for user, length in lengths.items()}
-    tokens = budget(link, analog, symbols_per_token=width // 2)
-    if isinstance(link.config, DigitalConfig):
-        yield Cost(name, f"{link.config.bits} bit {link.config.modulation}", tokens)
-    else:
-        yield Cost(name, "tokens", tokens)
-        yield Cost(name, "digital", budget(link, digital))
+    yield Cost(name, link.sent_as, link.cost(analog, symbols_per_token=width // 2))
+    if link.analog:
+        yield Cost(name, "digital", link.cost(digital))
     if clip_bits and set(lengths) != {TEXT}:
-        yield Cost(name, "file", budget(link, {next(iter(lengths)): symbols_of_bits(clip_bits)}))
+        yield Cost(name, "file", link.cost({next(iter(lengths)): symbols_of_bits(clip_bits)}))
 
 
 def budget_tables(experiment: Experiment, media: Path | None, question_tokens: int) -> Group:
@@ -189,7 +185,7 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
             user: symbols_of_tokens(length, width) for user, length in sent_tokens(experiment, variant, on_air).items()
         }
         try:
-            cost = budget(links[link], payload, symbols_per_token=width // 2) if payload else None
+            cost = links[link].cost(payload, symbols_per_token=width // 2) if payload else None
         except UserError:  # what cannot be sent there has no point either, and is named as missing
             continue
         for metric, value in {

@@ -244,7 +244,7 @@ def test_every_accuracy_stands_beside_the_blind_control(name):
         ),
         ("variants.hot.stage1.temperature=-1", "variants.hot.stage1: temperature"),
         ("variants.faded.stage2.link=fist", "unknown link 'fist': did you mean 'fast'"),
-        ("links.fast.sped=3", "links.fast: link 'ofdm-tdl-c': unknown key 'sped', did you mean 'speed'"),
+        ("links.fast.sped=3", "links.fast: unknown key 'sped', did you mean 'speed'"),
         ("links.fast.extends=ofdm-tdl-cc", "links.fast: unknown link 'ofdm-tdl-cc'"),
         ("links={awgn: {extends: rayleigh}}", "links.awgn: this is a built-in link"),
         ("links.slow={speed: 3}", "links.slow: name the link that it changes"),

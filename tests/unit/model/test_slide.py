@@ -59,4 +59,4 @@ def test_part_of_a_token_is_refused():
 
 def test_mask_covers_all_symbols_of_a_token():
     mask = torch.tensor([[True, False]])
-    assert symbol_mask(mask, 6).tolist() == [[True] * 3 + [False] * 3]
+    assert symbol_mask(mask, 3).tolist() == [[True] * 3 + [False] * 3]

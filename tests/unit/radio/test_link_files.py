@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from tokcom_phy.radio.link_config import DigitalConfig, FlatConfig, LinkConfig, OfdmConfig, read_config
+from tokcom_phy.radio.digital_config import DigitalConfig
+from tokcom_phy.radio.flat_config import FlatConfig
+from tokcom_phy.radio.link_config import LinkConfig, read_config
+from tokcom_phy.radio.ofdm_config import OfdmConfig
 
 
 def write(folder: Path, **files: str) -> Path:

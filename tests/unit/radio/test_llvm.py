@@ -60,7 +60,7 @@ def test_a_named_library_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError, match="names LLVM 15, with which ray tracing crashes: name 17 or newer"):
         find_llvm([here])
     monkeypatch.setenv("DRJIT_LIBLLVM_PATH", str(here / "gone.so"))
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="does not exist"):
         use_llvm()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, budget, symbols_of_bits, symbols_of_tokens
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.radio.engine import engine
 from tokcom_phy.radio.llvm import obstacle
 from tokcom_phy.radio.plotting import draw_link
@@ -208,7 +208,7 @@ def test_gradient_reaches_every_sender() -> None:
 
 
 def test_budget_of_a_flat_link() -> None:
-    cost = budget(load_link("awgn", symbol_rate=1e6), {"audio": 512, "text": 128}, transmit_power=0.1)
+    cost = load_link("awgn", symbol_rate=1e6).cost({"audio": 512, "text": 128}, transmit_power=0.1)
     uses = 640 + 2 * HEADER_SYMBOLS
     assert (cost.channel_uses, cost.resource_elements, cost.slots) == (640, uses, 0)
     assert cost.latency == pytest.approx(uses * 1e-6)
@@ -218,7 +218,7 @@ def test_budget_of_a_flat_link() -> None:
 
 def test_budget_of_an_ofdm_link() -> None:
     """1,584 data elements a slot: 1,600 symbols and their header take two slots of 14 × 132, three users at once."""
-    cost = budget(load_link("ofdm-tdl-c"), {"audio": 1600, "video": 1600, "text": 100})
+    cost = load_link("ofdm-tdl-c").cost({"audio": 1600, "video": 1600, "text": 100})
     slot = 14 * (1 + 9 / 132) / 30e3
     assert (cost.channel_uses, cost.resource_elements, cost.slots) == (3300, 2 * 14 * 132, 2)
     assert cost.latency == pytest.approx(2 * slot)
@@ -231,7 +231,7 @@ def test_budget_of_an_ofdm_link() -> None:
 
 def test_orthogonal_access_takes_longer() -> None:
     payload_lengths = dict.fromkeys(["audio", "video", "text"], 1500)
-    slots = {a: budget(load_link("ofdm-tdl-c", access=a), payload_lengths).slots for a in ("mu-mimo", "ofdma", "tdma")}
+    slots = {a: load_link("ofdm-tdl-c", access=a).cost(payload_lengths).slots for a in ("mu-mimo", "ofdma", "tdma")}
     assert slots == {"mu-mimo": 1, "ofdma": 3, "tdma": 3}
 
 

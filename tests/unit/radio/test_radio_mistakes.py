@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tokcom_phy.radio import load_link
-from tokcom_phy.radio.cost import budget
 from tokcom_phy.radio.llvm import INSTALL
 from tokcom_phy.utils.errors import UserError
 
@@ -88,7 +87,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "negative seed": (lambda: load_link("awgn").draw(2, 8, 0.0, -1), "negative"),
     "too few indices": (lambda: load_link("awgn").draw(2, 8, 0.0, 0, indices=[1]), "per example"),
     "other symbols than drawn": (lambda: load_link("awgn").draw(2, 8, 0.0, 0).apply(torch.ones(2, 9)), "(2, 8)"),
-    "budget of nothing": (lambda: budget(load_link("awgn"), {}), "empty"),
+    "budget of nothing": (lambda: load_link("awgn").cost({}), "empty"),
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, budget
+from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.power import normalize_power, rapp
 from tokcom_phy.radio.symbols import from_symbols, to_symbols
@@ -161,17 +161,17 @@ def test_gradient_of_silence_is_finite() -> None:
     [({}, 1), ({"power": "token"}, 16), ({"scale": "withheld"}, 0), ({"power": "token", "scale": "withheld"}, 0)],
 )
 def test_budget_counts_a_header_per_scale(options: dict[str, Any], scales: int) -> None:
-    cost = budget(load_link("awgn", **options), {"audio": 1024}, symbols_per_token=64)
+    cost = load_link("awgn", **options).cost({"audio": 1024}, symbols_per_token=64)
     assert cost.resource_elements == 1024 + scales * HEADER_SYMBOLS
     assert cost.header_overhead == pytest.approx(1 - 1024 / cost.resource_elements)
-    cost = budget(load_link("ofdm-tdl-c", **options), {"audio": 1024, "text": 640}, symbols_per_token=64)
+    cost = load_link("ofdm-tdl-c", **options).cost({"audio": 1024, "text": 640}, symbols_per_token=64)
     useful = 132 / 141
     assert cost.slots == -(-(1024 + scales * HEADER_SYMBOLS) // (12 * 132))
     assert cost.header_overhead == pytest.approx(scales * HEADER_SYMBOLS / (cost.slots * 14 * 132) * useful)
 
 
 def test_a_payload_that_is_not_of_tokens_has_one_header() -> None:
-    cost = budget(load_link("awgn", power="token"), {"audio": 1024, "text": 100})
+    cost = load_link("awgn", power="token").cost({"audio": 1024, "text": 100})
     assert cost.resource_elements == 1124 + 2 * HEADER_SYMBOLS
 
 

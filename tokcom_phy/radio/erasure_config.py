@@ -1,0 +1,34 @@
+"""Settings of erasure links."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokcom_phy.radio.family_config import Count, LinkFamilyConfig, Positive
+
+
+class ErasureConfig(LinkFamilyConfig):
+    """A link that delivers packets intact or not at all."""
+
+    family: Literal["erasure"]
+    """Selects this family."""
+
+    loss_rate: float = Field(default=0.1, ge=0, lt=1, allow_inf_nan=False)
+    """Mean share of lost packets."""
+
+    mean_burst: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    """Mean number of consecutive lost packets (Gilbert–Elliott model); null for independent losses."""
+
+    packet_symbols: Count = 64
+    """Symbols of a packet; half the token width for one packet per token."""
+
+    symbol_rate: Positive = 1e6
+    """Channel uses per second [Hz], for the budget."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.mean_burst is not None and self.loss_rate / self.mean_burst > 1 - self.loss_rate:
+            raise ValueError(
+                f"bursts of {self.mean_burst} packets cannot lose {self.loss_rate} of all: lengthen mean_burst"
+            )
+        return self

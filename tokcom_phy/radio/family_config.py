@@ -1,0 +1,89 @@
+"""What the settings of all link families share, and the types and checks of their keys."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+
+from tokcom_phy.utils.errors import nearest
+from tokcom_phy.utils.instantiate import TARGET
+
+FOLDER = "_folder_"
+"""Folder of the file that names a link family by import path; a run keeps it to find the family's code again."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Decibels = Annotated[float, Field(allow_inf_nan=False)]
+Users = Annotated[list[str], Field(min_length=1)]
+
+
+class LinkFamilyConfig(BaseModel):
+    """Settings of a link, whatever its family. The config of every family derives from this class.
+
+    Unknown keys are errors. A string literal below a field documents its key.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    description: str = ""
+    """The link in one line; by default the first line of its file."""
+
+    power: Literal["block", "token"] = "block"
+    """Unit mean power of each user's whole 'block', or of every 'token' by itself."""
+
+    amplifier_backoff_db: float | None = Field(default=None, ge=-40, allow_inf_nan=False)
+    """Saturation power of each user's amplifier (Rapp's model) over its mean input power [dB]; null for an ideal
+    amplifier."""
+
+    scale: Literal["restored", "withheld"] = "restored"
+    """'restored': the receiver undoes the normalisation by protected headers; 'withheld': there are no headers, and
+    tokens are received at unit power."""
+
+    _target: str | None = PrivateAttr(default=None)
+    _folder: str | None = PrivateAttr(default=None)
+
+    def of_family(self, target: str, folder: str | None) -> Self:
+        """This config, of the link family at an import path, with the folder of its code if it is not installed."""
+        self._target, self._folder = target, folder
+        return self
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Import path and folder of the family; empty for a built-in family."""
+        return {key: value for key, value in ((TARGET, self._target), (FOLDER, self._folder)) if value is not None}
+
+    def for_demapper(self) -> Self:
+        """This link with unbiased symbols, which a demapper requires.
+
+        Raises
+        ------
+        ValueError
+            If the link cannot have them.
+        """
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_origin(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**self.origin, **handler(self)}
+
+
+def check_distinct(users: list[str]) -> None:
+    """Raise a ValueError if a user is named twice."""
+    if len(set(users)) < len(users):
+        raise ValueError(f"users {users}: name each user once")
+
+
+def check_known(key: str, named: Iterable[str], users: list[str]) -> None:
+    """Raise a ValueError if the value of ``key`` names a user that is not among ``users``."""
+    for user in named:
+        if user not in users:
+            raise ValueError(f"{key}: '{user}' is not one of the users that it may name: {nearest(user, users)}")
+
+
+def check_antennas(users: list[str], num_rx_ant: int) -> None:
+    """Raise a ValueError if there are more users at once than receive antennas."""
+    if len(users) > num_rx_ant:
+        raise ValueError(
+            f"{len(users)} users at once need at least {len(users)} receive antennas, num_rx_ant is {num_rx_ant}"
+        )

@@ -1,0 +1,73 @@
+"""Settings of frequency-flat links."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokcom_phy.radio.family_config import (
+    Count,
+    Decibels,
+    LinkFamilyConfig,
+    Positive,
+    Users,
+    check_antennas,
+    check_distinct,
+    check_known,
+)
+
+
+class FlatConfig(LinkFamilyConfig):
+    """A frequency-flat link: one complex gain per user and antenna, constant over a stretch of symbols."""
+
+    family: Literal["flat"]
+    """Selects this family."""
+
+    fading: Literal["none", "rayleigh", "rician"] = "rayleigh"
+    """Distribution of the gain: 'none' (gain one), 'rayleigh' or 'rician'."""
+
+    k_factor_db: Decibels = 6.0
+    """K-factor of Rician fading: power of the line of sight over the scattered power [dB]."""
+
+    coherence: Count = 64
+    """Coherence interval of block fading [symbols]; blocks fade independently."""
+
+    noiseless: bool = False
+    """No noise, at any SNR."""
+
+    access: Literal["orthogonal", "mu-mimo"] = "orthogonal"
+    """'orthogonal': each user has its own channel uses; 'mu-mimo': all users share all channel uses."""
+
+    users: Users = Field(default=["audio", "video", "text"])
+    """Users that share the link under mu-mimo; orthogonal access admits any user."""
+
+    snr_offset_db: dict[str, Decibels] = Field(default={})
+    """Offset of a user's SNR from the SNR at which the link is used, by user [dB]: near and far users."""
+
+    num_rx_ant: Count = 1
+    """Receive antennas."""
+
+    combining: Literal["none", "lmmse", "zf", "mrc"] = "lmmse"
+    """'lmmse', 'zf', 'mrc', or 'none' for the unequalised h·x + n of a single antenna, equation (6) literally."""
+
+    unbiased: bool = False
+    """Divide the LMMSE output by its own gain; without it, the output has the least mean squared error."""
+
+    symbol_rate: Positive = 1e6
+    """Channel uses per second [Hz], for the budget."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        check_distinct(self.users)
+        check_known("snr_offset_db", self.snr_offset_db, self.users)
+        if self.combining == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
+            raise ValueError("combining 'none' is for one antenna and orthogonal access: choose lmmse, zf or mrc")
+        if self.fading == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
+            raise ValueError("fading 'none' is for one antenna and orthogonal access: choose rayleigh or rician")
+        if self.access == "mu-mimo":
+            check_antennas(self.users, self.num_rx_ant)
+        return self
+
+    def for_demapper(self) -> Self:
+        if self.combining == "none":
+            raise ValueError("over a link that does not equalise: name one with lmmse, zf or mrc")
+        return self.model_copy(update={"unbiased": True})

@@ -1,0 +1,208 @@
+"""Settings of OFDM uplinks, and of the scenes that they are ray-traced in."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tokcom_phy.radio.family_config import (
+    Count,
+    Decibels,
+    LinkFamilyConfig,
+    NonNegative,
+    Positive,
+    Users,
+    check_antennas,
+    check_distinct,
+    check_known,
+)
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Coordinate, Coordinate, Coordinate]
+
+
+class SceneConfig(BaseModel):
+    """A scene for ray tracing, with its base station and users; see `tokcom_phy.radio.raytracing.trace`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """A scene that Sionna RT ships, or a Mitsuba file (.xml), relative to the link file's folder."""
+
+    base_station: Point
+    """Position of the base station's antennas, x, y, z [m]."""
+
+    facing: Point
+    """A point that the antennas face, x, y, z [m]."""
+
+    radius: Positive = 200.0
+    """Maximum distance of a user from the base station [m]."""
+
+    user_height: Positive = 1.5
+    """Height of a user's antenna above the ground [m]."""
+
+    positions: Count = 256
+    """Number of traced positions; each realisation of the link draws distinct ones for its users."""
+
+    min_path_gain_db: Decibels = -130.0
+    """Least total path gain of a served position [dB]."""
+
+    max_depth: int = Field(default=3, ge=0, le=10)
+    """Maximum number of reflections and diffractions of a path."""
+
+    diffraction: bool = True
+    """Whether paths are diffracted at edges."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the positions."""
+
+    @model_validator(mode="after")
+    def _looks_somewhere(self) -> Self:
+        if self.base_station == self.facing:
+            raise ValueError("base_station and facing are the same point: name another one to look at")
+        return self
+
+
+class OfdmConfig(LinkFamilyConfig):
+    """An OFDM uplink with pilots: single-antenna users, one base station."""
+
+    family: Literal["ofdm"]
+    """Selects this family."""
+
+    channel: Literal[
+        "TDL-A",
+        "TDL-B",
+        "TDL-C",
+        "TDL-D",
+        "TDL-E",
+        "CDL-A",
+        "CDL-B",
+        "CDL-C",
+        "CDL-D",
+        "CDL-E",
+        "UMi",
+        "UMa",
+        "RMa",
+        "ray-traced",
+        "file",
+    ]
+    """Channel model of 3GPP TR 38.901, 'ray-traced', or 'file' for recorded responses."""
+
+    scene: SceneConfig | None = None
+    """The scene of channel 'ray-traced'."""
+
+    responses: Path | None = None
+    """NumPy file of the channel responses of channel 'file', relative to the link file's folder."""
+
+    delay_spread: Positive = 100e-9
+    """RMS delay spread of TDL and CDL models [s]."""
+
+    carrier_frequency: Positive = 3.5e9
+    """Carrier frequency [Hz]."""
+
+    speed: NonNegative = 0.8333
+    """Speed of every user [m/s]."""
+
+    num_subcarriers: Count = 132
+    """Number of subcarriers, all of them used."""
+
+    subcarrier_spacing: Positive = 30e3
+    """Subcarrier spacing [Hz]."""
+
+    num_ofdm_symbols: Count = 14
+    """OFDM symbols of a slot."""
+
+    cyclic_prefix_length: int = Field(default=9, ge=0)
+    """Length of the cyclic prefix, in samples at the rate num_subcarriers · subcarrier_spacing."""
+
+    pilot_symbols: list[int] = Field(default=[2, 11], min_length=1)
+    """OFDM symbols of a slot that carry pilots, counted from 0; users have orthogonal combs (Kronecker pattern)."""
+
+    users: Users = Field(default=["audio", "video", "text"])
+    """Users of the link: one single-antenna device per modality, and the interferers."""
+
+    interferers: list[str] = Field(default=[])
+    """Users that interfere under mu-mimo: they always send Gaussian symbols, at the mean SNR [dB] of the others."""
+
+    snr_offset_db: dict[str, Decibels] = Field(default={})
+    """Offset of a user's SNR from the SNR at which the link is used, by user [dB]: near and far users."""
+
+    num_rx_ant: Count = 8
+    """Receive antennas of the base station."""
+
+    polarization: Literal["single", "dual"] = "single"
+    """'single': vertical antennas; 'dual': half as many pairs at ±45°. For channels with directions: CDL, UMi, UMa,
+    RMa and ray-traced ones."""
+
+    access: Literal["mu-mimo", "ofdma", "tdma"] = "mu-mimo"
+    """'mu-mimo' (all users on all resource elements), 'ofdma' (a band each) or 'tdma' (slots in turn)."""
+
+    csi: Literal["perfect", "ls"] = "ls"
+    """Channel state information: 'perfect', or 'ls' (least squares at the pilots, interpolated)."""
+
+    interpolation: Literal["nearest", "linear", "lmmse"] = "linear"
+    """Interpolation between pilots under csi 'ls': 'nearest', 'linear' or 'lmmse'."""
+
+    combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
+    """'lmmse', 'zf' or 'mrc'."""
+
+    unbiased: bool = True
+    """Divide the LMMSE output by its own gain, as Sionna does."""
+
+    @model_validator(mode="after")
+    def _users_fit(self) -> Self:
+        check_distinct(self.users)
+        check_known("interferers", self.interferers, self.users)
+        check_known("snr_offset_db", self.snr_offset_db, [u for u in self.users if u not in self.interferers])
+        if self.access == "mu-mimo":
+            check_antennas(self.users, self.num_rx_ant)
+        elif self.interferers:
+            raise ValueError(f"interferers have no effect under {self.access}: leave them out, or choose mu-mimo")
+        if set(self.users) == set(self.interferers):
+            raise ValueError("interferers are all users: leave at least one user that is none")
+        if self.access != "tdma" and self.num_subcarriers % len(self.users):
+            raise ValueError(
+                f"num_subcarriers {self.num_subcarriers} cannot be shared by {len(self.users)} users: "
+                f"choose a multiple of {len(self.users)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _channel_fits(self) -> Self:
+        if (self.channel == "file") != (self.responses is not None):
+            raise ValueError("channel 'file' and responses go together: name the file of channel responses")
+        if (self.channel == "ray-traced") != (self.scene is not None):
+            raise ValueError(
+                "channel 'ray-traced' and scene go together: say which scene, and where the base station is"
+            )
+        if self.polarization == "dual" and (self.channel == "file" or self.channel.startswith("TDL")):
+            raise ValueError(
+                f"channel '{self.channel}' has no polarization: leave it out, or choose CDL, UMi, UMa or RMa"
+            )
+        if self.polarization == "dual" and self.num_rx_ant % 2:
+            raise ValueError(
+                f"polarization 'dual' has antennas in pairs, num_rx_ant is {self.num_rx_ant}: choose an even one"
+            )
+        if self.scene is not None and self.scene.positions < len(self.users):
+            raise ValueError(
+                f"scene.positions {self.scene.positions}: choose at least one for each of {len(self.users)} users"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slot_fits(self) -> Self:
+        if len(set(self.pilot_symbols)) < len(self.pilot_symbols) or not all(
+            0 <= symbol < self.num_ofdm_symbols for symbol in self.pilot_symbols
+        ):
+            raise ValueError(
+                f"pilot_symbols {self.pilot_symbols}: choose distinct OFDM symbols from 0 to "
+                f"{self.num_ofdm_symbols - 1}"
+            )
+        if len(self.pilot_symbols) == self.num_ofdm_symbols:
+            raise ValueError("pilot_symbols fill the whole slot: leave OFDM symbols for data")
+        if self.cyclic_prefix_length > self.num_subcarriers:
+            raise ValueError("cyclic_prefix_length is longer than the OFDM symbol: choose at most num_subcarriers")
+        return self
+
+    def for_demapper(self) -> Self:
+        return self.model_copy(update={"unbiased": True})

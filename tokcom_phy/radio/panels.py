@@ -1,0 +1,90 @@
+"""Panels of a link's figure, each drawn from plain data; a link family chooses its own."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Panel = Callable[["Axes"], None]
+"""A function that draws into given axes."""
+
+SEED = 1
+NUM_SYMBOLS = 1024
+"""Seed and payload length of everything that is drawn."""
+
+
+def draw_response(axes: "Axes", h: Tensor, frequencies: Tensor, duration: float, title: str) -> None:
+    """|H| over time and frequency: complex64 [symbols, subcarriers] at ``frequencies`` [Hz] over ``duration`` [s]."""
+    megahertz = frequencies / 1e6
+    image = axes.imshow(
+        db(h.abs().square()).mT.cpu().numpy(),
+        aspect="auto",
+        origin="lower",
+        extent=(0, duration * 1e3, float(megahertz[0]), float(megahertz[-1])),
+        vmin=-20,
+        vmax=8,
+        interpolation="nearest",
+    )
+    axes.figure.colorbar(image, ax=axes, label="|H|² [dB]")
+    axes.set(xlabel="time [ms]", ylabel="frequency [MHz]", title=title)
+
+
+def draw_delays(axes: "Axes", delays: Tensor, powers: Tensor) -> None:
+    """Path powers [realisations, paths] over delays [realisations, paths] [s]."""
+    single = len(delays) == 1
+    for realisation, (tau, power) in enumerate(zip(delays.cpu(), powers.cpu(), strict=True)):
+        visible = power > 1e-5
+        lines = axes.stem((tau[visible] * 1e9).numpy(), db(power[visible]).numpy(), bottom=-40, basefmt=" ")
+        for line in (lines.markerline, lines.stemlines):
+            line.set(color=f"C{realisation}", alpha=1.0 if single else 0.5)
+    title = "Power-delay profile" + ("" if single else f", {len(delays)} drops")
+    axes.set(xlabel="delay [ns]", ylabel="mean path power [dB]", ylim=(-40, 3), title=title)
+
+
+def draw_band_limited_delays(axes: "Axes", h: Tensor, bandwidth: float) -> None:
+    """Mean power of the impulse response of h, complex64 [..., subcarriers], resolved by the bandwidth [Hz]."""
+    power = db(torch.fft.ifft(h).abs().square().flatten(0, -2).mean(0)).cpu().numpy()
+    axes.plot(np.arange(len(power)) / bandwidth * 1e9, power)
+    axes.set(xlabel="delay [ns]", ylabel="mean power [dB]", title="Power-delay profile within the bandwidth")
+
+
+def draw_fades(axes: "Axes", gains: Tensor) -> None:
+    """|h|² over a payload: complex64 [realisations, symbols]."""
+    for gain in gains:
+        axes.plot(db(gain.abs().square()).cpu().numpy(), drawstyle="steps-post", lw=1)
+    title = f"Gain over a payload, {len(gains)} realisations"
+    axes.set(xlabel="symbol", ylabel="|h|² [dB]", ylim=(-30, 10), title=title)
+
+
+def draw_distribution(axes: "Axes", gains: Tensor, label: str) -> None:
+    """Distribution of |h|², compared with that of Rayleigh fading."""
+    power = np.sort(db(gains.abs().square()).flatten().cpu().numpy())
+    axes.plot(power, (np.arange(len(power)) + 1) / len(power), label=label)
+    reference = np.linspace(-30, 10, 200)
+    axes.plot(reference, -np.expm1(-(10 ** (reference / 10))), "k:", lw=1, label="exponential")
+    axes.set(xlabel="|h|² [dB]", ylabel="cumulative", xlim=(-30, 10), title="Distribution of the gain")
+    axes.legend()
+
+
+def draw_losses(axes: "Axes", lost: Tensor) -> None:
+    """Lost packets, bool [realisations, packets]."""
+    axes.imshow(lost.cpu().numpy(), aspect="auto", cmap="Greys", interpolation="nearest")
+    axes.set(xlabel="packet", ylabel="realisation", title="Lost packets (black)")
+
+
+def draw_bursts(axes: "Axes", lost: Tensor) -> None:
+    """Distribution of the lengths of bursts among lost packets, bool [realisations, packets]."""
+    padded = np.pad(lost.cpu().numpy(), ((0, 0), (1, 1))).astype(int).ravel()
+    bursts = np.flatnonzero(np.diff(padded) < 0) - np.flatnonzero(np.diff(padded) > 0)
+    axes.hist(bursts, bins=[k + 0.5 for k in range(max(bursts, default=1) + 1)], density=True)
+    axes.set(xlabel="packets lost in a row", ylabel="share of bursts", title="Bursts")
+
+
+def db(power: Tensor) -> Tensor:
+    """Power in decibels."""
+    return 10 * torch.log10(power)
