@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from accelerate.utils import send_to_device
@@ -13,6 +13,7 @@ from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.training.batches import Batcher
+from tokcom_phy.training.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Evaluation:
     answers : what the model said
     token_nmse_db : modality → error power over signal power of the tokens after the link [dB]
     effective_snr_db : modality → SNR of the AWGN channel with the same mean mutual information per question [dB]
+    metrics : name → score of every answer, see `tokcom_phy.training.metrics`
     """
 
     correct: list[bool]
@@ -33,6 +35,7 @@ class Evaluation:
     answers: list[str]
     token_nmse_db: dict[str, float]
     effective_snr_db: dict[str, float]
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -45,9 +48,19 @@ class Evaluator:
     batcher : Batcher
     batch : int
         Questions per batch.
+    metrics : name → metric, optional
+        What scores the answers beside exact match, as `tokcom_phy.training.metrics.load_metrics` gives it.
     """
 
-    def __init__(self, system: TokenCommSystem, questions: Sequence[Question], batcher: Batcher, batch: int = 100):
+    def __init__(
+        self,
+        system: TokenCommSystem,
+        questions: Sequence[Question],
+        batcher: Batcher,
+        batch: int = 100,
+        metrics: Mapping[str, Metric] | None = None,
+    ):
+        self.metrics = metrics or {}
         self.system = system.eval()
         self.questions = questions
         self.batcher = batcher
@@ -91,6 +104,7 @@ class Evaluator:
             answers,
             {m: _db(error[m] / power[m]) for m in error},
             {m: _db(math.expm1(total / len(self.questions))) for m, total in information.items()},
+            {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()},
         )
 
 
