@@ -27,7 +27,7 @@ test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
 
 test-tensorflow: $(TF)/.installed-test ## install the TensorFlow engine beside the other, then test links and bridge on it
 	$(TF)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/engines tests/bridge tests/physics \
-		tests/unit/radio/test_radio.py tests/unit/radio/test_link_files.py tests/unit/radio/test_engine.py tests/unit/test_docs.py
+		tests/unit/radio/test_radio.py tests/unit/radio/test_link_layer.py tests/unit/radio/test_link_files.py tests/unit/radio/test_engine.py tests/unit/test_docs.py
 
 check: $(VENV)/.installed-test ## lint, formatting, types and the direction of imports
 	$(BIN)/ruff check

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.flat_config import FlatConfig
-from tokcom_phy.radio.link_config import LinkConfig, read_config
-from tokcom_phy.radio.ofdm_config import OfdmConfig
+from tokcom_phy.radio.link_config import FAMILIES, LinkConfig, read_config
+from tokcom_phy.radio.ofdm_config import OfdmConfig, SceneConfig
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -55,6 +58,12 @@ def test_the_link_below_a_digital_one_can_be_changed(tmp_path: Path) -> None:
     rayleigh = read_config("rayleigh", {})[1]
     changed = {"coherence": 16, "num_rx_ant": 2, "unbiased": True}
     assert below(read_config(mine, {})[1]) == rayleigh.model_copy(update=changed)
+
+
+@pytest.mark.parametrize("model", [*FAMILIES.values(), SceneConfig])
+def test_every_key_is_documented_where_it_is_declared(model: type[BaseModel]) -> None:
+    bare = [key for key, field in model.model_fields.items() if not field.description]
+    assert not bare
 
 
 def test_another_link_below_replaces_the_first_one() -> None:
