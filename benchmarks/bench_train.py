@@ -42,6 +42,7 @@ from transformers import (
 
 from tokcom_phy.data.store import Contents, FeatureStore, Modality, Row, write_store
 from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.foundation_config import find_foundation
 from tokcom_phy.model.hub import locate
 from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
 from tokcom_phy.model.text import TextBatch
@@ -72,7 +73,7 @@ class Size:
 
 
 def sizes(batch: int | None) -> dict[str, Size]:
-    tiny = AutoConfig.from_pretrained(locate("tiny/foundation", ["config.json"]))
+    tiny = AutoConfig.from_pretrained(locate("tiny/foundation", ["config.json"], "foundation"))
     qwen = Qwen2Config(
         hidden_size=1536,
         num_hidden_layers=28,
@@ -83,7 +84,10 @@ def sizes(batch: int | None) -> dict[str, Size]:
         tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6},
     )
-    small = {name: AutoConfig.from_pretrained(locate(f"tiny/{name}", ["config.json"])) for name in ("audio", "video")}
+    small = {
+        name: AutoConfig.from_pretrained(locate(f"tiny/{name}", ["config.json"], f"encoders.{name}"))
+        for name in ("audio", "video")
+    }
     return {
         "tiny": Size(tiny, torch.float32, 256, small, 16, 12, 4, batch or 16),
         "full": Size(
@@ -141,7 +145,7 @@ class Bench:
     def __init__(self, size: Size, device: torch.device, scratch: Path):
         torch.manual_seed(0)
         self.size, self.device = size, device
-        tokenizer = AutoTokenizer.from_pretrained(locate("tiny/foundation", ["config.json", "tokenizer_config.json"]))
+        tokenizer = AutoTokenizer.from_pretrained(find_foundation("tiny/foundation"))
         model = AutoModelForCausalLM.from_config(size.foundation, dtype=size.dtype)
         foundation = Foundation(model.to(device), tokenizer, "random weights")
         widths = {modality: config.hidden_size for modality, config in size.encoders.items()}

@@ -205,7 +205,7 @@ def _known(modality: str) -> str:
 
 def _find(modality: str, name_or_folder: str | Path) -> Path:
     """The folder of an encoder of this modality."""
-    folder = locate(name_or_folder, ["config.json", "preprocessor_config.json"])
+    folder = locate(name_or_folder, ["config.json", "preprocessor_config.json"], f"encoders.{modality}")
     wanted = _KINDS[modality][3]
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")

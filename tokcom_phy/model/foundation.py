@@ -1,7 +1,7 @@
 """The foundation model: a causal language model that reads tokens and answers, adapted by LoRA, (1) and (13)–(16)."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,21 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    modeling_gguf_pytorch_utils,
+)
+from transformers.utils import logging
 
-from tokcom_phy.model.hub import LOADING, locate, locate_gguf
+from tokcom_phy.model.foundation_config import find_foundation, load_tokenizer, skeleton, source
+from tokcom_phy.model.hub import LOADING, absolute
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.text import TextBatch
 from tokcom_phy.utils.errors import UserError, nearest, one_line, reason
+from tokcom_phy.utils.files import follow_umask
 
 LORA_TARGETS = ["q_proj", "v_proj"]
 """What the paper adapts; a model that names its projections otherwise is adapted where PEFT says."""
@@ -26,34 +35,23 @@ _ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep
 """What a foundation model must take: it reads vectors in place of words, at positions that leave padding out."""
 
 
-def find_foundation(name: str | Path) -> Path:
-    """The folder, or the GGUF file, of a foundation model whose width the radio can carry; loads no weights.
+def check_foundation(name: str | Path, lora: Mapping[str, Any] | None = None) -> None:
+    """See from config and tokenizer, without the weights, that a model reads vectors and can be adapted by LoRA.
+
+    Parameters
+    ----------
+    name : as for `find_foundation`
+    lora : mapping, optional
+        Arguments of `Foundation.add_lora`.
 
     Raises
     ------
     UserError
-        If there is no such model, its config is damaged, or its width is odd.
+        As `find_foundation`, `Foundation` and `Foundation.add_lora` do.
     """
-    path = locate_gguf(name) if Path(name).suffix == ".gguf" else locate(name, ["config.json", "tokenizer_config.json"])
-    try:
-        width = AutoConfig.from_pretrained(**_source(path)).get_text_config().hidden_size
-    except Exception as error:  # whatever a damaged or foreign config makes its class do
-        raise UserError(f"'{name}' in {path} is no foundation model: {reason(error)}") from error
-    if width % 2:
-        raise UserError(
-            f"foundation model '{name}' has odd width {width}: two values make one symbol, use a model of even width"
-        )
-    return path
-
-
-def foundation_width(name: str | Path) -> int:
-    """d_T of a foundation model, without loading its weights; raises as `find_foundation` does."""
-    return AutoConfig.from_pretrained(**_source(find_foundation(name))).get_text_config().hidden_size
-
-
-def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a foundation model, without its weights; raises as `find_foundation` does."""
-    return AutoTokenizer.from_pretrained(**_source(find_foundation(name)))
+    foundation = Foundation(skeleton(find_foundation(name), name), load_tokenizer(name), str(name))
+    with torch.device("meta"):
+        foundation.add_lora(**(lora or {}))
 
 
 class Foundation(nn.Module):
@@ -82,6 +80,10 @@ class Foundation(nn.Module):
         self._lora_targets = _lora_targets(model, name)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        # Answers are measured greedily, whatever a checkpoint's generation_config.json asks for.
+        model.generation_config = GenerationConfig()
+        self._bos_id = _bos_id(tokenizer)
+        self._full_attention = _full_attention(model)
 
     @classmethod
     def load(cls, name: str | Path, dtype: torch.dtype = torch.float32) -> "Foundation":
@@ -96,17 +98,19 @@ class Foundation(nn.Module):
             If there is no such model, it is no causal language model that can be used, or its width is odd.
         """
         path = find_foundation(name)
+        # The bar of a GGUF file obeys the switch of all others.
+        modeling_gguf_pytorch_utils.tqdm = logging.tqdm
         try:
             with LOADING:
-                model = AutoModelForCausalLM.from_pretrained(**_source(path), dtype=dtype)
-            tokenizer = AutoTokenizer.from_pretrained(**_source(path))
+                model = AutoModelForCausalLM.from_pretrained(**source(path), dtype=dtype)
+            tokenizer = load_tokenizer(name)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise UserError(f"cannot load the foundation model '{name}' from {path}: {reason(error)}") from error
         if path.is_file():
             model.name_or_path = str(path)
         elif not Path(name).exists() and not str(name).startswith("tiny/"):
             model.name_or_path = str(name)  # what an adapter says it belongs to: the hub name, not this machine's cache
-        return cls(model, tokenizer, str(name))
+        return cls(model, tokenizer, absolute(name))
 
     @property
     def width(self) -> int:
@@ -156,6 +160,14 @@ class Foundation(nn.Module):
             self.model = get_peft_model(self.model, config)
         except ValueError as error:  # a module of a kind that PEFT has no adapter for
             raise UserError(f"lora: '{self.name}' cannot be adapted ({one_line(error)})") from error
+
+    def save_lora(self, folder: Path) -> None:
+        """Save the adapter in PEFT's own format: the same bytes for the same adapter, readable as the umask says."""
+        assert isinstance(self.model, PeftModel)
+        for config in self.model.peft_config.values():
+            config.target_modules = sorted(config.target_modules or ())
+        self.model.save_pretrained(folder, save_embedding_layers=False)
+        follow_umask(folder)
 
     def remove_lora(self) -> None:
         """Remove the adapters, if there are any: the model is as it was loaded."""
@@ -213,7 +225,8 @@ class Foundation(nn.Module):
         -------
         float32 scalar
         """
-        inputs = torch.cat([prefix.to(self.dtype), self.embed(answer.ids[:, :-1])], dim=1)
+        prefix, prefix_mask = self._begin(prefix, prefix_mask)
+        inputs = torch.cat([prefix, self.embed(answer.ids[:, :-1])], dim=1)
         mask = torch.cat([prefix_mask, answer.mask[:, :-1]], dim=1)
         logits = self.model(
             inputs_embeds=inputs,
@@ -226,7 +239,7 @@ class Foundation(nn.Module):
 
     @torch.no_grad()
     def generate(self, prefix: Tensor, prefix_mask: Tensor, max_new_tokens: int) -> Tensor:
-        """Answer greedily.
+        """Answer greedily: each token is the most likely one.
 
         Parameters
         ----------
@@ -237,27 +250,47 @@ class Foundation(nn.Module):
         -------
         int64 [b, ≤ max_new_tokens], padded after the end token
         """
+        prefix, prefix_mask = self._begin(prefix, prefix_mask)
         return self.model.generate(
-            inputs_embeds=prefix.to(self.dtype),
+            inputs_embeds=prefix,
             attention_mask=prefix_mask.long(),
-            max_new_tokens=max_new_tokens,
             logits_to_keep=_last(1),
-            do_sample=False,
-            repetition_penalty=1.0,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
+            generation_config=GenerationConfig(
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+            ),
         )
+
+    def _begin(self, prefix: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The prefix as the model reads it: after a BOS token where its tokenizer puts one, padding on the far left.
+
+        Padding between media and question would count in the window of a layer that does not see all of the prefix.
+        Where all layers do, it stays where it is.
+        """
+        prefix = prefix.to(self.dtype)
+        if self._bos_id is not None:
+            bos = self.embed(torch.full((len(prefix), 1), self._bos_id, device=prefix.device))
+            prefix, mask = torch.cat([bos, prefix], dim=1), torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
+        if self._full_attention:
+            return prefix, mask
+        order = mask.byte().argsort(dim=1, stable=True)
+        return prefix.gather(1, order[..., None].expand_as(prefix)), mask.gather(1, order)
+
+    def first_tokens(self, ids: Tensor) -> list[int]:
+        """The first token of each text, int64 [b, s], that is more than a blank.
+
+        Some tokenizers cut a leading blank off as a token of its own, the same for all texts.
+        """
+        return [next((token for token in row if not self._is_blank(token)), row[-1]) for row in ids.tolist()]
+
+    def _is_blank(self, token: int) -> bool:
+        return not self.tokenizer.decode([token], skip_special_tokens=False).strip()
 
     def decode(self, ids: Tensor) -> list[str]:
         """Token ids to texts without special tokens."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-
-
-def _source(path: Path) -> dict[str, Any]:
-    """How transformers' ``from_pretrained`` is told of a folder or of a GGUF file."""
-    if path.suffix == ".gguf":
-        return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    return {"pretrained_model_name_or_path": path}
 
 
 def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
@@ -289,6 +322,18 @@ def _lora_targets(model: PreTrainedModel, name: str) -> list[str]:
             "adapt, and PEFT knows no others: use one that has, such as Qwen2 or Llama"
         )
     return list(known)
+
+
+def _bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The BOS token if the tokenizer puts it before a text, as it is configured; else None."""
+    bos = tokenizer.bos_token_id
+    return bos if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else None
+
+
+def _full_attention(model: PreTrainedModel) -> bool:
+    """Whether every layer attends to all that was read, by the model's config; False where that does not say."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+    return set(kinds or ()) == {"full_attention"}
 
 
 def _last(length: int) -> Tensor:

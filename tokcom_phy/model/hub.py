@@ -26,7 +26,13 @@ def is_local(name: str | Path) -> bool:
     return str(name).startswith("tiny/") or Path(name).expanduser().exists()
 
 
-def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
+def absolute(name: str | Path) -> str:
+    """A model's name as it holds from any working directory: of a folder or file here, its absolute path."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else str(name)
+
+
+def locate(name_or_folder: str | Path, files: Sequence[str], setting: str) -> Path:
     """Find the folder of a pretrained model.
 
     A shipped model (``tiny/audio``) is found by name, a local one by its folder, any other by its hub name: in the
@@ -37,6 +43,8 @@ def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
     name_or_folder : str or path
     files : list of str
         Files that the folder must hold beside the weights, e.g. ``["config.json", "preprocessor_config.json"]``.
+    setting : str
+        The key of an experiment that names the model, for messages.
 
     Returns
     -------
@@ -63,10 +71,10 @@ def locate(name_or_folder: str | Path, files: Sequence[str]) -> Path:
         return folder
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise UserError(f"no folder {folder}: give {layout}, or a hub name")
-    return _from_hub(name, files, layout)
+    return _from_hub(name, files, layout, setting)
 
 
-def locate_gguf(name_or_file: str | Path) -> Path:
+def locate_gguf(name_or_file: str | Path, setting: str) -> Path:
     """Find a GGUF file: a local one by its path, any other as ``OWNER/REPOSITORY/FILE.gguf`` on the hub.
 
     Raises
@@ -81,7 +89,7 @@ def locate_gguf(name_or_file: str | Path) -> Path:
         repository, _, path = rest.partition("/")
         if file.is_absolute() or name.startswith((".", "~")) or not path:
             raise UserError(f"no file {file}: give a GGUF file, or OWNER/REPOSITORY/FILE.gguf on the hub")
-        file = _file_from_hub(f"{owner}/{repository}", path)
+        file = _file_from_hub(f"{owner}/{repository}", path, setting)
     with file.open("rb") as opened:
         if opened.read(4) != b"GGUF":
             raise UserError(f"{file} is no GGUF file: get it again")
@@ -151,7 +159,7 @@ def _missing(folder: Path, files: Sequence[str]) -> list[str]:
     return missing
 
 
-def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
+def _from_hub(name: str, files: Sequence[str], layout: str, setting: str) -> Path:
     try:
         cached = try_to_load_from_cache(name, files[0])
         if isinstance(cached, str) and not _missing(Path(cached).parent, files):
@@ -161,7 +169,8 @@ def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
     except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
         raise UserError(
-            f"model '{name}' is not in the local cache and cannot be had from the hub ({reason(error)}): give {layout}"
+            f"model '{name}' is not in the local cache and cannot be had from the hub ({reason(error)}): give "
+            f"{layout}, as --set {setting}=FOLDER"
         ) from error
     missing = _missing(folder, files)
     if missing:
@@ -169,7 +178,7 @@ def _from_hub(name: str, files: Sequence[str], layout: str) -> Path:
     return folder
 
 
-def _file_from_hub(repository: str, path: str) -> Path:
+def _file_from_hub(repository: str, path: str, setting: str) -> Path:
     try:
         cached = try_to_load_from_cache(repository, path)
         if isinstance(cached, str):
@@ -181,5 +190,5 @@ def _file_from_hub(repository: str, path: str) -> Path:
     except Exception as error:  # likewise
         raise UserError(
             f"no file {repository}/{path}, neither here nor in the local cache, and it cannot be had from the hub "
-            f"({reason(error)}): give a GGUF file"
+            f"({reason(error)}): give a GGUF file, as --set {setting}=FILE"
         ) from error

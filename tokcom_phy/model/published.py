@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokcom_phy.model.foundation import foundation_width
-from tokcom_phy.model.hub import is_local
+from tokcom_phy.model.foundation_config import foundation_width
+from tokcom_phy.model.hub import absolute, is_local
 from tokcom_phy.model.saving import write_system
 from tokcom_phy.model.system_config import TEXT, Delivery, SystemConfig
 from tokcom_phy.utils.errors import UserError
@@ -107,7 +107,7 @@ def import_checkpoint(file: str | Path, out: str | Path, foundation: str, questi
             f"{file} holds tokens of width {config.token_width}, foundation model '{foundation}' has width "
             f"{foundation_width(foundation)}: name the model that it was trained with by --foundation"
         )
-    write_system(out, replace(config, question=question), foundation, tensors)
+    write_system(out, replace(config, question=question), absolute(foundation), tensors)
     return out
 
 

@@ -14,6 +14,7 @@ from tokcom_phy.model.components import Components
 from tokcom_phy.model.model_card import model_card
 from tokcom_phy.model.system_config import SystemConfig
 from tokcom_phy.utils.errors import UserError, one_line
+from tokcom_phy.utils.files import write_atomically
 from tokcom_phy.utils.instantiate import TARGET
 
 LAYOUT = "a folder with config.json, transceivers.safetensors and, once fine-tuned, adapter/, as save_pretrained writes"
@@ -43,7 +44,8 @@ def write_system(
             del settings[key]
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in transceivers.items()}
-    save_file(tensors, folder / "transceivers.safetensors")
+    with write_atomically(folder / "transceivers.safetensors") as temporary:
+        save_file(tensors, temporary)
     if not (folder / "README.md").exists():
         system_card(config, foundation, transceivers, adapted).save(folder / "README.md")
 

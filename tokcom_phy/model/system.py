@@ -270,7 +270,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         adapted = self.foundation.adapted
         write_system(save_directory, self.config, self.foundation.name, self.transceivers(), adapted=adapted)
         if adapted:
-            self.foundation.model.save_pretrained(save_directory / "adapter", save_embedding_layers=False)
+            self.foundation.save_lora(save_directory / "adapter")
 
     def generate_model_card(self) -> ModelCard:
         """The model card that `save_pretrained` and `push_to_hub` write as ``README.md``."""

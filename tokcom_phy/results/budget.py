@@ -16,7 +16,7 @@ from rich.table import Table
 from tokcom_phy.data.formats import dataset_folders
 from tokcom_phy.data.media import raw_files
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.model.foundation import foundation_width, load_tokenizer
+from tokcom_phy.model.foundation_config import foundation_width, load_tokenizer
 from tokcom_phy.model.prompt import prompt
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import Link

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tokcom_phy.experiments.plan import plan
 from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder
 from tokcom_phy.experiments.schema import MAJORITY, Experiment, check
-from tokcom_phy.model.foundation import foundation_width
+from tokcom_phy.model.foundation_config import foundation_width
 from tokcom_phy.radio.loading import restore_link
 from tokcom_phy.results.budget import BITS_PER_VALUE, mean_question_tokens, payloads
 from tokcom_phy.results.tables import Point, accuracy_curves, read_points, tabulate_differences, tabulate_losses

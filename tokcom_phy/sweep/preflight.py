@@ -7,10 +7,10 @@ from tokcom_phy.data.formats import caption_splits, load_captions, load_question
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.schema import MAJORITY, Data, Experiment
 from tokcom_phy.model.encoders import num_tokens
-from tokcom_phy.model.foundation import find_foundation
+from tokcom_phy.model.foundation import check_foundation
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.training.distributed import num_processes
-from tokcom_phy.training.settings import TrainingSettings
+from tokcom_phy.training.settings import LoraSettings, TrainingSettings
 from tokcom_phy.utils.errors import UserError
 
 
@@ -22,7 +22,12 @@ def foresee(experiment: Experiment) -> None:
     UserError
         For the first thing that does not.
     """
-    find_foundation(experiment.foundation)
+    adapters: list[LoraSettings] = []
+    for name in experiment.variants:
+        lora = experiment.finetuning_settings(name).lora
+        if lora not in adapters:
+            adapters.append(lora)
+            check_foundation(experiment.foundation, lora.model_dump())
     _see_users(experiment)
     if experiment.needs_media():
         _see_lengths(experiment)

@@ -43,7 +43,7 @@ from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.settings import AlignmentSettings
 from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
 from tokcom_phy.utils.errors import UserError, one_line
-from tokcom_phy.utils.files import cannot_write
+from tokcom_phy.utils.files import cannot_write, write_atomically
 from tokcom_phy.utils.processes import peak_memory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -314,7 +314,8 @@ class Worker:
                 system.save_pretrained(unfinished)
                 (unfinished / "losses.json").write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
                 if features:
-                    save_file(features, unfinished / "features.safetensors")
+                    with write_atomically(unfinished / "features.safetensors") as temporary:
+                        save_file(features, temporary)
                 if not folder.is_dir():
                     unfinished.rename(folder)
         except OSError as error:

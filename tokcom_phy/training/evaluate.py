@@ -91,7 +91,8 @@ class Evaluator:
             said = self.system.foundation.decode(ids)
             answers += [text.strip() for text in said]
             correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
-            first += (ids[:, 0].cpu() == texts["answer"].ids[:, 0]).tolist()
+            right = self.system.foundation.first_tokens(texts["answer"].ids)
+            first += [a == b for a, b in zip(self.system.foundation.first_tokens(ids), right, strict=True)]
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)

@@ -86,6 +86,13 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def follow_umask(folder: Path) -> None:
+    """Give the files of a folder the mode of new files; some libraries write for the owner alone."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~_umask())
+
+
 def cannot_write(path: Path, error: OSError) -> UserError:
     """What to tell the user of a file or folder that could not be written."""
     mend = (

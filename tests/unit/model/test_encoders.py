@@ -134,7 +134,7 @@ def test_sound_too_short_for_a_window_is_named(folders: dict[str, Path]) -> None
         ),
         ("./ast", r"no folder ast"),
         ("tiny/sound", r"no shipped model 'tiny/sound'"),
-        ("tokcom-phy-tests/no-such-model", r"not in the local cache .*: give a folder with config\.json"),
+        ("tokcom-phy-tests/no-such-model", r"not in the local cache .*: .* as --set encoders\.audio=FOLDER"),
         ("no such name", r"not in the local cache .*: give a folder with config\.json"),
     ],
 )

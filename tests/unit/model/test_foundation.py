@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tokcom_phy.model.foundation import Foundation, find_foundation
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.foundation_config import find_foundation
 from tokcom_phy.utils.errors import UserError
 
 QUESTIONS = ["Which instrument sounds first?", "How many?"]

@@ -11,7 +11,8 @@ from foundation_files import TEXTS, write_foundation, write_gguf
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from tokcom_phy.model.foundation import Foundation, find_foundation, foundation_width
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.foundation_config import find_foundation, foundation_width
 from tokcom_phy.model.system import LinkUse, SystemConfig, TokenCommSystem
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
 from tokcom_phy.radio import load_link

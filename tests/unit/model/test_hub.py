@@ -10,7 +10,8 @@ import pytest
 from foundation_files import write_gguf
 from local_hub import serve, silence
 
-from tokcom_phy.model.foundation import Foundation, find_foundation
+from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.foundation_config import find_foundation
 from tokcom_phy.model.system import SystemConfig, TokenCommSystem
 from tokcom_phy.utils.errors import UserError
 
@@ -97,7 +98,9 @@ def test_a_hub_that_says_nothing_is_given_up_soon(name: str, silent_hub: None) -
     ],
 )
 def test_what_the_hub_does_not_have_is_one_line(name: str, reason: str, hub: None) -> None:
-    with pytest.raises(UserError, match=rf"cannot be had from the hub \({reason}\): give a ") as caught:
+    with pytest.raises(
+        UserError, match=rf"cannot be had from the hub \({reason}\): give a .* as --set foundation="
+    ) as caught:
         find_foundation(name)
     assert "\n" not in str(caught.value)
 
