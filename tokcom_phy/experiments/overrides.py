@@ -7,7 +7,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.errors import UserError, reason
 
 
 def apply_overrides(settings: DictConfig, overrides: Sequence[str], example: str) -> None:
@@ -32,7 +32,7 @@ def apply_overrides(settings: DictConfig, overrides: Sequence[str], example: str
         try:
             settings.merge_with_dotlist([override])
         except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-            raise UserError(f"--set {override}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"--set {override}: {reason(error)}") from error
 
 
 def parse_overrides(overrides: Sequence[str], example: str) -> dict[str, Any]:

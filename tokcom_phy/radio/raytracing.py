@@ -262,7 +262,7 @@ class _Tracer:
             self._world = rt.load_scene(str(path), merge_shapes_exclude_regex=f"^(mesh-)?{re.escape(ground)}$")
             self._ground = self._world.objects[ground].mi_mesh
         except (RuntimeError, ValueError, KeyError, SyntaxError) as error:
-            raise UserError(f"scene {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+            raise UserError(f"scene {path} cannot be read: {reason(error)}") from error
         self._world.frequency = carrier_frequency
         places, kind = (num_rx_ant, "V") if polarization == "single" else (num_rx_ant // 2, "cross")
         self._world.tx_array = rt.PlanarArray(num_rows=1, num_cols=places, pattern="tr38901", polarization=kind)

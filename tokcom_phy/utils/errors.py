@@ -40,7 +40,7 @@ def close_names(name: str, choices: Iterable[str]) -> str:
 
 def reason(error: Exception) -> str:
     """What another library's error says, for a message that names the rest: its first line, or its type."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def one_line(error: BaseException) -> str:
