@@ -39,6 +39,6 @@ def test_references_are_of_this_source() -> None:
 
 
 def test_the_test_can_fail() -> None:
-    """A channel of half as much power again is told apart."""
+    """A channel of half as much power again is detected."""
     gain = references()["TDL-C: gain"]
     assert ks_2samp(gain, 1.5 * gain).pvalue < LEAST_P

@@ -242,7 +242,7 @@ def test_processes_that_start_together_trace_once(tmp_path: Path) -> None:
     assert count.read_text() == "traced\n"
 
 
-def test_a_mistake_that_shows_while_tracing_is_told() -> None:
+def test_a_mistake_found_while_tracing_is_reported() -> None:
     link = canyon_link(scene={**CANYON, "positions": 4, "radius": 0.1, "base_station": (-33, 22, 60)})
     with pytest.raises(UserError, match="scene simple_street_canyon has hardly any ground"):
         link.draw(1, {"audio": 10}, 0.0, seed=0)
@@ -255,7 +255,9 @@ def test_a_mistake_that_shows_while_tracing_is_told() -> None:
         ({"radius": 0.1, "base_station": (-33, 22, 60)}, "hardly any ground"),
     ],
 )
-def test_a_base_station_that_serves_nobody(change: dict[str, Any], mend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_station_without_served_positions(
+    change: dict[str, Any], mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(raytracing, "_MAX_EMPTY_BATCHES", 2)
     with pytest.raises(UserError) as raised:
         trace(SceneConfig(**{**CANYON, **change}), CARRIER, 2, "single")

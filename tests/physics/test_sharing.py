@@ -66,9 +66,9 @@ def test_awgn_is_as_far_as_it_says():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"interferers": ["u9"]}, "interferers names 'u9'"),
-        ({"interferers": ["audio", "video", "text"]}, "leave one to listen to"),
-        ({"interferers": ["text"], "access": "tdma"}, "disturb nobody under tdma"),
+        ({"interferers": ["u9"]}, "interferers: 'u9' is not one of"),
+        ({"interferers": ["audio", "video", "text"]}, "leave at least one user that is none"),
+        ({"interferers": ["text"], "access": "tdma"}, "no effect under tdma"),
         ({"snr_offset_db": {"vidoe": -3}}, "did you mean 'video'"),
         ({"snr_offset_db": {"video": math.nan}}, "snr_offset_db"),
     ],

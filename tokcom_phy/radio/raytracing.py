@@ -241,7 +241,7 @@ def _sionna_rt() -> Any:
     check_tracing()
     use_llvm()
     try:
-        import sionna.rt as rt
+        import sionna.rt as rt  # after Dr.Jit's LLVM is chosen
     except ImportError as error:
         raise UserError(f"ray tracing cannot start ({reason(error)}): see tokcom doctor") from error
     return rt
@@ -273,7 +273,7 @@ class _Tracer:
 
     def drop(self) -> np.ndarray:
         """Draw `_AT_A_TIME` positions, uniformly over the ground around the base station, [_AT_A_TIME, 3] [m]."""
-        import mitsuba as mi
+        import mitsuba as mi  # with Sionna RT, see _sionna_rt
 
         scene, num_rays = self._scene, 1024
         sky = np.full(num_rays, self._world.mi_scene.bbox().max.z + 1)

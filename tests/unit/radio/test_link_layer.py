@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "no tensor": (lambda: load_link("awgn")({"audio": [1.0]}, 0.0), "tokens of 'audio' are a list"),
     "empty": (lambda: load_link("awgn")(REAL[:, :0], 0.0), "empty payload"),
     "mask by user": (lambda: load_link("awgn")(REAL, 0.0, {"audio": REAL > 0}), "give one mask"),
-    "mask of nobody": (lambda: load_link("awgn")({"audio": REAL}, 0.0, torch.ones(2, 3) > 0), "by user too"),
+    "mask without a user": (lambda: load_link("awgn")({"audio": REAL}, 0.0, torch.ones(2, 3) > 0), "by user too"),
     "mask of symbols": (lambda: load_link("awgn")(REAL, 0.0, torch.ones(2, 192) > 0), "bool [2, 192]"),
     "mask of numbers": (lambda: load_link("awgn")(REAL, 0.0, torch.ones(2, 3)), "give bool [batch, tokens]"),
     "token mask of symbols": (

@@ -1,4 +1,4 @@
-"""Links: what they promise to whoever sends over them."""
+"""What holds for every link."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def test_a_realisation_is_its_seed_and_index(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["awgn", "rayleigh", "ofdm-tdl-c"])
-def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
+def test_a_longer_payload_has_the_same_realisation(name: str) -> None:
     link = load_link(name, **(SMALL if name.startswith("ofdm") else {}))
     long, short = payload(audio=900), payload(audio=130)
     short["audio"] = long["audio"][:, :130]
@@ -76,7 +76,7 @@ def test_a_longer_payload_meets_the_same_radio(name: str) -> None:
     torch.testing.assert_close(link.draw(20, {"audio": 130}, 10.0, seed=1).apply(short)["audio"], received)
 
 
-def test_a_kept_realisation_is_drawn_once_while_there_is_room() -> None:
+def test_a_cached_realisation_is_drawn_once_while_it_fits() -> None:
     link = load_link("ofdm-tdl-c", **SMALL)
     n = {"audio": 70, "video": 40}
     kept, full = link.cached(2**20), link.cached(0)
@@ -98,7 +98,7 @@ def test_a_kept_realisation_is_drawn_once_while_there_is_room() -> None:
             torch.testing.assert_close(drawn.noise[user], plain.noise[user], rtol=0, atol=0)
 
 
-def test_drawing_disturbs_nobody_elses_random_numbers() -> None:
+def test_drawing_leaves_other_random_numbers_alone() -> None:
     link = load_link("ofdm-tdl-c", device="cpu", **SMALL)
     before = torch.get_rng_state()
     found = []
@@ -122,7 +122,7 @@ def test_same_noise_at_every_snr() -> None:
 
 
 @pytest.mark.parametrize("access", ["mu-mimo", "ofdma", "tdma"])
-def test_who_has_finished_does_not_interfere(access: str) -> None:
+def test_a_finished_user_does_not_interfere(access: str) -> None:
     link = load_link("ofdm-tdl-c", access=access, **SMALL)
     sent = payload(audio=300, text=50)
     alone, louder = dict(sent), {**sent, "text": 100 * sent["text"]}

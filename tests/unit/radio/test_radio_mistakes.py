@@ -76,7 +76,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "digital without equaliser": (lambda: load_link("digital-awgn", over="rayleigh-raw"), "lmmse"),
     "NaN": (lambda: load_link("awgn").draw(2, 8, float("nan"), 0), "finite"),
     "infinite SNR": (lambda: load_link("awgn").draw(2, 8, torch.tensor([1.0, float("inf")]), 0), "finite"),
-    "SNR of nobody": (lambda: load_link("awgn").draw(2, {"audio": 8}, {"text": 3.0}, 0), "audio"),
+    "no SNR for an active user": (lambda: load_link("awgn").draw(2, {"audio": 8}, {"text": 3.0}, 0), "audio"),
     "odd width": (lambda: load_link("awgn")(ODD, 0.0, seed=0), "odd"),
     "empty payload": (lambda: load_link("awgn").draw(2, {"audio": 0}, 0.0, 0), "empty"),
     "no users": (lambda: load_link("awgn")({}, 0.0, seed=0), "empty"),
