@@ -23,12 +23,15 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
 
 from tokcom_phy.data.prepare import prepare
-from tokcom_phy.experiments.plan import STAGE_NAMES, Job, plan
-from tokcom_phy.experiments.schema import Experiment, load_experiment
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.plan import STAGE_NAMES, Job
+from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.encoders import Encoder
 from tokcom_phy.model.foundation import Foundation, find_foundation
 from tokcom_phy.sweep.messages import Start
+from tokcom_phy.sweep.resources import Resources
 from tokcom_phy.sweep.run import run
+from tokcom_phy.sweep.stages import evaluator
 from tokcom_phy.sweep.worker import Worker
 from tokcom_phy.synthetic.corpus import synthesize
 from tokcom_phy.utils.files import write_atomically
@@ -50,12 +53,16 @@ def corpus_of(settings: Experiment, folder: Path) -> tuple[Path, Path]:
     corpus = settings.data.synthetic
     assert corpus is not None
     root = synthesize(folder / "data" / f"synthetic-{corpus.digest}", **corpus.model_dump(), workers=1)
-    return root, prepare(root, settings.encoders, settings.all_lengths())
+    return root, prepare(root, settings.encoders, settings.resolved().lengths)
 
 
 def evaluations(settings: Experiment, link: str, variants: Sequence[str], snr_db: tuple[float, ...]) -> list[Job]:
     """The jobs that evaluate variants over a link, at these SNRs [dB], in the order in which a run does them."""
-    return [replace(job, snr_db=snr_db) for job in plan(settings) if job.link == link and job.subject in variants]
+    return [
+        replace(job, snr_db=snr_db)
+        for job in settings.resolved().jobs
+        if job.link.name == link and job.subject in variants
+    ]
 
 
 def large_foundation(folder: Path) -> Path:
@@ -97,11 +104,11 @@ def evaluation(start: Start, jobs: list[Job]) -> Callable[[], None]:
     """Every point of some jobs, as a new worker evaluates them, but for the file."""
 
     def sweep() -> None:
-        worker = Worker(start)
+        resources = Resources(start)
         for job in jobs:
-            with worker.examiner(job) as examine:
+            with evaluator(job, resources, start.run_dir) as evaluate:
                 for snr_db in job.snr_db:
-                    examine(snr_db)
+                    evaluate(snr_db)
 
     return sweep
 
@@ -133,7 +140,7 @@ def share(start: Start, jobs: list[Job], repeats: int) -> tuple[float, float]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         times[0].append(seconds(sweep))
-        with Worker(start).foundation() as foundation:
+        with Resources(start).foundation() as foundation:
             foundation.add_lora()
             foundation.model.eval()
             times[1].append(seconds(bare(calls)))
@@ -151,12 +158,13 @@ def seconds(work: Callable[[], object]) -> float:
 def trained(start: Start, variants: Sequence[str]) -> Start:
     """Train some variants for as many steps as timing them takes: one."""
     start.run_dir.mkdir()
-    jobs = {job.name: job for job in plan(start.experiment)}
+    jobs = {job.name: job for job in start.experiment.resolved().jobs}
+    worker = Worker(start)
     for variant in variants:
         job = jobs[f"finetune {variant} seed 0"]
         for name in (*job.needs, job.name):
-            if not jobs[name].done(start.run_dir, start.experiment):
-                Worker(start).do(jobs[name], lambda report: None)
+            if not jobs[name].done(start.run_dir):
+                worker.run(jobs[name], worker.resources, lambda report: None)
     return start
 
 
@@ -179,7 +187,7 @@ def main() -> None:
     def compare(size: str, start: Start, variants: Sequence[str], snr_db: tuple[float, ...]) -> None:
         trained(start, variants)
         times = []
-        for link in start.experiment.evaluated_links():
+        for link in start.experiment.resolved().evaluated_links:
             jobs = evaluations(start.experiment, link, variants, snr_db)
             times.append(share(start, jobs, options.repeats))
             say(f"{size}, {link}, {sum(len(job.snr_db) for job in jobs)} points", *times[-1])
@@ -197,7 +205,7 @@ def main() -> None:
             first = len(encoded)
             start = Start(settings, folder / "tiny", root, store, Path.cwd())
             compare("tiny", start, list(settings.variants), (-10.0, 0.0, 10.0, 20.0))
-            prepare(root, settings.encoders, settings.all_lengths())
+            prepare(root, settings.encoders, settings.resolved().lengths)
         clips = len(list(root.rglob("*.mp4")))
         results["encoder calls per clip and modality"] = first / clips / len(settings.encoders)
         results["encoder calls again"] = len(encoded) - first

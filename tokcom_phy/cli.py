@@ -176,8 +176,8 @@ def validate(
     workers: Workers = None,
 ) -> None:
     """Build everything, try each kind of step and point once, and estimate the run."""
-    from tokcom_phy.experiments.schema import load_experiment
-    from tokcom_phy.sweep.estimate import validate
+    from tokcom_phy.experiments.loading import load_experiment
+    from tokcom_phy.sweep.trial import validate
 
     settings = load_experiment(experiment, profile, overrides)
     run_dir = out or Path("runs") / settings.name
@@ -253,7 +253,7 @@ def budget(
     question_tokens: Annotated[int, typer.Option(min=1, help="Length of a question that is sent over the air.")] = 16,
 ) -> None:
     """Channel uses, bandwidth, latency and energy of one question, per variant and link."""
-    from tokcom_phy.experiments.schema import load_experiment
+    from tokcom_phy.experiments.loading import load_experiment
     from tokcom_phy.results.budget import budget_tables
 
     settings = load_experiment(experiment, profile, overrides)

@@ -137,4 +137,4 @@ def test_two_launched_processes_train_what_one_does(finished_run, experiment, tm
     for file in files:
         alone, together = (json.loads((folder / file).read_text()) for folder in (finished_run, run_dir))
         assert together == pytest.approx(alone, rel=1e-3), file
-    assert not list(run_dir.glob("checkpoints/*/.seed-0*"))
+    assert not list(run_dir.glob("checkpoints/*/.tokcom-*"))

@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from tests.endtoend.commands import results_of, start_tokcom
-from tokcom_phy.experiments.plan import plan
-from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.sweep.messages import Report
 from tokcom_phy.sweep.worker import Worker
 
@@ -110,8 +109,8 @@ def test_a_point_that_fails_leaves_the_others_of_its_job_alone(finished_run, exp
     settings = load_experiment(str(experiment))
     (root,) = (finished_run.parent / "data").glob("synthetic-*")
     worker = Worker(settings, run_dir, root, root / "features")
-    (job,) = (job for job in plan(settings) if job.name == "evaluate aligned awgn seed 0")
-    blocked, free = (run_dir / "points" / f"{name}.json" for name in job.leaves)
+    (job,) = (job for job in settings.resolved().jobs if job.name == "evaluate aligned awgn seed 0")
+    blocked, free = (run_dir / "points" / f"{name}.json" for name in job.outputs)
     blocked.unlink()
     free.unlink()
     blocked.mkdir()  # where a file cannot come

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.experiments.schema import load_experiment
-from tokcom_phy.sweep.executors import distributed as joint
+from tokcom_phy.sweep.executors import distributed as executor
 from tokcom_phy.sweep.messages import Outcome, Start
 from tokcom_phy.sweep.scheduler import run_jobs
 from tokcom_phy.sweep.worker import Worker
@@ -19,7 +19,7 @@ from tokcom_phy.utils.errors import UserError
 class SummingWorker(Worker):
     """A worker whose jobs add up over all processes."""
 
-    def do(self, job: Job, tell: object) -> tuple[()]:
+    def run(self, job: Job, resources: object, on_progress: object) -> tuple[()]:
         if job.subject == "everywhere":
             raise UserError("mend it")
         if job.subject == "alone" and process_index() == int(sys.argv[2]):
@@ -35,13 +35,15 @@ def tell(outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
-    joint.GRACE = 1.0
-    joint.Worker = SummingWorker  # type: ignore[misc]
+    executor.FAILURE_TIMEOUT_S = 1.0
+    executor.Worker = SummingWorker  # type: ignore[misc]
     folder = Path(sys.argv[1])
-    if joint.leads():
-        jobs = [Job("align", subject, "", 0) for subject in ("everywhere", "nowhere", "alone")]
-        start = Start(load_experiment("quickstart"), folder, folder, None, folder)
-        with joint.dismissal(), joint.JointPool(start) as pool:
+    if executor.is_rank_0():
+        experiment = load_experiment("quickstart")
+        link = next(iter(experiment.resolved().links.values()))
+        jobs = [Job("align", subject, 0, link) for subject in ("everywhere", "nowhere", "alone")]
+        start = Start(experiment, folder, folder, None, folder)
+        with executor.shutdown(), executor.DistributedExecutor(start) as pool:
             run_jobs(jobs, set(), pool, lambda report: None, tell)
     else:
-        joint.follow()
+        executor.worker_loop()

@@ -1,0 +1,1 @@
+"""What is asked: an experiment's settings, what follows from them, and its jobs."""

@@ -2,8 +2,32 @@
 
 from pathlib import Path
 
+CONFIG = "config.yaml"
+"""The experiment's settings."""
+
+PROVENANCE = "provenance.json"
+"""Versions, seeds, revision and command; the mark of a run directory."""
+
+LINKS = "links.json"
+"""name → all settings of each link."""
+
+QUESTIONS = "questions.json"
+"""What is asked, in the order of the points' marks."""
+
+TABLES = ("results.parquet", "results.csv", "curves.csv", "differences.csv")
+
+FOLDERS = ("points", "checkpoints", "figures", "logs")
+
+WRITTEN = (CONFIG, PROVENANCE, LINKS, QUESTIONS, *TABLES, *FOLDERS, "report.html")
+"""All that a run writes; a fresh run deletes this and nothing else."""
+
 UNFINISHED = ".unfinished"
 """Ends the name of a folder of checkpoints from which a killed training goes on."""
+
+
+def is_run_dir(folder: Path) -> bool:
+    """Whether a run was begun in a folder."""
+    return (folder / PROVENANCE).is_file()
 
 
 def point_name(variant: str, link: str, snr_db: float, seed: int) -> str:

@@ -1,54 +1,47 @@
-"""What an experiment is: the settings of its YAML file, checked before anything is computed."""
+"""What an experiment's YAML file may say: every key, checked before anything is computed."""
 
 import hashlib
-import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
-from tokcom_phy.experiments.overrides import apply_overrides
-from tokcom_phy.experiments.profiles import PROFILES
+from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
+from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
+from tokcom_phy.experiments.validation import check
 from tokcom_phy.model.system_config import Delivery
-from tokcom_phy.radio import Link, build_link
-from tokcom_phy.radio.link_config import LinkConfig, anchor_target, inline_config, read_config
+from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 from tokcom_phy.utils.errors import UserError, nearest
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
 
-Settings = TypeVar("Settings", bound=BaseModel)
-
-MAJORITY = "majority"
-"""Name of the control that answers each question template with its most frequent answer."""
-
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Settings of which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SyntheticCorpus(Strict):
     """Size and seed of the synthetic corpus; `tokcom_phy.synthetic.corpus.synthesize` makes it."""
 
     captions: PositiveInt
+    """Captioned clips, for stage 1."""
     train_clips: PositiveInt
+    """Clips that stage 2 asks about."""
     test_clips: PositiveInt
+    """Clips that the evaluation asks about."""
     train_questions: PositiveInt
+    """Questions of stage 2."""
     test_questions: PositiveInt
+    """Questions of the evaluation."""
     seed: int = 0
+    """Seed of scenes, captions and questions."""
 
     @property
     def digest(self) -> str:
@@ -57,35 +50,27 @@ class SyntheticCorpus(Strict):
 
 
 class Splits(Strict):
-    """Names of the annotation files that are used, SPLIT of ``desc_SPLIT.json`` and ``avqa-SPLIT.json``.
-
-    Attributes
-    ----------
-    captions : captions of stage 1
-    train : questions of stage 2, on which the majority control is fitted too
-    test : questions of the evaluation
-    """
+    """Names of the annotation files that are used, SPLIT of ``desc_SPLIT.json`` and ``avqa-SPLIT.json``."""
 
     captions: str = "train"
+    """Captions of stage 1."""
     train: str = "train"
+    """Questions of stage 2, on which the majority control is fitted too."""
     test: str = "test"
+    """Questions of the evaluation."""
 
 
 class Data(Strict):
-    """Where the clips and annotations come from.
-
-    Attributes
-    ----------
-    root : folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made
-    synthetic : the synthetic corpus, used when there is no root
-    splits : which of the annotation files train and test
-    fps : rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default
-    """
+    """Where the clips and annotations come from."""
 
     root: Path | None = None
+    """Folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made."""
     synthetic: SyntheticCorpus | None = None
+    """The synthetic corpus, used when there is no root."""
     splits: Splits = Splits()
+    """Which of the annotation files train and test."""
     fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
@@ -95,75 +80,115 @@ class Data(Strict):
 
 
 class Variant(Strict):
-    """One system under test.
-
-    Attributes
-    ----------
-    alignment : what stage 1 trains
-    modalities : which non-text modalities reach the model; all of the experiment's by default, none for a blind system
-    lengths : modality → s_m where it differs from the experiment's
-    question : whether the question is sent reliably or over the air
-    stage1, stage2 : settings of these stages where they differ from the experiment's, such as ``{temperature: 0.03}``
-    """
+    """One system under test."""
 
     alignment: Alignment = "contrastive"
+    """What stage 1 trains: 'contrastive' (contrast and text reconstruction), 'reconstruction' (text alone), 'none'."""
     modalities: tuple[str, ...] | None = None
+    """Non-text modalities that reach the model; all of the experiment's by default, none for a blind system."""
     lengths: dict[str, PositiveInt] = {}
+    """modality → s_m, tokens that are sent, where it differs from the experiment's."""
     question: Delivery = "reliable"
+    """Whether the question arrives safely ('reliable') or is sent over the link ('on-air')."""
     stage1: dict[str, Any] = {}
+    """Settings of stage 1 where they differ from the experiment's, such as ``{temperature: 0.03}``."""
     stage2: dict[str, Any] = {}
+    """Settings of stage 2 where they differ from the experiment's."""
 
 
 class Series(Strict):
-    """Variants to be evaluated over links and SNRs [dB].
+    """Variants to be evaluated over links and SNRs.
 
     The first variant is compared with each other one, question by question on the same realisations, and the first link
     with each other one.
     """
 
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of variants."""
     links: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names or paths of links, or keys of the experiment's own ``links``."""
     snr_db: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    """SNRs per user and receive antenna [dB]."""
 
 
-class Experiment(Strict):
-    """An experiment, resolved: its YAML file over its profile's defaults.
+@dataclass(frozen=True)
+class ResolvedExperiment:
+    """All that follows from an experiment's settings, worked out once.
 
     Attributes
     ----------
-    name, title : what it is called, and the line that its figures carry
-    profile : 'tiny' or 'paper'
-    seeds : each trains and evaluates everything anew
-    foundation, encoders : hub names, folders, or models that the package ships
-    precision : of the foundation model's frozen weights and of what it computes; all that is trained, and the radio, is
-        float32
-    lengths : modality → s_m, tokens that are sent
-    receiver_width : hidden width of the receivers (8)
-    keep_features : captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures
-    links : links of this experiment alone: name → the link it extends, and keys that differ
-    threads : CPU threads of a worker; results are bit-identical for equal threads
-    evaluation_batch : questions answered at once
+    variants : name → variant, in declared order
+    links : name → link; those that are evaluated first, in declared order, then those that are only trained through
+    visits : variant → link → SNRs [dB] of its evaluations; the majority control goes wherever a variant goes
+    jobs : what is to be done, in order
     """
 
+    variants: Mapping[str, ResolvedVariant]
+    links: Mapping[str, ResolvedLink]
+    visits: Visits
+    jobs: tuple[Job, ...]
+
+    @property
+    def evaluated_links(self) -> list[str]:
+        """Links that are evaluated, in declared order."""
+        return list(self.visits.get(MAJORITY, {}))
+
+    @property
+    def needs_media(self) -> bool:
+        """Whether any variant hears or sees something; a question-only experiment needs no clip."""
+        return any(variant.needs_media for variant in self.variants.values())
+
+    @property
+    def lengths(self) -> dict[str, list[int]]:
+        """modality → every s_m that some variant needs, ascending."""
+        return {
+            modality: sorted({variant.lengths[modality] for variant in self.variants.values()})
+            for modality in next(iter(self.variants.values())).lengths
+        }
+
+
+class Experiment(Strict):
+    """An experiment: its YAML file over its profile's defaults."""
+
     name: str
+    """What it is called; its run directory is ``runs/NAME`` by default."""
     title: str
+    """The line that its figures carry."""
     profile: str
+    """Defaults to start from: 'tiny' or 'paper'."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    """Each trains and evaluates everything anew."""
     foundation: str
+    """Language model: a hub name, a folder, a GGUF file, or a model that the package ships."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the foundation model's frozen weights and of what it computes; all that is trained, and the radio, is
+    float32."""
     encoders: dict[str, str]
+    """modality → encoder: a hub name, a folder, or a model that the package ships."""
     lengths: dict[str, PositiveInt]
+    """modality → s_m, tokens that are sent, equation (3): a number, or a length that the profile names, as 'short'."""
     receiver_width: PositiveInt
+    """Hidden width of the receivers (8)."""
     keep_features: NonNegativeInt = 0
+    """Captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures."""
     links: dict[str, dict[str, Any]] = {}
+    """Links of this experiment alone: name → the link it extends, and keys that differ."""
     threads: PositiveInt | None = None
+    """CPU threads of a worker; results are bit-identical for equal threads."""
     evaluation_batch: PositiveInt = 100
+    """Questions answered at once."""
     data: Data
+    """Where the clips and annotations come from."""
     stage1: AlignmentSettings
+    """Cross-modal alignment."""
     stage2: FinetuningSettings
+    """Task fine-tuning."""
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    """The systems under test, by name."""
     evaluate: tuple[Series, ...] = ()
+    """Which variants are evaluated over which links at which SNRs."""
     figures: tuple[str, ...] = ()
+    """Figures to draw: names of files in plots/, or paths."""
 
     @model_validator(mode="after")
     def _names_make_files(self) -> "Experiment":
@@ -172,9 +197,6 @@ class Experiment(Strict):
                 raise ValueError(
                     f"name '{name}': use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
                 )
-        links = [*self.links, *(link for link in self.all_links() if link not in self.links)]
-        if len({Path(link).stem for link in links}) < len(links):
-            raise ValueError(f"links {', '.join(sorted(links))} share a file name: rename one")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is named twice")
         for series in self.evaluate:
@@ -205,183 +227,84 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
-    def _links_exist(self) -> "Experiment":
+    def _own_links_extend_others(self) -> "Experiment":
         for name, inline in self.links.items():
             if name in builtin_names("links"):
                 raise ValueError(f"links.{name}: this is a built-in link: choose another name")
             if not {"extends", "family", TARGET} & set(inline):
                 raise ValueError(f"links.{name}: name the link that it changes, such as extends: awgn")
-            try:
-                self.link_config(name)
-            except UserError as error:
-                raise ValueError(str(error)) from error
-        for link in self.all_links():
-            if link not in self.links and Path(link).suffix != ".yaml" and link not in builtin_names("links"):
-                raise ValueError(f"unknown link '{link}': {nearest(link, [*self.links, *builtin_names('links')])}")
-            if link not in self.links:
-                find("links", link)
         return self
 
-    def evaluated_links(self) -> list[str]:
-        """Links that are evaluated, in declared order."""
-        return list(dict.fromkeys(link for series in self.evaluate for link in series.links))
+    def resolved(self) -> ResolvedExperiment:
+        """All that follows from these settings: variants, links and jobs, worked out at the first call.
 
-    def all_links(self) -> list[str]:
-        """Links that are evaluated, then those that are only trained through."""
-        trained = [
-            stage.link
-            for name in self.variants
-            for stage in (self.alignment_settings(name), self.finetuning_settings(name))
-        ]
-        return list(dict.fromkeys([*self.evaluated_links(), *trained]))
+        Raises
+        ------
+        UserError
+            For a link that does not exist or does not fit, and settings of a variant that do not fit.
+        """
+        return self._resolved
 
-    def load_link(self, name: str) -> Link:
-        """A link by its name in this experiment."""
-        return build_link(name, self.link_config(name))
+    @cached_property
+    def _resolved(self) -> ResolvedExperiment:
+        visits = self._visits()
+        stages = {name: self._stages(name) for name in self.variants}
+        trained = [stage.link for pair in stages.values() for stage in pair]
+        links = self._links([*visits.get(MAJORITY, {}), *trained])
+        variants = {name: self._variant(name, *stages[name], links) for name in self.variants}
+        return ResolvedExperiment(variants, links, visits, plan(variants.values(), links, visits, self.seeds))
 
-    def link_config(self, name: str) -> LinkConfig:
-        """All settings of a link of this experiment."""
-        return inline_config(f"links.{name}", self.links[name]) if name in self.links else read_config(name, {})[1]
+    def _visits(self) -> Visits:
+        found: dict[str, dict[str, set[float]]] = {}
+        for series in self.evaluate:
+            for variant in (*series.variants, MAJORITY):
+                for link in series.links:
+                    found.setdefault(variant, {}).setdefault(link, set()).update(series.snr_db)
+        return {
+            variant: {link: tuple(sorted(snr_db)) for link, snr_db in by_link.items()}
+            for variant, by_link in found.items()
+        }
 
-    def alignment_settings(self, variant: str) -> AlignmentSettings:
-        """Stage 1 of a variant."""
-        changes = self.variants[variant].stage1
-        return check(AlignmentSettings, {**self.stage1.model_dump(), **changes}, f"variants.{variant}.stage1")
+    def _links(self, names: list[str]) -> dict[str, ResolvedLink]:
+        """The links of these names, and those of the experiment that nobody uses are checked too."""
+        unused = [name for name in self.links if name not in names]
+        links = {name: ResolvedLink(name, self._link_config(name)) for name in dict.fromkeys([*names, *unused])}
+        if len({Path(name).stem for name in links}) < len(links):
+            raise UserError(f"links {', '.join(sorted(links))} share a file name: rename one")
+        return {name: link for name, link in links.items() if name not in unused}
 
-    def finetuning_settings(self, variant: str) -> FinetuningSettings:
-        """Stage 2 of a variant."""
-        changes = self.variants[variant].stage2
-        return check(FinetuningSettings, {**self.stage2.model_dump(), **changes}, f"variants.{variant}.stage2")
+    def _link_config(self, name: str) -> LinkConfig:
+        if name in self.links:
+            return inline_config(f"links.{name}", self.links[name])
+        if Path(name).suffix != ".yaml" and name not in builtin_names("links"):
+            raise UserError(f"unknown link '{name}': {nearest(name, [*self.links, *builtin_names('links')])}")
+        return read_config(name, {})[1]
 
-    def token_lengths(self, variant: str) -> dict[str, int]:
-        """modality → s_m of a variant, for all modalities in declared order."""
-        return {**self.lengths, **self.variants[variant].lengths}
+    def _stages(self, name: str) -> tuple[AlignmentSettings, FinetuningSettings]:
+        variant = self.variants[name]
+        return (
+            check(AlignmentSettings, {**self.stage1.model_dump(), **variant.stage1}, f"variants.{name}.stage1"),
+            check(FinetuningSettings, {**self.stage2.model_dump(), **variant.stage2}, f"variants.{name}.stage2"),
+        )
 
-    def modalities(self, variant: str) -> dict[str, int]:
-        """modality → s_m of what a variant sees and hears, in declared order."""
-        chosen = self.variants[variant].modalities
-        return {m: s for m, s in self.token_lengths(variant).items() if chosen is None or m in chosen}
-
-    def all_lengths(self) -> dict[str, list[int]]:
-        """modality → every s_m that some variant needs."""
-        return {m: sorted({self.token_lengths(v)[m] for v in self.variants}) for m in self.lengths}
-
-    def needs_media(self) -> bool:
-        """Whether any variant hears or sees something; a question-only experiment needs no clip."""
-        return any(v.alignment == "contrastive" or self.modalities(name) for name, v in self.variants.items())
-
-    def alignment(self, variant: str) -> str:
-        """Name of the stage 1 that a variant starts from; variants that align the same way share it."""
-        name: str = self.variants[variant].alignment
-        name += "".join(f"-{m}{s}" for m, s in self.token_lengths(variant).items() if s != self.lengths[m])
-        usual = self.stage1.model_dump()
-        for key, value in self.alignment_settings(variant).model_dump().items():
-            if value != usual[key]:
-                parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
-                name += f"-{key}-" + "to".join(map(str, parts)).replace("/", "_")
-        return name
-
-
-def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
-    """Read an experiment, lay it over its profile, apply ``a.b=c`` overrides and check the whole.
-
-    Settings under ``profiles.NAME`` of the file hold for that profile alone.
-
-    Raises
-    ------
-    UserError
-        For an unknown experiment, profile, key, link or variant (the nearest names are suggested) and every value that
-        does not fit.
-    """
-    path = find("experiments", name_or_path)
-    settings = _read(path)
-    profile = str(profile or settings.get("profile") or "tiny")
-    if profile not in PROFILES:
-        raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
-    settings["profile"] = profile
-    sections = settings.pop("profiles", {})
-    if not isinstance(sections, dict) or not set(sections) <= set(PROFILES):
-        raise UserError(f"{path.name}: profiles: give settings for one profile under its name: {', '.join(PROFILES)}")
-    try:
-        merged = OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {}))
-        apply_overrides(cast(DictConfig, merged), overrides or [], "stage2.steps=100")
-        resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-        raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
-    return check(Experiment, resolved, path.name)
-
-
-def check(model: type[Settings], values: Any, where: str) -> Settings:
-    """Validate settings; the first fault becomes one line that names the key, the fault and the nearest key.
-
-    Raises
-    ------
-    UserError
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            raise UserError(f"{where}: unknown key '{key}': {_nearest_key(model, fault['loc'])}") from error
-        message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {fault['input']!r})"
-        raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
-
-
-def as_yaml(experiment: Experiment) -> str:
-    """The resolved settings as YAML, what a run directory keeps as ``config.yaml``."""
-    return yaml.safe_dump(json.loads(experiment.model_dump_json()), sort_keys=False, allow_unicode=True)
-
-
-def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path in extended_by:
-        raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict):
-        raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
-    inline = settings.get("links")
-    for link in inline.values() if isinstance(inline, dict) else ():
-        anchor_target(link, path.parent)
-    if base := settings.pop("extends", None):
-        parent = _read(find("experiments", str(base)), (*extended_by, path))
-        try:
-            settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
-        except (OmegaConfBaseException, TypeError) as error:
-            raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
-    return settings
-
-
-def _with_lengths(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which the profile's named token lengths have become numbers."""
-    named = settings.pop("named_lengths")
-
-    def numbers(lengths: object, where: str) -> object:
-        if not isinstance(lengths, dict):
-            return lengths
-        for modality, length in lengths.items():
-            if isinstance(length, str) and length not in named:
-                raise UserError(f"{where}.{modality}: unknown length '{length}': {nearest(length, named)}")
-        return {m: named[length] if isinstance(length, str) else length for m, length in lengths.items()}
-
-    settings["lengths"] = numbers(settings["lengths"], "lengths")
-    variants = settings.get("variants")
-    for name, variant in variants.items() if isinstance(variants, dict) else ():
-        if isinstance(variant, dict) and "lengths" in variant:
-            variant["lengths"] = numbers(variant["lengths"], f"variants.{name}.lengths")
-    return settings
-
-
-def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    fields: Any = model
-    for part in location[:-1]:
-        annotation = fields.model_fields[part].annotation if part in getattr(fields, "model_fields", {}) else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if inner:
-            fields = inner[0]
-    return nearest(str(location[-1]), fields.model_fields)
+    def _variant(
+        self, name: str, stage1: AlignmentSettings, stage2: FinetuningSettings, links: Mapping[str, ResolvedLink]
+    ) -> ResolvedVariant:
+        variant = self.variants[name]
+        lengths = {**self.lengths, **variant.lengths}
+        chosen = self.encoders if variant.modalities is None else variant.modalities
+        aligned = variant.alignment != "none"
+        return ResolvedVariant(
+            name=name,
+            alignment=variant.alignment,
+            modalities={modality: length for modality, length in lengths.items() if modality in chosen},
+            lengths=lengths,
+            question=variant.question,
+            alignment_run=alignment_run_name(variant.alignment, lengths, stage1, self.lengths, self.stage1)
+            if aligned
+            else None,
+            stage1=stage1,
+            stage2=stage2,
+            stage1_link=links[stage1.link],
+            stage2_link=links[stage2.link],
+        )

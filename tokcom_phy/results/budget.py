@@ -62,7 +62,7 @@ class Payload:
 
 def sent_tokens(experiment: Experiment, variant: str, question_tokens: int) -> dict[str, int]:
     """Tokens that each user of a variant sends for one question: modality → s_m."""
-    lengths = experiment.modalities(variant)
+    lengths = dict(experiment.resolved().variants[variant].modalities)
     if experiment.variants[variant].question == "on-air":
         lengths[TEXT] = question_tokens
     return lengths
@@ -134,7 +134,7 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     """
     width = foundation_width(experiment.foundation)
     clip_bits = _mean_clip_bits(media) if media else None
-    links = {name: experiment.load_link(name) for name in experiment.evaluated_links()}
+    links = {name: experiment.resolved().links[name].load() for name in experiment.resolved().evaluated_links}
     parts: list[RenderableType] = []
     for payload in payloads(experiment, links, width, question_tokens, clip_bits):
         parts += [f"\n[bold]{escape(', '.join(payload.variants))}[/]", payload.describe(width)]
@@ -174,7 +174,7 @@ def tabulate_budgets(experiment: Experiment, questions: Sequence[str]) -> pd.Dat
         Those that are asked: one that goes over the air is as long as they are in the mean, rounded.
     """
     width = foundation_width(experiment.foundation)
-    links = {name: experiment.load_link(name) for name in experiment.evaluated_links()}
+    links = {name: experiment.resolved().links[name].load() for name in experiment.resolved().evaluated_links}
     visits = {
         (variant, link): None for series in experiment.evaluate for variant in series.variants for link in series.links
     }

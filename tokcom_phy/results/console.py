@@ -8,8 +8,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from tokcom_phy.experiments.schema import MAJORITY
-from tokcom_phy.results.tables import Point, accuracy_curves
+from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.results.points import Point
+from tokcom_phy.results.tables import accuracy_curves
 
 
 class SnrTable:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
-from tokcom_phy.experiments.schema import MAJORITY
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.run import Run
 
 BLIND = "blind"

@@ -15,13 +15,15 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tokcom_phy.experiments.plan import plan
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder
-from tokcom_phy.experiments.schema import MAJORITY, Experiment, check
+from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.experiments.validation import check
 from tokcom_phy.model.foundation_config import foundation_width
 from tokcom_phy.radio.loading import restore_link
 from tokcom_phy.results.budget import BITS_PER_VALUE, mean_question_tokens, payloads
-from tokcom_phy.results.tables import Point, accuracy_curves, read_points, tabulate_differences, tabulate_losses
+from tokcom_phy.results.points import Point, read_points
+from tokcom_phy.results.tables import accuracy_curves, tabulate_differences, tabulate_losses
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import find, write_atomically
 
@@ -146,8 +148,8 @@ def _section(run_dir: Path, anchor: str) -> Section:
     points = read_points(run_dir)
     types = np.array([question["type"] for question in questions])
     wanted = [
-        (job.subject, job.link, snr_db, job.seed)
-        for job in plan(experiment)
+        (job.subject, job.link.name, snr_db, job.seed)
+        for job in experiment.resolved().jobs
         if job.stage == "evaluate"
         for snr_db in job.snr_db
     ]
@@ -207,7 +209,7 @@ def _asked(experiment: Experiment) -> str:
     if not experiment.evaluate:
         return f"How does the training of {_count(experiment.variants, 'variant')} go?"
     snrs = sorted({snr_db for series in experiment.evaluate for snr_db in series.snr_db})
-    links = experiment.evaluated_links()
+    links = experiment.resolved().evaluated_links
     at = _db(snrs[0]) if len(snrs) == 1 else f"{len(snrs)} SNRs from {_db(snrs[0])} to {_db(snrs[-1])}"
     return (
         f"How often do {_count(experiment.variants, 'variant')} answer right over {_count(links, 'link')} at {at}, "
@@ -277,7 +279,7 @@ def _missing_trainings(run_dir: Path, experiment: Experiment) -> list[str]:
     folders = {"align": alignment_folder, "finetune": checkpoint_folder}
     return [
         job.name
-        for job in plan(experiment)
+        for job in experiment.resolved().jobs
         if job.stage in folders and not folders[job.stage](run_dir, job.subject, job.seed).is_dir()
     ]
 
@@ -351,7 +353,9 @@ def _difference_tables(differences: pd.DataFrame) -> list[Table]:
 
 def _by_link(curves: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
     """Curves in the order in which the experiment names their links."""
-    return curves.sort_values("link", key=lambda links: links.map(experiment.evaluated_links().index), kind="stable")
+    return curves.sort_values(
+        "link", key=lambda links: links.map(experiment.resolved().evaluated_links.index), kind="stable"
+    )
 
 
 def _curves_by_type(points: list[Point], types: np.ndarray) -> pd.DataFrame:
@@ -390,7 +394,7 @@ def _radio_tables(points: list[Point], experiment: Experiment) -> list[Table]:
                 by_snr = of_link.setdefault((quantity, modality), {}).setdefault(point.variant, {})
                 by_snr.setdefault(point.snr_db, []).append(value)
     tables = []
-    for link in experiment.evaluated_links():
+    for link in experiment.resolved().evaluated_links:
         rows = values.get(link, {})
         snrs = sorted({snr_db for of in rows.values() for by_snr in of.values() for snr_db in by_snr})
         table = Table(link, "dB", [_db(snr_db) for snr_db in snrs], [])
@@ -427,7 +431,7 @@ def _budget_tables(experiment: Experiment, kept: Mapping[str, dict[str, Any]], a
     if not kept or not asked:
         raise UserError("the run has not written down its links and questions yet")
     width = foundation_width(experiment.foundation)
-    links = {name: restore_link(name, kept[name]) for name in experiment.evaluated_links()}
+    links = {name: restore_link(name, kept[name]) for name in experiment.resolved().evaluated_links}
     tables = []
     for payload in payloads(experiment, links, width, mean_question_tokens(experiment, asked)):
         title = f"{', '.join(payload.variants)}: {payload.describe(width)}"

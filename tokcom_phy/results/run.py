@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tokcom_phy.results.tables import accuracy_curves, read_points
+from tokcom_phy.results.points import read_points
+from tokcom_phy.results.tables import accuracy_curves
 from tokcom_phy.utils.errors import UserError
 
 

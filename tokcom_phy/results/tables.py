@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tokcom_phy.experiments.run_dir import checkpoint_folder, point_file, point_name
-from tokcom_phy.experiments.schema import MAJORITY, Experiment
+from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.experiments.run_dir import checkpoint_folder
+from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.results.intervals import over_questions_and_seeds, paired, wilson
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.results.points import Point, as_bools
 from tokcom_phy.utils.files import write_atomically
 
 COLUMNS = [
@@ -31,56 +31,6 @@ COLUMNS = [
 
 ALL = "all"
 """``question_type`` of figures over all questions."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """What one variant reached over one link at one SNR [dB] with one seed.
-
-    ``correct`` and ``first_token_correct`` hold one character a question, 1 or 0, in the order of ``questions.json``.
-    """
-
-    variant: str
-    link: str
-    snr_db: float
-    seed: int
-    correct: str
-    first_token_correct: str
-    answers: list[str]
-    token_nmse_db: dict[str, float]
-    effective_snr_db: dict[str, float]
-
-    @property
-    def name(self) -> str:
-        return point_name(self.variant, self.link, self.snr_db, self.seed)
-
-
-def write_point(run_dir: Path, point: Point) -> None:
-    """Write one point's file in one step."""
-    with write_atomically(point_file(run_dir, point.name)) as path:
-        path.write_text(json.dumps(asdict(point)) + "\n", encoding="utf-8")
-
-
-def read_points(run_dir: Path) -> list[Point]:
-    """All finished points of a run, sorted by name.
-
-    Raises
-    ------
-    UserError
-        If a point's file is damaged.
-    """
-    points = []
-    for path in sorted((run_dir / "points").glob("[!.]*.json")):
-        try:
-            points.append(Point(**json.loads(path.read_text(encoding="utf-8"))))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and run the same command again") from error
-    return points
-
-
-def as_bools(marks: str) -> np.ndarray:
-    """'0110' → bool [4]."""
-    return np.frombuffer(marks.encode(), dtype=np.uint8) == ord("1")
 
 
 def tabulate(experiment: str, points: list[Point], question_types: list[str]) -> pd.DataFrame:
@@ -109,7 +59,7 @@ def tabulate_losses(experiment: Experiment, run_dir: Path) -> pd.DataFrame:
     """
     rows = []
     for variant in experiment.variants:
-        settings = experiment.finetuning_settings(variant)
+        settings = experiment.resolved().variants[variant].stage2
         snr_db = settings.snr_db if isinstance(settings.snr_db, float) else np.nan
         for seed in experiment.seeds:
             path = checkpoint_folder(run_dir, variant, seed) / "losses.json"

@@ -13,7 +13,7 @@ from tokcom_phy.utils.files import write_atomically
 
 @dataclass(frozen=True)
 class Start:
-    """What a worker is made from.
+    """Where a worker starts: the run that its jobs belong to.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker tells about its job: units done so far, and the accuracy of the point that it has just finished."""
+    """Progress of a job: units done so far, and the accuracy of the point that it has just finished."""
 
     job: Job
     done: int
@@ -73,9 +73,9 @@ class Outcome:
     gpu_memory: int = 0
 
 
-Tell = Callable[[Report], None]
+OnProgress = Callable[[Report], None]
 
 
 def missing(job: Job, why: str, trace: str = "") -> tuple[Failure, ...]:
     """All that a job should have left behind, as failures."""
-    return tuple(Failure(what, why, trace) for what in job.leaves)
+    return tuple(Failure(what, why, trace) for what in job.outputs)

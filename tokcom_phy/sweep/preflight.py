@@ -1,124 +1,118 @@
-"""What would stop a run, told before anything is made: by its settings, models' configurations and annotations."""
+"""The preflight check of a run: settings against models' configurations and annotations, before anything is made."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokcom_phy.data.formats import caption_splits, load_captions, load_questions
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.experiments.schema import MAJORITY, Data, Experiment
+from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
+from tokcom_phy.experiments.schema import Data, Experiment, ResolvedExperiment
 from tokcom_phy.model.encoders import num_tokens
 from tokcom_phy.model.foundation import check_foundation
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.training.distributed import num_processes
-from tokcom_phy.training.settings import LoraSettings, TrainingSettings
+from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError
 
 
-def foresee(experiment: Experiment) -> None:
-    """See that an experiment's models, links and annotations are there, and fit its token lengths and batches.
+def check_experiment(experiment: Experiment) -> None:
+    """Check that an experiment's models, links and annotations are there, and fit its token lengths and batches.
 
     Raises
     ------
     UserError
         For the first thing that does not.
     """
-    adapters: list[LoraSettings] = []
-    for name in experiment.variants:
-        lora = experiment.finetuning_settings(name).lora
-        if lora not in adapters:
-            adapters.append(lora)
-            check_foundation(experiment.foundation, lora.model_dump())
-    _see_users(experiment)
-    if experiment.needs_media():
-        _see_lengths(experiment)
+    resolved = experiment.resolved()
+    for lora in {variant.stage2.lora: None for variant in resolved.variants.values()}:
+        check_foundation(experiment.foundation, lora.model_dump())
+    _check_users(resolved)
+    if resolved.needs_media:
+        _check_lengths(experiment, resolved)
     if experiment.data.root:
-        _see_splits(experiment, experiment.data.root)
-    for where, settings, items in _trainings(experiment):
+        _check_splits(experiment, experiment.data.root)
+    for where, settings, num_items in _trainings(experiment.data, resolved):
         try:
-            settings.check_data(items, num_processes())
+            settings.check_data(num_items, num_processes())
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
 
-def check_drawable(experiment: Experiment, jobs: Iterable[Job]) -> None:
-    """See that this machine can draw from the links that some jobs use.
+def check_drawable(jobs: Iterable[Job]) -> None:
+    """Check that this machine can draw realisations of the links that some jobs use.
 
     Raises
     ------
     UserError
         If it cannot: a link is ray-traced, not traced yet, and there is nothing to trace with.
     """
-    stages = {"align": experiment.alignment_settings, "finetune": experiment.finetuning_settings}
-    drawn = (job.link or stages[job.stage](job.variant).link for job in jobs if job.subject != MAJORITY)
-    for name in dict.fromkeys(drawn):
-        experiment.load_link(name).check_drawable()
+    for link in {job.link.name: job.link for job in jobs if job.variant is not None}.values():
+        link.load().check_drawable()
 
 
-def _see_users(experiment: Experiment) -> None:
+def _check_users(resolved: ResolvedExperiment) -> None:
     """Each link has a user for all that is sent over it."""
-    links = {name: experiment.load_link(name) for name in experiment.all_links()}
-    for where, name, link, sent in _transmissions(experiment):
+    links = {name: link.load() for name, link in resolved.links.items()}
+    for where, variant, link, users in _transmissions(resolved):
         try:
-            links[link].check_users(sent)
+            links[link.name].check_users(users)
         except UserError as error:
-            raise UserError(f"{where}: '{name}' over '{link}': {error}") from error
+            raise UserError(f"{where}: '{variant.name}' over '{link.name}': {error}") from error
 
 
-def _transmissions(experiment: Experiment) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Each stage, variant, link, and who sends there."""
-    for name, variant in experiment.variants.items():
-        if variant.alignment != "none":
-            heard = experiment.token_lengths(name) if variant.alignment == "contrastive" else {}
-            yield "stage1", name, experiment.alignment_settings(name).link, [*heard, TEXT]
-        sent = [*experiment.modalities(name), *([TEXT] if variant.question == "on-air" else [])]
-        yield "stage2", name, experiment.finetuning_settings(name).link, sent
-        for series in experiment.evaluate:
-            if name in series.variants:
-                yield from (("evaluate", name, link, sent) for link in series.links)
+def _transmissions(
+    resolved: ResolvedExperiment,
+) -> Iterator[tuple[str, ResolvedVariant, ResolvedLink, list[str]]]:
+    """Each stage, variant, link, and the users that send there."""
+    for name, variant in resolved.variants.items():
+        if variant.alignment_run is not None:
+            yield "stage1", variant, variant.stage1_link, [*variant.alignment_lengths, TEXT]
+        yield "stage2", variant, variant.stage2_link, list(variant.users)
+        for link in resolved.visits.get(name, {}):
+            yield "evaluate", variant, resolved.links[link], list(variant.users)
 
 
-def _see_lengths(experiment: Experiment) -> None:
-    given = {modality: num_tokens(modality, name) for modality, name in experiment.encoders.items()}
-    for name in experiment.variants:
-        for modality, length in experiment.token_lengths(name).items():
-            if length > given[modality]:
+def _check_lengths(experiment: Experiment, resolved: ResolvedExperiment) -> None:
+    available = {modality: num_tokens(modality, name) for modality, name in experiment.encoders.items()}
+    for name, variant in resolved.variants.items():
+        for modality, length in variant.lengths.items():
+            if length > available[modality]:
                 where = "" if length == experiment.lengths[modality] else f"variants.{name}."
                 raise UserError(
                     f"{where}lengths.{modality}: token length {length}, but encoder '{experiment.encoders[modality]}' "
-                    f"gives {given[modality]} tokens: choose 1 to {given[modality]}"
+                    f"gives {available[modality]} tokens: choose 1 to {available[modality]}"
                 )
 
 
-def _see_splits(experiment: Experiment, root: Path) -> None:
-    """Questions to ask, and captions besides those that are trained on where features of such are kept."""
+def _check_splits(experiment: Experiment, root: Path) -> None:
+    """There are questions to ask, and held-out captions where features of such are kept."""
     splits = experiment.data.splits
     load_questions(root, splits.test)
     if experiment.keep_features and set(caption_splits(root)) <= {splits.captions}:
         raise UserError(f"no captions in {root} but those trained on: set keep_features=0, or add a split")
 
 
-def _trainings(experiment: Experiment) -> Iterator[tuple[str, TrainingSettings, int]]:
-    """Each training: where it stands, its settings, and how many captions or questions there are for it, if all clips
-    can be used."""
-    aligned = {}
-    for name, variant in experiment.variants.items():
-        alignment = experiment.alignment_settings(name)
-        if variant.alignment == "contrastive" and alignment.checkpoint:
-            if not (alignment.checkpoint / "transceivers.safetensors").is_file():
-                raise UserError(
-                    f"stage1.checkpoint of '{name}': no transceivers.safetensors in {alignment.checkpoint}: name a "
-                    "folder like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
-                )
-        elif variant.alignment != "none":
-            aligned[name] = alignment
-    captions, questions = _amounts(experiment.data, captioned=bool(aligned))
-    for name, alignment in aligned.items():
-        yield f"stage1 of '{name}'", alignment, captions
-    for name in experiment.variants:
-        yield f"stage2 of '{name}'", experiment.finetuning_settings(name), questions
+def _trainings(data: Data, resolved: ResolvedExperiment) -> Iterator[tuple[str, TrainingSettings, int]]:
+    """Each training: where it stands, its settings, and how many captions or questions it has if no clip is lost."""
+    aligned = [variant for variant in resolved.variants.values() if variant.alignment_run is not None]
+    trained = []
+    for variant in aligned:
+        checkpoint = variant.stage1.checkpoint if variant.alignment == "contrastive" else None
+        if checkpoint is None:
+            trained.append(variant)
+        elif not (checkpoint / "transceivers.safetensors").is_file():
+            raise UserError(
+                f"stage1.checkpoint of '{variant.name}': no transceivers.safetensors in {checkpoint}: name a folder "
+                "like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
+            )
+    captions, questions = _count_items(data, captioned=bool(trained))
+    for variant in trained:
+        yield f"stage1 of '{variant.name}'", variant.stage1, captions
+    for variant in resolved.variants.values():
+        yield f"stage2 of '{variant.name}'", variant.stage2, questions
 
 
-def _amounts(data: Data, captioned: bool) -> tuple[int, int]:
+def _count_items(data: Data, captioned: bool) -> tuple[int, int]:
     """Captions, if any are wanted, and questions to train on."""
     if data.root is None:
         assert data.synthetic is not None

@@ -20,7 +20,6 @@ from rich.table import Column
 from rich.text import Text
 
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job
-from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.sweep.failures import together
 from tokcom_phy.sweep.messages import Outcome, Report
 
@@ -39,12 +38,11 @@ class SweepProgress(Progress):
     Parameters
     ----------
     jobs : all jobs of the sweep
-    experiment : Experiment
     run_dir : Path
     console : Console
     """
 
-    def __init__(self, jobs: Sequence[Job], experiment: Experiment, run_dir: Path, console: Console):
+    def __init__(self, jobs: Sequence[Job], run_dir: Path, console: Console):
         whole = Column(no_wrap=True)
         super().__init__(
             TextColumn("{task.description}", table_column=whole),
@@ -60,8 +58,8 @@ class SweepProgress(Progress):
             speed_estimate_period=_WINDOW,
         )
         self._written = self.get_time()
-        self._units = {job.name: job.units(experiment) for job in jobs}
-        self._done = {job.name: job.done(run_dir, experiment) for job in jobs}
+        self._units = {job.name: job.units for job in jobs}
+        self._done = {job.name: job.done(run_dir) for job in jobs}
         self._bars = {}
         for stage in STAGES:
             names = [job.name for job in jobs if job.stage == stage]

@@ -1,4 +1,4 @@
-"""The scheduler: each job starts when those that it needs have finished, on whatever executor there is.
+"""The scheduler: a job begins once the jobs that it needs have finished and its executor has a free worker.
 
 `tokcom_phy.sweep.executors` has local processes, a Ray cluster, and processes that train together.
 """
@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.sweep.messages import Outcome, Report, Tell, missing
+from tokcom_phy.sweep.messages import OnProgress, Outcome, Report, missing
 
 ATTEMPTS = 3
-"""How often a job is begun whose worker dies."""
+"""How often a job whose worker dies is begun."""
+
+POLL_TIMEOUT_S = 0.2
+"""How long an executor waits for an event before it returns none [s]."""
 
 
-class Pool(ABC):
-    """Workers that do jobs. A worker that dies is replaced; ending the ``with`` block ends all of them."""
+class Executor(ABC):
+    """Workers that execute jobs. A worker that dies is replaced; the end of the ``with`` block ends all workers."""
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> "Executor":
         return self
 
     def __exit__(
@@ -36,7 +39,7 @@ class Pool(ABC):
 
     @abstractmethod
     def events(self) -> Iterable[Report | Outcome]:
-        """What has happened since the last call; waits for a fraction of a second if nothing has."""
+        """Progress and outcomes since the last call; waits up to `POLL_TIMEOUT_S` for the first."""
 
     @abstractmethod
     def close(self) -> None:
@@ -46,20 +49,20 @@ class Pool(ABC):
 def run_jobs(
     jobs: Sequence[Job],
     finished: set[str],
-    pool: Pool,
-    on_report: Tell,
+    executor: Executor,
+    on_report: OnProgress,
     on_outcome: Callable[[Outcome], None],
 ) -> None:
-    """Run jobs on a pool, in an order that respects what each needs.
+    """Run jobs on an executor, each after those that it needs.
 
     Parameters
     ----------
     jobs : those to run, each after those that it needs
     finished : names of jobs that need not run
-    pool : Pool
-    on_report : told what workers tell
-    on_outcome : told how each job ended; one whose need failed ends with that as its failure, one whose worker dies
-        begins anew, `ATTEMPTS` times in all
+    executor : Executor
+    on_report : called with each report of a worker
+    on_outcome : called with the outcome of each job. A job whose need failed fails with that reason; one whose worker
+        died begins anew, `ATTEMPTS` times in all
     """
     waiting = list(jobs)
     done = set(finished)
@@ -76,12 +79,12 @@ def run_jobs(
             if lacking := [need for need in job.needs if need in failed]:
                 waiting.remove(job)
                 end(Outcome(job, 0.0, missing(job, f"needs '{lacking[0]}', which failed")))
-            elif done.issuperset(job.needs) and pool.free():
+            elif done.issuperset(job.needs) and executor.free():
                 waiting.remove(job)
                 attempts[job.name] += 1
                 running += 1
-                pool.submit(job)
-        for event in pool.events():
+                executor.submit(job)
+        for event in executor.events():
             if isinstance(event, Report):
                 on_report(event)
                 continue

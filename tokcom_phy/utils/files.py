@@ -10,6 +10,9 @@ from pathlib import Path
 from tokcom_phy.utils.errors import UserError, nearest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+TEMPORARY = ".tokcom-"
+"""Begins the name of each file and folder that is being written, or that locks another."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a file finds no room."""
 
@@ -59,7 +62,7 @@ def cache_folder() -> Path:
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, on failure it is removed.
 
-    The temporary name begins with a dot, so that whoever lists a folder can pass over what a kill left behind.
+    The temporary name begins with `TEMPORARY`: what a kill left behind is known by it.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.stem[:100]}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     os.close(handle)

@@ -3,8 +3,8 @@ import re
 import pytest
 import yaml
 
-from tokcom_phy.experiments.plan import plan
-from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
+from tokcom_phy.experiments.loading import as_yaml, load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import builtin_folder, builtin_names
 
@@ -90,11 +90,11 @@ def test_a_file_that_is_no_experiment_is_one_clear_line(tmp_path, text):
 
 def test_plan_holds_every_point_once_and_needs_come_first():
     experiment = load_experiment("quickstart", overrides=["seeds=[0,1]"])
-    jobs = plan(experiment)
+    jobs = experiment.resolved().jobs
     place = {job.name: i for i, job in enumerate(jobs)}
     assert len(place) == len(jobs)
     assert all(place[need] < place[job.name] for job in jobs for need in job.needs)
-    points = [(j.subject, j.link, snr, j.seed) for j in jobs if j.stage == "evaluate" for snr in j.snr_db]
+    points = [(j.subject, j.link.name, snr, j.seed) for j in jobs if j.stage == "evaluate" for snr in j.snr_db]
     wanted = {
         (variant, link, snr, seed)
         for series in experiment.evaluate
@@ -163,11 +163,12 @@ def sweep(tmp_path):
 
 def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(sweep):
     experiment = load_experiment(sweep)
-    assert experiment.alignment_settings("hot").temperature == 0.13
-    assert experiment.alignment_settings("aligned").temperature == 0.07
-    assert experiment.finetuning_settings("faded").link == "fast"
-    assert experiment.finetuning_settings("faded").steps == experiment.stage2.steps
-    align = [job for job in plan(experiment) if job.stage == "align"]
+    variants = experiment.resolved().variants
+    assert variants["hot"].stage1.temperature == 0.13
+    assert variants["aligned"].stage1.temperature == 0.07
+    assert variants["faded"].stage2.link == variants["faded"].stage2_link.name == "fast"
+    assert variants["faded"].stage2.steps == experiment.stage2.steps
+    align = [job for job in experiment.resolved().jobs if job.stage == "align"]
     assert {job.subject for job in align} == {
         "contrastive",
         "contrastive-temperature-0.13",
@@ -175,31 +176,32 @@ def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(
         "contrastive-audio4",
     }
     imported = load_experiment(sweep, overrides=["variants.same.stage1={checkpoint: there/it/is}"])
-    assert imported.alignment("same") == "contrastive-checkpoint-there_it_is"  # one folder
-    needs = {job.subject: job.needs for job in plan(experiment) if job.stage == "finetune"}
+    assert imported.resolved().variants["same"].alignment_run == "contrastive-checkpoint-there_it_is"  # one folder
+    needs = {job.subject: job.needs for job in experiment.resolved().jobs if job.stage == "finetune"}
     assert needs["aligned"] == needs["same"]
 
 
 def test_a_link_of_its_own_is_the_file_with_the_keys_changed(sweep):
     experiment = load_experiment(sweep)
-    config = experiment.link_config("fast")
+    link = experiment.resolved().links["fast"]
+    config = link.config
     assert (config.speed, config.channel) == (30.0, "TDL-C")
-    assert experiment.load_link("fast").config == config
-    assert experiment.evaluated_links() == ["awgn", "fast"]
-    assert experiment.all_links() == ["awgn", "fast", "rayleigh"]
+    assert link.load().config == config
+    assert experiment.resolved().evaluated_links == ["awgn", "fast"]
+    assert list(experiment.resolved().links) == ["awgn", "fast", "rayleigh"]
 
 
 def test_named_lengths_follow_the_profile(sweep):
-    assert load_experiment(sweep).token_lengths("short") == {"audio": 4, "video": 16}
+    assert load_experiment(sweep).resolved().variants["short"].lengths == {"audio": 4, "video": 16}
     paper = load_experiment(sweep, profile="paper", overrides=["data.root=/data"])
-    assert paper.token_lengths("short") == {"audio": 16, "video": 64}
+    assert paper.resolved().variants["short"].lengths == {"audio": 16, "video": 64}
 
 
 @pytest.mark.parametrize("name", builtin_names("experiments"))
 def test_built_in_experiments_are_ready_for_the_papers_profile(name):
     experiment = load_experiment(name, profile="paper", overrides=["data.root=/data"])
-    assert all(experiment.alignment_settings(variant).batch == 32 for variant in experiment.variants)
-    assert plan(experiment)
+    assert all(experiment.resolved().variants[variant].stage1.batch == 32 for variant in experiment.variants)
+    assert experiment.resolved().jobs
 
 
 def test_sections_of_a_profile_hold_for_it_alone(tmp_path):
@@ -219,7 +221,7 @@ def test_the_papers_figures_have_the_papers_lengths(name):
     experiment = load_experiment(name, profile="paper", overrides=["data.root=/data"])
     swept = {"fig2a": ["audio"], "fig2b": ["video"], "fig3": ["audio", "video"]}[name]
     for modality in swept:
-        assert experiment.all_lengths()[modality] == [16, 32, 64, 128]
+        assert experiment.resolved().lengths[modality] == [16, 32, 64, 128]
 
 
 @pytest.mark.parametrize("name", sorted({*builtin_names("experiments")} - {"fig2a", "fig2b", "tsne"}))
@@ -228,7 +230,7 @@ def test_every_accuracy_stands_beside_the_blind_control(name):
     for series in experiment.evaluate:
         for link in series.links:
             assert any(
-                not experiment.modalities(variant)
+                experiment.resolved().variants[variant].blind
                 for other in experiment.evaluate
                 if link in other.links and set(series.snr_db) <= set(other.snr_db)
                 for variant in other.variants

@@ -13,8 +13,7 @@ from torch import nn
 
 from tokcom_phy.cli import execute
 from tokcom_phy.data.store import Contents, Modality, write_store
-from tokcom_phy.experiments.plan import plan
-from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.model.published import import_checkpoint, read_checkpoint
 from tokcom_phy.model.system import LinkUse, TokenCommSystem
 from tokcom_phy.radio import load_link
@@ -88,9 +87,9 @@ def test_stage_2_starts_from_an_imported_checkpoint(checkpoint: Path, tmp_path: 
     write_store(tmp_path / "store", contents, {})
     (tmp_path / "run").mkdir()
     worker = Worker(Start(experiment, tmp_path / "run", tmp_path, tmp_path / "store", tmp_path))
-    job = next(job for job in plan(experiment) if job.stage == "align" and job.subject == "contrastive")
+    job = next(job for job in experiment.resolved().jobs if job.stage == "align" and job.subject == "contrastive")
     done: list[int] = []
-    assert worker.do(job, lambda report: done.append(report.done)) == ()
+    assert worker.run(job, worker.resources, lambda report: done.append(report.done)) == ()
     kept = load_file(tmp_path / "run/checkpoints/stage1-contrastive/seed-0/transceivers.safetensors")
     expected = read_checkpoint(checkpoint)[1]
     assert kept.keys() == expected.keys()

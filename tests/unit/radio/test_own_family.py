@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.loading import restore_link
 from tokcom_phy.radio.plotting import draw_link
@@ -115,7 +115,7 @@ def test_it_has_a_picture_and_a_budget(folder: Path) -> None:
 def test_the_example_is_an_experiment_with_the_link_in_place(folder: Path) -> None:
     shutil.copy(EXAMPLES / "phase_jumps.yaml", folder)
     experiment = load_experiment(str(folder / "phase_jumps.yaml"), overrides=["links.phase-jumps.std_deg=7"])
-    assert experiment.load_link("phase-jumps").config.std_deg == 7.0
+    assert experiment.resolved().links["phase-jumps"].settings()["std_deg"] == 7.0
     with pytest.raises(UserError, match="unknown key 'std_degg', did you mean 'std_deg'") as raised:
         load_experiment(str(folder / "phase_jumps.yaml"), overrides=["links.phase-jumps.std_degg=7"])
     assert "links.phase-jumps" in str(raised.value)

@@ -7,7 +7,7 @@ from annotation_files import write_annotations
 from media_files import write_clip
 from rich.console import Console
 
-from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.budget import budget_tables
 
 

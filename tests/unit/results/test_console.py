@@ -9,9 +9,12 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tokcom_phy.experiments.schema import MAJORITY, Experiment, load_experiment
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.results.console import SnrTable, differences_table, results_table
-from tokcom_phy.results.tables import Point, accuracy_curves, tabulate_differences
+from tokcom_phy.results.points import Point
+from tokcom_phy.results.tables import accuracy_curves, tabulate_differences
 from tokcom_phy.sweep.failures import failures_table
 from tokcom_phy.sweep.messages import Failure
 
@@ -57,7 +60,9 @@ def test_all_differences_and_intervals_are_shown_in_full(experiment, points, wid
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_all_accuracies_are_shown_in_full(experiment, points, width):
-    text = printed(results_table(points, experiment.evaluated_links(), [*experiment.variants, MAJORITY]), width)
+    text = printed(
+        results_table(points, experiment.resolved().evaluated_links, [*experiment.variants, MAJORITY]), width
+    )
     curves = accuracy_curves(points)
     widest = curves.assign(half=curves["ci_high"] - curves["ci_low"]).groupby(["link", "variant"])["half"].max() / 2
     wanted = Counter(f"{100 * value:.1f}" for value in [*curves["value"], *widest])

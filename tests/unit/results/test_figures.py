@@ -1,9 +1,11 @@
 import pandas as pd
 import pytest
 
-from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
+from tokcom_phy.experiments.loading import as_yaml, load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.figures import draw_figures
-from tokcom_phy.results.tables import COLUMNS, Point, read_points, write_point, write_tables
+from tokcom_phy.results.points import Point, read_points, write_point
+from tokcom_phy.results.tables import COLUMNS, write_tables
 from tokcom_phy.utils.errors import UserError
 
 

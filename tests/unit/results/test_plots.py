@@ -10,13 +10,14 @@ import pytest
 from matplotlib import pyplot
 from safetensors.numpy import save_file
 
-from tokcom_phy.experiments.plan import plan
+from tokcom_phy.experiments.loading import as_yaml, load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder
-from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
 from tokcom_phy.results.budget import tabulate_budgets
 from tokcom_phy.results.console import losses_table
+from tokcom_phy.results.points import Point, write_point
 from tokcom_phy.results.run import Run
-from tokcom_phy.results.tables import Point, tabulate_losses, write_point, write_tables
+from tokcom_phy.results.tables import tabulate_losses, write_tables
 from tokcom_phy.utils.files import builtin_folder, builtin_names
 
 TYPES = ["Audio/Counting", "Visual/Location", "Audio-Visual/Temporal"]
@@ -28,11 +29,11 @@ def made_up_run(folder, name, finished=lambda job: True):
     experiment = load_experiment(name)
     (folder / "config.yaml").write_text(as_yaml(experiment))
     (folder / "questions.json").write_text(json.dumps([{"type": TYPES[i % 3], "question": "Why?"} for i in range(60)]))
-    settings = {link: experiment.link_config(link).model_dump(mode="json") for link in experiment.all_links()}
+    settings = {link: experiment.resolved().links[link].settings() for link in experiment.resolved().links}
     (folder / "links.json").write_text(json.dumps(settings))
     rng = np.random.default_rng(0)
     points = []
-    for job in filter(finished, plan(experiment)):
+    for job in filter(finished, experiment.resolved().jobs):
         if job.stage == "evaluate":
             for snr_db in job.snr_db:
                 share = 0.3 if job.subject in ("blind", "majority") else 0.3 + 0.6 / (1 + np.exp(-snr_db / 8))

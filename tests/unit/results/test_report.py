@@ -13,10 +13,11 @@ import pytest
 from matplotlib import pyplot
 
 from tokcom_phy.cli import execute
-from tokcom_phy.experiments.schema import MAJORITY, as_yaml, load_experiment
+from tokcom_phy.experiments.loading import as_yaml, load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.intervals import wilson
+from tokcom_phy.results.points import Point, write_point
 from tokcom_phy.results.report import write_report
-from tokcom_phy.results.tables import Point, write_point
 from tokcom_phy.utils.errors import UserError
 
 EXPERIMENT = """\
@@ -87,13 +88,13 @@ def make_run(folder: Path, settings: str = EXPERIMENT, without: tuple[str, ...] 
     (folder / "given.yaml").unlink()
     (folder / "config.yaml").write_text(as_yaml(experiment))
     (folder / "questions.json").write_text(json.dumps(QUESTIONS))
-    links = {name: experiment.link_config(name).model_dump(mode="json") for name in experiment.all_links()}
+    links = {name: experiment.resolved().links[name].settings() for name in experiment.resolved().links}
     (folder / "links.json").write_text(json.dumps(links))
     (folder / "provenance.json").write_text(
         json.dumps({"command": "tokcom run small --set a='<x>'", "versions": {"torch": "2.13.0"}, "seeds": [0]})
     )
     for variant, correct in ANSWERS.items():
-        for link in experiment.evaluated_links():
+        for link in experiment.resolved().evaluated_links:
             for snr_db in (-5.0, 20.0):
                 heard = {"audio": -snr_db, "video": -snr_db} if variant == "aligned" else {}
                 answers = ["two"] * len(correct)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tokcom_phy.data.formats import Question
-from tokcom_phy.results.tables import COLUMNS, Point, accuracy_curves, read_points, tabulate, write_point
+from tokcom_phy.results.points import Point, read_points, write_point
+from tokcom_phy.results.tables import COLUMNS, accuracy_curves, tabulate
 from tokcom_phy.training.evaluate import majority_per_template
 from tokcom_phy.utils.errors import UserError
 

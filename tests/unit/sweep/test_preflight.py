@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from annotation_files import write_annotations
 
-from tokcom_phy.experiments.schema import load_experiment
-from tokcom_phy.sweep.preflight import foresee
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.sweep.preflight import check_experiment
 from tokcom_phy.utils.errors import UserError
 
 TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
@@ -46,13 +46,13 @@ TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
 )
 def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, message):
     with pytest.raises(UserError, match=message) as raised:
-        foresee(load_experiment(experiment, "tiny", [TWO_USERS, setting]))
+        check_experiment(load_experiment(experiment, "tiny", [TWO_USERS, setting]))
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("settings", [["lengths.audio=130", "lengths.video=73"], ["stage1.batch=1200"]])
 def test_what_just_fits_passes(settings):
-    foresee(load_experiment("quickstart", "tiny", settings))
+    check_experiment(load_experiment("quickstart", "tiny", settings))
 
 
 @pytest.fixture
@@ -73,18 +73,18 @@ def root(tmp_path: Path) -> Path:
 )
 def test_annotations_say_what_there_is(root, settings, message):
     fitting = [f"data.root={root}", "stage1.batch=40", "stage2.batch=30"]
-    foresee(load_experiment("quickstart", "tiny", fitting))
+    check_experiment(load_experiment("quickstart", "tiny", fitting))
     with pytest.raises(UserError, match=message):
-        foresee(load_experiment("quickstart", "tiny", [*fitting, *settings]))
+        check_experiment(load_experiment("quickstart", "tiny", [*fitting, *settings]))
 
 
 def test_a_stage_1_that_is_taken_from_a_checkpoint_needs_no_captions(root):
     (root / "VALOR/annotations/desc_train.json").unlink()
     settings = [f"data.root={root}", "stage2.batch=30"]
     with pytest.raises(UserError, match="desc_train"):
-        foresee(load_experiment("temperature", "tiny", settings))
+        check_experiment(load_experiment("temperature", "tiny", settings))
     settings.append(f"stage1.checkpoint={root}")
     with pytest.raises(UserError, match=r"^stage1\.checkpoint of 'tau-0\.03': no transceivers\.safetensors in"):
-        foresee(load_experiment("temperature", "tiny", settings))
+        check_experiment(load_experiment("temperature", "tiny", settings))
     (root / "transceivers.safetensors").write_bytes(b"")
-    foresee(load_experiment("temperature", "tiny", settings))
+    check_experiment(load_experiment("temperature", "tiny", settings))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tokcom_phy.experiments.plan import Job, plan
-from tokcom_phy.experiments.schema import load_experiment
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report
 from tokcom_phy.sweep.progress import SweepProgress
 
@@ -18,10 +18,10 @@ class Sweep:
     def __init__(self, seconds: float, run_dir: Path, terminal: bool):
         self.now, self.seconds = 0.0, seconds
         self.experiment = load_experiment("quickstart")
-        self.jobs = [job for job in plan(self.experiment) if job.stage == "evaluate"]
+        self.jobs = [job for job in self.experiment.resolved().jobs if job.stage == "evaluate"]
         self.file = StringIO()
         self.console = Console(file=self.file, width=80, get_time=lambda: self.now, force_terminal=terminal)
-        self.progress = SweepProgress(self.jobs, self.experiment, run_dir, self.console)
+        self.progress = SweepProgress(self.jobs, run_dir, self.console)
 
     def do(self, job: Job) -> None:
         for done in range(1, len(job.snr_db) + 1):

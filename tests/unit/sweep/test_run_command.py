@@ -2,13 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from annotation_files import write_annotations
 
-from tokcom_phy.experiments.schema import load_experiment
-from tokcom_phy.sweep.run import _keep, _locked, _open_run, run
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.sweep.opening import locked, open_run, write_inputs
+from tokcom_phy.sweep.run import run
 from tokcom_phy.utils.errors import UserError
 
 
@@ -31,13 +31,13 @@ from tokcom_phy.utils.errors import UserError
 )
 def test_another_configuration_is_refused_by_the_setting_that_differs(tmp_path, override, difference):
     run_dir = tmp_path / "run"
-    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
     (run_dir / "points").mkdir()
     changed = load_experiment("quickstart", overrides=[override])
     with pytest.raises(UserError, match=difference):
-        _open_run(run_dir, changed, fresh=False)
-    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
-    _open_run(run_dir, changed, fresh=True)
+        open_run(run_dir, changed, fresh=False)
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    open_run(run_dir, changed, fresh=True)
     assert not (run_dir / "points").exists()
 
 
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, out, message):
 
 
 def test_a_second_run_in_a_directory_is_refused(tmp_path):
-    with _locked(tmp_path / "run"), pytest.raises(UserError, match=r"another run works in .*run: wait for it"):
+    with locked(tmp_path / "run"), pytest.raises(UserError, match=r"another run works in .*run: wait for it"):
         run("quickstart", out=tmp_path / "run")
 
 
@@ -70,12 +70,31 @@ def test_what_a_refused_run_leaves_behind_does_not_stand_in_the_way_of_the_corre
         assert (tmp_path / "run" / "config.yaml").is_file()
 
 
-def test_a_fresh_start_does_not_delete_the_folder_that_one_is_in(tmp_path, monkeypatch):
-    _open_run(tmp_path / "run", load_experiment("quickstart"), fresh=False)
-    monkeypatch.chdir(tmp_path / "run")
-    with pytest.raises(UserError, match="in which you are"):
-        run("quickstart", out=Path(), fresh=True)
-    assert (tmp_path / "run" / "config.yaml").is_file()
+@pytest.mark.parametrize("fresh", [False, True])
+def test_files_of_others_are_neither_deleted_nor_mixed_with(tmp_path, fresh):
+    run_dir = tmp_path / "run"
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    for name in (".git/HEAD", ".ssh/id", "points/.notes.json.swp", "notes.txt"):
+        (run_dir / name).parent.mkdir(exist_ok=True)
+        (run_dir / name).write_text("mine")
+    open_run(run_dir, load_experiment("quickstart"), fresh=fresh)
+    kept = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    assert {".git/HEAD", ".ssh/id", "notes.txt", "config.yaml", "provenance.json"} <= kept
+    assert ("points/.notes.json.swp" in kept) == (not fresh)
+
+
+def test_a_folder_with_nothing_but_dot_files_is_not_taken(tmp_path):
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(UserError, match="holds files of something else"):
+        open_run(tmp_path, load_experiment("quickstart"), fresh=False)
+
+
+def test_a_symbolic_link_does_not_get_around_the_lock(tmp_path):
+    (tmp_path / "real" / "run").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run").symlink_to(tmp_path / "real" / "run")
+    with locked(tmp_path / "real" / "run"), pytest.raises(UserError, match="another run works in"):
+        run("quickstart", out=tmp_path / "other" / "run")
 
 
 def test_gpus_of_a_worker_are_whole_or_a_fraction_of_one(tmp_path):
@@ -85,29 +104,29 @@ def test_gpus_of_a_worker_are_whole_or_a_fraction_of_one(tmp_path):
 
 def test_what_points_rest_on_is_kept(tmp_path):
     file = tmp_path / "links.json"
-    _keep(file, {"awgn": {"fading": "none", "users": ["a"]}})
-    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    write_inputs(file, {"awgn": {"fading": "none", "users": ["a"]}})
+    write_inputs(file, {"awgn": {"fading": "none", "users": ["b"]}})
     (tmp_path / "points").mkdir()
-    _keep(file, {"awgn": {"fading": "none", "users": ["b"]}})
+    write_inputs(file, {"awgn": {"fading": "none", "users": ["b"]}})
     with pytest.raises(
         UserError, match=r'links.json has changed since this run began: awgn.users.0 is "b" there and "c"'
     ):
-        _keep(file, {"awgn": {"fading": "none", "users": ["c"]}})
+        write_inputs(file, {"awgn": {"fading": "none", "users": ["c"]}})
     assert json.loads(file.read_text())["awgn"]["users"] == ["b"]
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path):
     run_dir = tmp_path / "run"
-    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
     (run_dir / "points").mkdir()
-    (run_dir / "points" / ".a__awgn.x1.json").write_text('{"variant"')
+    (run_dir / "points" / ".tokcom-a__awgn.x1.json").write_text('{"variant"')
     (run_dir / "points" / "a__awgn.json").write_text("{}")
-    (run_dir / "checkpoints" / "a" / ".seed-0.x1" / "seed-0").mkdir(parents=True)
-    (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").mkdir(parents=True)
-    _open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    (run_dir / "checkpoints" / "a" / ".tokcom-seed-0.x1" / "seed-0").mkdir(parents=True)
+    (run_dir / "checkpoints" / "a" / ".tokcom-seed-0.unfinished" / "checkpoint-100").mkdir(parents=True)
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
     assert [path.name for path in (run_dir / "points").iterdir()] == ["a__awgn.json"]
-    assert [path.name for path in (run_dir / "checkpoints" / "a").iterdir()] == [".seed-0.unfinished"]
-    assert (run_dir / "checkpoints" / "a" / ".seed-0.unfinished" / "checkpoint-100").is_dir()
+    assert [path.name for path in (run_dir / "checkpoints" / "a").iterdir()] == [".tokcom-seed-0.unfinished"]
+    assert (run_dir / "checkpoints" / "a" / ".tokcom-seed-0.unfinished" / "checkpoint-100").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""A run on the processes that ``accelerate launch`` has started: all of them train every system together.
+"""Jobs on the processes that ``accelerate launch`` has started: all ranks train every system together.
 
-The first leads: it prepares data, keeps the run directory and evaluates; the others follow it into every training.
-They talk in a group of their own, beside that of the training.
+Rank 0 prepares the data, keeps the run directory, schedules and evaluates; it broadcasts each training to the other
+ranks, which run `worker_loop`. These messages use a process group of their own, beside that of the training.
 """
 
 import os
@@ -19,29 +19,26 @@ from torch import distributed
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Failure, Outcome, Report, Start
-from tokcom_phy.sweep.scheduler import Pool
+from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
 from tokcom_phy.training.distributed import PROCESS_GROUP_TIMEOUT_S, num_processes, process_index
 from tokcom_phy.utils.errors import UserError
 
-GRACE = 20.0
-"""How long a process that has failed waits for the others to fail as it did, before it ends the launch [s]."""
+FAILURE_TIMEOUT_S = 20.0
+"""How long a rank that has failed waits for the others to fail too, before it ends the launch [s]."""
 
-LONELY = "another process has ended, and all are needed"
-
-_PATIENCE = 0.2  # [s]
+RANK_LOST = "another process has ended, and all are needed"
 
 
 def launched() -> bool:
-    """Whether this process is one of several that train together."""
+    """Whether this process is one of several ranks that train together."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def leads() -> bool:
-    """Whether it is the first of them. The first call waits for all."""
-    first = process_index() == 0
+def is_rank_0() -> bool:
+    """Whether this is rank 0. The first call waits for all ranks."""
     _group()
-    return first
+    return process_index() == 0
 
 
 @cache
@@ -49,108 +46,113 @@ def _group() -> distributed.ProcessGroup:
     return distributed.new_group(backend="gloo", timeout=timedelta(seconds=PROCESS_GROUP_TIMEOUT_S))
 
 
-class JointPool(Pool):
-    """One worker, made of all processes; it works in a thread, so that its reports are seen while it does."""
+class DistributedExecutor(Executor):
+    """One worker, made of all ranks. It works in a thread of rank 0, so that progress is seen meanwhile.
+
+    Parameters
+    ----------
+    start : Start
+    """
 
     def __init__(self, start: Start):
-        self.start = start
         self.worker = Worker(start)
         self.busy = False
-        self.happened: queue.Queue[Report | Outcome] = queue.Queue()
-        _said(start)
+        self.queue: queue.Queue[Report | Outcome] = queue.Queue()
+        _broadcast(start)
 
     def free(self) -> int:
         return int(not self.busy)
 
     def submit(self, job: Job) -> None:
         self.busy = True
-        threading.Thread(target=self._do, args=(job,), daemon=True).start()
+        threading.Thread(target=self._execute, args=(job,), daemon=True).start()
 
-    def _do(self, job: Job) -> None:
-        together = job.stage != "evaluate"
-        if together:
-            _said(job)
-        outcome = self.worker.execute(job, self.happened.put)
-        if together:
-            outcome = replace(outcome, failures=_agreed(self.start, outcome.failures))
-        self.happened.put(outcome)
+    def _execute(self, job: Job) -> None:
+        on_all_ranks = job.stage != "evaluate"
+        if on_all_ranks:
+            _broadcast(job)
+        outcome = self.worker.execute(job, self.queue.put)
+        if on_all_ranks:
+            outcome = replace(outcome, failures=_gather_failures(self.worker.start, outcome.failures))
+        self.queue.put(outcome)
 
     def events(self) -> Iterator[Report | Outcome]:
         try:
-            event = self.happened.get(timeout=_PATIENCE)
+            event = self.queue.get(timeout=POLL_TIMEOUT_S)
         except queue.Empty:
             return
         self.busy = self.busy and not isinstance(event, Outcome)
         yield event
 
     def close(self) -> None:
-        """Nothing: the followers wait for the next pool, or for `dismissal`."""
+        """The other ranks stay in `worker_loop` for the next executor, until `shutdown`."""
 
 
-def follow() -> None:
-    """Take part in every training that the first process begins, until it dismisses the others."""
+def worker_loop() -> None:
+    """Take part in every training that rank 0 broadcasts, until it shuts the other ranks down."""
     worker: Worker | None = None
-    while (order := _said(None)) is not None:
-        if isinstance(order, Start):
-            worker = Worker(order)
+    while (message := _broadcast(None)) is not None:
+        if isinstance(message, Start):
+            worker = Worker(message)
             continue
         assert worker is not None
-        _agreed(worker.start, worker.execute(order, lambda report: None).failures)
+        outcome = worker.execute(message, lambda report: None)
+        _gather_failures(worker.start, outcome.failures)
 
 
 @contextmanager
-def dismissal() -> Iterator[None]:
-    """Let the followers go, if there are any, when the first process has finished or met a mistake."""
+def shutdown() -> Iterator[None]:
+    """Shut the other ranks down, if there are any, when rank 0 has finished or met a user's mistake."""
     try:
         yield
     except UserError:
-        _dismiss()
+        _shut_down()
         raise
-    _dismiss()
+    _shut_down()
 
 
-def _dismiss() -> None:
+def _shut_down() -> None:
     if launched():
-        _said(None)
+        _broadcast(None)
 
 
-def _said(order: Start | Job | None) -> Start | Job | None:
-    """What the first process says; the others hear it."""
-    said = [order]
+def _broadcast(message: Start | Job | None) -> Start | Job | None:
+    """Broadcast a message from rank 0; the other ranks return it."""
+    messages = [message]
     try:
-        distributed.broadcast_object_list(said, group=_group())
+        distributed.broadcast_object_list(messages, group=_group())
     except RuntimeError:
-        _end(LONELY)
-    return said[0]
+        _abort(RANK_LOST)
+    return messages[0]
 
 
-def _agreed(start: Start, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
-    """The failures of the first process that has any, once all have left a job.
+def _gather_failures(start: Start, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """The failures of the lowest rank that has any, once all ranks have left a job.
 
-    A process that fails while the others wait for its part of the training cannot be waited for: it ends, and the
-    launch with it.
+    A rank that fails while the others wait for it in a collective of the training never meets them here: it aborts
+    after `FAILURE_TIMEOUT_S`, and the launch with it.
     """
-    watchdog = threading.Timer(GRACE, _give_up, (start, failures))
+    watchdog = threading.Timer(FAILURE_TIMEOUT_S, _abort_failed, (start, failures))
     watchdog.daemon = True
     if failures:
         watchdog.start()
-    told: list[tuple[Failure, ...]] = [()] * num_processes()
+    gathered: list[tuple[Failure, ...]] = [()] * num_processes()
     try:
-        distributed.all_gather_object(told, failures, group=_group())
+        distributed.all_gather_object(gathered, failures, group=_group())
     except RuntimeError:
-        _end(LONELY)
+        _abort(RANK_LOST)
     watchdog.cancel()
-    return next((found for found in told if found), ())
+    return next((found for found in gathered if found), ())
 
 
-def _give_up(start: Start, failures: tuple[Failure, ...]) -> None:
+def _abort_failed(start: Start, failures: tuple[Failure, ...]) -> None:
     logs = start.run_dir / "logs"
     for failure in failures:
         failure.log(logs)
-    _end(f"{failures[0].why}; the trace is in {logs}")
+    _abort(f"{failures[0].why}; the trace is in {logs}")
 
 
-def _end(why: str) -> NoReturn:
+def _abort(why: str) -> NoReturn:
     print(f"error: process {process_index()} of {num_processes()}: {why}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1)

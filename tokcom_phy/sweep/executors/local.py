@@ -1,4 +1,4 @@
-"""A pool of processes on this machine."""
+"""Jobs on processes of this machine."""
 
 import signal
 import sys
@@ -8,15 +8,15 @@ from multiprocessing.connection import Connection, wait
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report, Start
-from tokcom_phy.sweep.scheduler import Pool
+from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
 from tokcom_phy.utils.processes import SPAWN, leave_interrupts_to_parent
 
-_PATIENCE = 0.2  # [s]
-_PATIENCE_AT_END = 5.0  # [s]
+EXIT_TIMEOUT_S = 5.0
+"""How long a process has to end by itself before it is killed [s]."""
 
 
-class LocalPool(Pool):
+class LocalExecutor(Executor):
     """``workers`` processes, each with a pipe of its own: one that is killed takes nothing of another's with it."""
 
     def __init__(self, start: Start, workers: int):
@@ -29,7 +29,7 @@ class LocalPool(Pool):
         next(process for process in self.processes if process.job is None).begin(job)
 
     def events(self) -> list[Report | Outcome]:
-        ready = wait([process.pipe for process in self.processes], _PATIENCE)
+        ready = wait([process.pipe for process in self.processes], POLL_TIMEOUT_S)
         return [event for process in self.processes if process.pipe in ready for event in process.read()]
 
     def close(self) -> None:
@@ -56,24 +56,24 @@ class _Process:
 
     def begin(self, job: Job) -> None:
         self.job, self.since = job, time.monotonic()
-        with suppress(OSError):  # it has died: `read` will see
+        with suppress(OSError):  # the process has died; `read` replaces it
             self.pipe.send(job)
 
     def read(self) -> list[Report | Outcome]:
         try:
             event = self.pipe.recv()
         except (EOFError, OSError):
-            return self.bury()
+            return self.replace()
         if isinstance(event, Outcome):
             self.job = None
         return [event]
 
-    def bury(self) -> list[Report | Outcome]:
-        """Take another process in the place of the dead one."""
+    def replace(self) -> list[Report | Outcome]:
+        """Start another process in place of the dead one."""
         job, self.job = self.job, None
         self.pipe.close()
         self.end()
-        death = _death(self.process.exitcode)
+        death = _cause_of_death(self.process.exitcode)
         self.open()
         return [Outcome(job, time.monotonic() - self.since, death=death)] if job else []
 
@@ -83,13 +83,13 @@ class _Process:
         self.pipe.close()
 
     def end(self) -> None:
-        self.process.join(_PATIENCE_AT_END)
+        self.process.join(EXIT_TIMEOUT_S)
         self.process.kill()
         self.process.join()
 
 
 def _work(pipe: Connection, start: Start) -> None:
-    """What a worker process does: a job after the other, until the pipe is closed."""
+    """Execute job after job, until the pipe is closed."""
     leave_interrupts_to_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     worker = Worker(start)
@@ -98,7 +98,7 @@ def _work(pipe: Connection, start: Start) -> None:
             pipe.send(worker.execute(pipe.recv(), pipe.send))
 
 
-def _death(exitcode: int | None) -> str:
+def _cause_of_death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
-        return f"killed by {signal.Signals(-exitcode).name}, perhaps for want of memory: try fewer --workers"
+        return f"killed by {signal.Signals(-exitcode).name}, perhaps out of memory: try fewer --workers"
     return f"ended with exit code {exitcode}"

@@ -1,7 +1,7 @@
-"""A pool of actors on a Ray cluster: the same jobs as on local processes, on many machines.
+"""Jobs on actors of a Ray cluster: the same jobs as on local processes, on many machines.
 
 All machines see the run directory and the dataset at the same path, on a file system that they share. Workers write
-points and checkpoints there themselves: nothing but names and progress travels through Ray.
+points and checkpoints there themselves: only jobs, progress and outcomes travel through Ray.
 """
 
 import socket
@@ -16,12 +16,13 @@ from ray.exceptions import RayError
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report, Start
-from tokcom_phy.sweep.scheduler import Pool
+from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
 from tokcom_phy.utils.errors import UserError, one_line
 
-_PATIENCE = 0.2  # [s]
-_PATIENCE_AT_START = 10.0  # [s]
+CONNECT_TIMEOUT_S = 10.0
+"""How long the head of a cluster has to answer [s]."""
+
 _OBJECT_STORE = 100 * 2**20  # [bytes]
 
 
@@ -44,7 +45,7 @@ def join(address: str) -> None:
     if ray.is_initialized():
         return
     if address != "auto":
-        _call(address)
+        _check_head(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address, **quiet)
@@ -54,25 +55,25 @@ def join(address: str) -> None:
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
 
 
-def _call(address: str) -> None:
-    """See that somebody answers there; Ray itself would take minutes to say no."""
+def _check_head(address: str) -> None:
+    """Connect to the head; Ray itself would take minutes to fail."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_AT_START).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
             f"no Ray cluster at {address}: {one_line(error)}; give HOST:PORT of its head, or auto"
         ) from error
 
 
-class RayPool(Pool):
+class RayExecutor(Executor):
     """Workers on a Ray cluster.
 
     Parameters
     ----------
     start : Start
     workers : int, optional
-        By default as many as the nodes that are there have room for; those that find none yet wait for it.
+        By default as many as the present nodes have room for; more of them wait for further nodes.
     gpus_per_task : float, optional
         GPUs of each worker, whole ones or a fraction of one; by default 1 where the cluster has GPUs.
     """
@@ -85,7 +86,7 @@ class RayPool(Pool):
         if not (workers or room):
             raise UserError(f"no node of the cluster has room for {cpus} CPUs and {gpus_per_task:g} GPUs")
         remote = ray.remote(Actor).options(num_cpus=cpus, num_gpus=gpus_per_task, max_restarts=0)
-        self.actors = [_Place(lambda: remote.remote(start)) for _ in range(workers or room)]
+        self.actors = [_Slot(lambda: remote.remote(start)) for _ in range(workers or room)]
 
     def free(self) -> int:
         return sum(actor.free for actor in self.actors)
@@ -96,9 +97,9 @@ class RayPool(Pool):
     def events(self) -> list[Report | Outcome]:
         awaited = [actor for actor in self.actors if not actor.free]
         if not awaited:
-            time.sleep(_PATIENCE)
+            time.sleep(POLL_TIMEOUT_S)
             return []
-        answered, _ = ray.wait([actor.answer for actor in awaited], timeout=_PATIENCE)
+        answered, _ = ray.wait([actor.answer for actor in awaited], timeout=POLL_TIMEOUT_S)
         return [event for actor in awaited if actor.answer in answered for event in actor.read()]
 
     def close(self) -> None:
@@ -113,10 +114,10 @@ class Actor:
         self.worker = Worker(start)
 
     def ready(self) -> None:
-        """Answers once there was room for it."""
+        """Returns once the actor has been placed on a node."""
 
-    def do(self, job: Job) -> Iterator[Report | Outcome]:
-        """Do a job, and tell of it while it is done; the outcome comes last."""
+    def execute(self, job: Job) -> Iterator[Report | Outcome]:
+        """Execute a job; yields its reports, and its outcome last."""
         events: SimpleQueue[Report | Outcome] = SimpleQueue()
         Thread(target=lambda: events.put(self.worker.execute(job, events.put)), daemon=True).start()
         while not isinstance(event := events.get(), Outcome):
@@ -124,7 +125,7 @@ class Actor:
         yield event
 
 
-class _Place:
+class _Slot:
     """An actor, replaced by another when it dies."""
 
     def __init__(self, new: Callable[[], Any]):
@@ -142,19 +143,19 @@ class _Place:
 
     def begin(self, job: Job) -> None:
         self.job, self.since = job, time.monotonic()
-        self.answer = self.actor.do.options(num_returns="streaming").remote(job)
+        self.answer = self.actor.execute.options(num_returns="streaming").remote(job)
 
     def read(self) -> list[Report | Outcome]:
         try:
             event = ray.get(next(self.answer) if self.job else self.answer)
         except RayError as error:
-            return self.bury(str(error).splitlines()[0])
+            return self.replace(str(error).splitlines()[0])
         if event is None or isinstance(event, Outcome):
             self.job = self.answer = None
         return [] if event is None else [event]
 
-    def bury(self, death: str) -> list[Report | Outcome]:
-        """Take another actor in the place of the dead one."""
+    def replace(self, death: str) -> list[Report | Outcome]:
+        """Start another actor in place of the dead one."""
         job = self.job
         self.end()
         self.open()

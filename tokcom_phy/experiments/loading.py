@@ -1,0 +1,97 @@
+"""An experiment's file: read, laid over its profile, changed by overrides, checked and written down again."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tokcom_phy.experiments.overrides import apply_overrides
+from tokcom_phy.experiments.profiles import PROFILES
+from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.experiments.validation import check
+from tokcom_phy.radio.link_config import anchor_target
+from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.files import find
+
+
+def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
+    """Read an experiment, lay it over its profile, apply ``a.b=c`` overrides and check the whole.
+
+    Settings under ``profiles.NAME`` of the file hold for that profile alone.
+
+    Raises
+    ------
+    UserError
+        For an unknown experiment, profile, key, link or variant (the nearest names are suggested) and every value that
+        does not fit.
+    """
+    path = find("experiments", name_or_path)
+    settings = _read(path)
+    profile = str(profile or settings.get("profile") or "tiny")
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
+    settings["profile"] = profile
+    sections = settings.pop("profiles", {})
+    if not isinstance(sections, dict) or not set(sections) <= set(PROFILES):
+        raise UserError(f"{path.name}: profiles: give settings for one profile under its name: {', '.join(PROFILES)}")
+    try:
+        merged = OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {}))
+        apply_overrides(cast(DictConfig, merged), overrides or [], "stage2.steps=100")
+        resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
+        raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
+    experiment = check(Experiment, resolved, path.name)
+    try:
+        experiment.resolved()
+    except UserError as error:
+        raise UserError(f"{path.name}: {error}") from error
+    return experiment
+
+
+def as_yaml(experiment: Experiment) -> str:
+    """The resolved settings as YAML, what a run directory keeps as ``config.yaml``."""
+    return yaml.safe_dump(json.loads(experiment.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in extended_by:
+        raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
+    inline = settings.get("links")
+    for link in inline.values() if isinstance(inline, dict) else ():
+        anchor_target(link, path.parent)
+    if base := settings.pop("extends", None):
+        parent = _read(find("experiments", str(base)), (*extended_by, path))
+        try:
+            settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
+        except (OmegaConfBaseException, TypeError) as error:
+            raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
+    return settings
+
+
+def _with_lengths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which the profile's named token lengths have become numbers."""
+    named = settings.pop("named_lengths")
+
+    def numbers(lengths: object, where: str) -> object:
+        if not isinstance(lengths, dict):
+            return lengths
+        for modality, length in lengths.items():
+            if isinstance(length, str) and length not in named:
+                raise UserError(f"{where}.{modality}: unknown length '{length}': {nearest(length, named)}")
+        return {m: named[length] if isinstance(length, str) else length for m, length in lengths.items()}
+
+    settings["lengths"] = numbers(settings["lengths"], "lengths")
+    variants = settings.get("variants")
+    for name, variant in variants.items() if isinstance(variants, dict) else ():
+        if isinstance(variant, dict) and "lengths" in variant:
+            variant["lengths"] = numbers(variant["lengths"], f"variants.{name}.lengths")
+    return settings

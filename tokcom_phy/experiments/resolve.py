@@ -1,0 +1,104 @@
+"""Variants and links of an experiment with every default and reference worked out: the values that jobs carry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tokcom_phy.model.system_config import TEXT, Delivery
+from tokcom_phy.radio import Link, build_link
+from tokcom_phy.radio.link_config import LinkConfig
+from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
+
+
+@dataclass(frozen=True)
+class ResolvedLink:
+    """A link under its name in the experiment, with all its settings.
+
+    Attributes
+    ----------
+    name : str
+        The experiment's name for it: a built-in's name, a path, or a key under ``links:``.
+    config : LinkConfig
+    """
+
+    name: str
+    config: LinkConfig
+
+    def settings(self) -> dict[str, object]:
+        """All settings as JSON values, what a run keeps in ``links.json``."""
+        return self.config.model_dump(mode="json")
+
+    def load(self) -> Link:
+        """The link itself."""
+        return build_link(self.name, self.config)
+
+
+@dataclass(frozen=True)
+class ResolvedVariant:
+    """One system under test.
+
+    Attributes
+    ----------
+    name : str
+    alignment : what stage 1 trains
+    modalities : modality → s_m of what the model reads, in declared order; empty for a blind system
+    lengths : modality → s_m of all modalities of the experiment, which stage 1 aligns
+    question : 'reliable' or 'on-air'
+    alignment_run : name of the stage 1 that it starts from; None where there is none
+    stage1, stage2 : settings of the two stages
+    stage1_link, stage2_link : links that the stages train through
+    """
+
+    name: str
+    alignment: Alignment
+    modalities: Mapping[str, int]
+    lengths: Mapping[str, int]
+    question: Delivery
+    alignment_run: str | None
+    stage1: AlignmentSettings
+    stage2: FinetuningSettings
+    stage1_link: ResolvedLink
+    stage2_link: ResolvedLink
+
+    @property
+    def blind(self) -> bool:
+        """Whether it neither hears nor sees: the control that reads the question alone."""
+        return not self.modalities
+
+    @property
+    def needs_media(self) -> bool:
+        """Whether any of its stages needs clips."""
+        return self.alignment == "contrastive" or not self.blind
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Who sends when it answers a question."""
+        return (*self.modalities, *((TEXT,) if self.question == "on-air" else ()))
+
+    @property
+    def alignment_lengths(self) -> Mapping[str, int]:
+        """modality → s_m of what stage 1 trains on, besides the text."""
+        return self.lengths if self.alignment == "contrastive" else {}
+
+
+def alignment_run_name(
+    alignment: Alignment,
+    lengths: Mapping[str, int],
+    settings: AlignmentSettings,
+    default_lengths: Mapping[str, int],
+    default_settings: BaseModel,
+) -> str:
+    """Name of a stage 1: what it trains, and what differs from the experiment's defaults.
+
+    Variants with equal names share it.
+    """
+    name: str = alignment
+    name += "".join(f"-{m}{s}" for m, s in lengths.items() if s != default_lengths[m])
+    defaults = default_settings.model_dump()
+    for key, value in settings.model_dump().items():
+        if value != defaults[key]:
+            parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
+            name += f"-{key}-" + "to".join(map(str, parts)).replace("/", "_")
+    return name

@@ -1,0 +1,39 @@
+"""Settings against a pydantic model: the first fault becomes one line."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tokcom_phy.utils.errors import UserError, nearest
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def check(model: type[Settings], values: Any, where: str) -> Settings:
+    """Validate settings; the first fault becomes one line that names the key, the fault and the nearest key.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            raise UserError(f"{where}: unknown key '{key}': {_nearest_key(model, fault['loc'])}") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {fault['input']!r})"
+        raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
+
+
+def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    fields: Any = model
+    for part in location[:-1]:
+        annotation = fields.model_fields[part].annotation if part in getattr(fields, "model_fields", {}) else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if inner:
+            fields = inner[0]
+    return nearest(str(location[-1]), fields.model_fields)

@@ -1,0 +1,113 @@
+"""A part of an experiment's dataset, prepared for a trial of its jobs."""
+
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+
+from tokcom_phy.data.formats import (
+    Caption,
+    Question,
+    annotated_clips,
+    caption_splits,
+    dataset_folders,
+    load_captions,
+    load_questions,
+)
+from tokcom_phy.data.media import find_clips
+from tokcom_phy.data.prepare import SECONDS_PER_WORKER, prepare
+from tokcom_phy.data.store import FILE_NAME, FeatureStore
+from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
+from tokcom_phy.sweep.estimate import Estimate, Step, size_on_disk
+from tokcom_phy.synthetic.corpus import synthesize
+
+CLIPS = 8
+"""Clips of a trial dataset that questions are asked about, at least."""
+
+QUESTIONS_PER_CLIP = 4
+"""Questions that can surely be asked about a clip."""
+
+
+def trial_dataset(
+    experiment: Experiment, run_dir: Path, folder: Path, estimate: Estimate
+) -> tuple[Path, Path | None, float]:
+    """A part of the dataset, prepared: its root, its store, and how many times as many questions the whole test has."""
+    if experiment.data.root is None:
+        root, whole = _synthetic_part(experiment, run_dir, folder / "data", estimate)
+    else:
+        root = whole = experiment.data.root
+    splits = experiment.data.splits
+    corpus = experiment.data.synthetic if experiment.data.root is None else None
+    tested = load_questions(root, splits.test)
+    if not experiment.resolved().needs_media:
+        return root, None, corpus.test_questions / len(tested) if corpus else 1.0
+    there = {clip for part in dataset_folders(root) for clip in find_clips(part).keys() & set(annotated_clips(part))}
+    captions, questions = _batches(experiment)
+    held_out = [split for split in caption_splits(root) if experiment.keep_features and split != splits.captions]
+    needed: list[tuple[Sequence[Caption | Question], int]] = [
+        (load_captions(root, splits.captions) if captions else [], captions),
+        (load_questions(root, splits.train), questions),
+        (tested, experiment.evaluation_batch),
+        *((load_captions(root, split), CLIPS) for split in held_out),
+    ]
+    part = {clip for items, n in needed for clip in [item.video_id for item in items if item.video_id in there][:n]}
+    store = folder / "features"
+    seconds = _timed(
+        lambda: prepare(
+            root, experiment.encoders, experiment.resolved().lengths, store, fps=experiment.data.fps, only=part
+        )
+    )
+    prepared = len(FeatureStore.open(store))
+    clips = _clips(corpus) if corpus else len(there)
+    if (whole / "features" / FILE_NAME).is_file():
+        finished = FeatureStore.open(whole / "features")
+        clips -= min(len(finished) + len(finished.skipped), clips)
+    share = clips / prepared
+    several = estimate.workers > 1 and seconds * share > SECONDS_PER_WORKER
+    starting = estimate.workers * SECONDS_PER_WORKER if several else 0.0
+    estimate.steps.append(Step("prepare features", clips, seconds * share + starting, size_on_disk(store) * share))
+    asked = sum(question.video_id in part for question in tested)
+    wanted = corpus.test_questions if corpus else sum(question.video_id in there for question in tested)
+    return root, store, wanted / asked
+
+
+def _batches(experiment: Experiment) -> tuple[int, int]:
+    """Captions and questions that the largest batches of any variant take; no captions where nothing is aligned."""
+    variants = experiment.resolved().variants.values()
+    return (
+        max((variant.stage1.batch for variant in variants if variant.alignment_run is not None), default=0),
+        max(variant.stage2.batch for variant in variants),
+    )
+
+
+def _clips(corpus: SyntheticCorpus) -> int:
+    return corpus.captions + corpus.train_clips + corpus.test_clips
+
+
+def _synthetic_part(experiment: Experiment, run_dir: Path, root: Path, estimate: Estimate) -> tuple[Path, Path]:
+    """A small corpus like the experiment's, and where the whole one is or will be."""
+    corpus = experiment.data.synthetic
+    assert corpus is not None
+    captions, questions = _batches(experiment)
+    needs = {
+        "captions": max(captions, 1),
+        "train_clips": max(CLIPS, ceil(questions / QUESTIONS_PER_CLIP)),
+        "test_clips": CLIPS,
+        "train_questions": questions,
+        "test_questions": experiment.evaluation_batch,
+    }
+    sizes = {name: min(getattr(corpus, name), size) for name, size in needs.items()}
+    seconds = _timed(lambda: synthesize(root, **{**corpus.model_dump(), **sizes}, workers=1))
+    whole = run_dir.parent / "data" / f"synthetic-{corpus.digest}"
+    made = len(list(root.rglob("*.mp4")))
+    missing = max(_clips(corpus) - len(list(whole.rglob("*.mp4"))), 0)
+    estimate.steps.append(
+        Step("synthesise clips", missing, seconds * missing / made, size_on_disk(root) * missing / made)
+    )
+    return root, whole
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
