@@ -1,1 +1,1 @@
-"""What is learnt: encoders, transmitters, receivers, losses, the foundation model and the system that joins them."""
+"""The models: encoders, transmitters, receivers, losses, the foundation model and the system that joins them."""

@@ -133,7 +133,7 @@ class OwnPart(nn.Module):
         """Call the component on tokens [b, s, d]; ``shape`` is what it has to return."""
         try:
             out = self.component(tokens, *arguments, **options)
-        except Exception as error:  # whatever the component's code does
+        except Exception as error:  # any error of the component's code
             raise UserError(
                 f"{self.key}: '{self.path}' fails on tokens of shape {tuple(tokens.shape)} ({one_line(error)})"
             ) from error

@@ -29,10 +29,10 @@ from tokcom_phy.utils.errors import UserError, nearest, one_line, reason
 from tokcom_phy.utils.files import follow_umask
 
 LORA_TARGETS = ["q_proj", "v_proj"]
-"""What the paper adapts; a model that names its projections otherwise is adapted where PEFT says."""
+"""Modules that the paper adapts; in a model that names them otherwise, PEFT's defaults are adapted."""
 
 _ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep")
-"""What a foundation model must take: it reads vectors in place of words, at positions that leave padding out."""
+"""Arguments that a foundation model must take: it reads embeddings, at positions that leave padding out."""
 
 
 def check_foundation(name: str | Path, lora: Mapping[str, Any] | None = None) -> None:
@@ -62,7 +62,7 @@ class Foundation(nn.Module):
     model : transformers causal language model that takes ``inputs_embeds``
     tokenizer : its tokenizer, with an end token
     name : str
-        Hub name, folder or GGUF file, kept so that a saved system can name what it stands on.
+        Hub name, folder or GGUF file, which a saved system names.
 
     Raises
     ------
@@ -216,7 +216,7 @@ class Foundation(nn.Module):
         Parameters
         ----------
         prefix : float [b, p, d_T]
-            What the model reads before it answers; its last position is valid.
+            Embeddings before the answer; the last position is valid.
         prefix_mask : bool [b, p]
         answer : TextBatch
             As `tokenize_answers` gives it.
@@ -346,5 +346,5 @@ def _last(length: int) -> Tensor:
 
 
 def _positions(mask: Tensor) -> Tensor:
-    """Position of each token among the valid ones, so that padding takes no place."""
+    """Position of each token among the valid ones: padding is not counted."""
     return (mask.long().cumsum(1) - 1).clamp(min=0)

@@ -37,7 +37,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     path = find_foundation(name)
     try:
         return AutoTokenizer.from_pretrained(**source(path))
-    except Exception as error:  # whatever damaged files make its class do
+    except Exception as error:  # any error of the class on damaged files
         raise UserError(f"cannot load the tokenizer of '{name}' from {path}: {reason(error)}") from error
 
 
@@ -53,12 +53,12 @@ def skeleton(path: Path, name: str | Path) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(**source(path))
         with LOADING, torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except Exception as error:  # whatever a damaged or foreign config makes its class do
+    except Exception as error:  # any error of the class on a damaged or foreign config
         raise UserError(f"'{name}' in {path} is no foundation model: {reason(error)}") from error
 
 
 def source(path: Path) -> dict[str, Any]:
-    """How transformers' ``from_pretrained`` is told of a folder or of a GGUF file; code that lies there is not run."""
+    """Arguments of transformers' ``from_pretrained`` for a folder or a GGUF file; code in the folder is not run."""
     file = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
     folder = path.parent if file else path
     return {"pretrained_model_name_or_path": folder, "trust_remote_code": False, **file}

@@ -1,4 +1,4 @@
-"""Where a pretrained model lies: shipped with the package, in a folder, in the local cache, or on the hub."""
+"""Locating pretrained models: shipped with the package, in a folder, in the local cache, or on the hub."""
 
 import json
 import os
@@ -12,17 +12,17 @@ from huggingface_hub import HfApi, ModelInfo, hf_hub_download, snapshot_download
 from tokcom_phy.utils.errors import UserError, nearest, reason
 
 LOADING = Lock()
-"""Held while transformers loads a model: it changes its own classes for that time, so threads have to take turns."""
+"""Held while transformers loads a model: it patches its own classes meanwhile, which is not thread-safe."""
 
 HUB_TIMEOUT_S = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
-"""How long the hub may take to say what a repository holds [s]; the variable is that of its client."""
+"""Time limit for the hub's answer on what a repository holds [s]; the variable is that of its client."""
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def is_local(name: str | Path) -> bool:
-    """Whether a model is shipped or lies in a folder or file here, so that looking at it downloads nothing."""
+    """Whether a model is shipped or is a local folder or file, so that nothing is downloaded."""
     return str(name).startswith("tiny/") or Path(name).expanduser().exists()
 
 
@@ -97,15 +97,15 @@ def locate_gguf(name_or_file: str | Path, setting: str) -> Path:
 
 
 def repository_info(name: str, revision: str | None = None, token: str | bool | None = None) -> ModelInfo:
-    """What the hub says of a repository; it is asked once, and no longer than `HUB_TIMEOUT_S` waited for.
+    """The hub's description of a repository, from one request of at most `HUB_TIMEOUT_S`.
 
-    The client's own timeouts hold for each address and leave out name resolution; without a network that adds up to
+    The client's own timeouts hold for each address and leave out name resolution. Without a network they add up to
     minutes, hence the thread.
 
     Raises
     ------
     Exception
-        Whatever the hub's client meets: no network, no such repository, no access.
+        Any error of the hub's client: no network, no such repository, no access.
     """
     answer: Future[ModelInfo] = Future()
 
@@ -125,24 +125,24 @@ def repository_info(name: str, revision: str | None = None, token: str | bool | 
 def snapshot(
     name: str, revision: str | None = None, token: str | bool | None = None, local_files_only: bool = False
 ) -> Path:
-    """The folder of a repository of the hub as it is there now; as it is in the local cache, where the hub is silent.
+    """The folder of a repository, downloaded from the hub; from the local cache if the hub does not answer.
 
     Raises
     ------
     Exception
-        As `repository_info` does, where there is neither.
+        As `repository_info` does, if the cache has no copy.
     """
-    silence: Exception | None = None
+    no_answer: Exception | None = None
     if not local_files_only:
         try:
             repository_info(name, revision, token)
         except Exception as error:
-            silence = error
-    here = local_files_only or silence is not None
+            no_answer = error
+    cached = local_files_only or no_answer is not None
     try:
-        return Path(snapshot_download(name, revision=revision, token=token, local_files_only=here))
+        return Path(snapshot_download(name, revision=revision, token=token, local_files_only=cached))
     except Exception as error:
-        raise silence or error from error
+        raise no_answer or error from error
 
 
 def _missing(folder: Path, files: Sequence[str]) -> list[str]:
@@ -167,7 +167,7 @@ def _from_hub(name: str, files: Sequence[str], layout: str, setting: str) -> Pat
         there = {sibling.rfilename for sibling in repository_info(name).siblings or ()}
         weights = "model*.safetensors*" if any(file in there for file in _WEIGHTS[:2]) else "pytorch_model*.bin*"
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", weights]))
-    except Exception as error:  # whatever the hub's client meets: no network, no such model, no access, a full disk
+    except Exception as error:  # any error of the hub's client: no network, no such model, no access, a full disk
         raise UserError(
             f"model '{name}' is not in the local cache and cannot be had from the hub ({reason(error)}): give "
             f"{layout}, as --set {setting}=FOLDER"

@@ -23,7 +23,7 @@ _PARTS = {
     "audio_receiver": ("receivers.audio.layers", "receiver", ("0.weight", "0.bias", "2.weight", "2.bias")),
     "text_receiver": (f"receivers.{TEXT}.layers", "receiver", ("0.weight", "0.bias", "2.weight", "2.bias")),
 }
-"""Parts of a published checkpoint: where they stand in a `TokenCommSystem`, their inner prefix, and their weights."""
+"""Parts of a published checkpoint: their names in a `TokenCommSystem`, their inner prefix, and their weights."""
 
 
 def read_checkpoint(file: str | Path) -> tuple[SystemConfig, dict[str, Tensor]]:
@@ -41,7 +41,7 @@ def read_checkpoint(file: str | Path) -> tuple[SystemConfig, dict[str, Tensor]]:
     Returns
     -------
     SystemConfig
-        Sizes as they are in the file; pictures come before sound and the question goes over the air, as published.
+        Sizes as in the file; video comes before audio and the question is sent on air, as published.
     dict of str to float32 tensor
         By the names of `TokenCommSystem.transceivers`.
 

@@ -1,4 +1,4 @@
-"""What the base station does to the tokens it receives."""
+"""The receiver: refinement of received tokens at the base station, equation (8)."""
 
 from torch import Tensor, nn
 

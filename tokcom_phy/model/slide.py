@@ -1,4 +1,4 @@
-"""Equation (3): which of an encoder's tokens are sent."""
+"""Slide: which of an encoder's tokens are sent, equation (3)."""
 
 import torch
 from torch import Tensor

@@ -135,13 +135,13 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         if not isinstance(receiver, OwnPart):
             return receiver(tokens)
         known = {"mask": lambda: transmission.masks[modality], "noise_var": lambda: transmission.noise_var(modality)}
-        asked = {name: value() for name, value in known.items() if name in receiver.arguments}
-        return receiver(tokens, shape=tuple(tokens.shape), **asked)
+        knowledge = {name: value() for name, value in known.items() if name in receiver.arguments}
+        return receiver(tokens, shape=tuple(tokens.shape), **knowledge)
 
     def read(
         self, features: Mapping[str, Tensor], question: TextBatch, use: LinkUse
     ) -> tuple[Tensor, Tensor, Transmission]:
-        """All that the foundation model reads, equation (12): non-text modalities in declared order, then the question.
+        """The input of the foundation model, equation (12): non-text modalities in declared order, then the question.
 
         Returns
         -------
@@ -277,7 +277,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         return system_card(self.config, self.foundation.name, self.transceivers(), self.foundation.adapted)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option must not be swallowed
+    def from_pretrained(  # type: ignore[override]  # no **kwargs: a misspelt option is an error
         cls,
         name_or_folder: str | Path,
         *,
@@ -311,7 +311,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         if not local:
             try:
                 folder = snapshot(str(name_or_folder), revision, token, local_files_only)
-            except Exception as error:  # whatever the hub's client meets
+            except Exception as error:  # any error of the hub's client
                 raise UserError(
                     f"no system in {folder}, and none of that name can be had from the hub ({reason(error)}): give "
                     f"{LAYOUT}"

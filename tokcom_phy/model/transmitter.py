@@ -1,4 +1,4 @@
-"""What a device does to its tokens before they go on the air."""
+"""The transmitter: projection of encoder features to tokens, equation (4)."""
 
 from torch import Tensor, nn
 

@@ -101,7 +101,7 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Local labels of a scene's patches, frequency-major: int8 [128, 61] yes or no, int8 [128, 1] choices.
+    """Per-patch labels of a scene's patches, frequency-major: int8 [128, 61] yes or no, int8 [128, 1] choices.
 
     A sound counts in a slot of 160 ms if it fills half of it; where it fills less than half, nothing is asked.
     """

@@ -1,6 +1,6 @@
-"""Pretrain the tiny foundation model: a small Qwen2 that answers questions about a clip from what is said of it.
+"""Pretrain the tiny foundation model: a small Qwen2 that answers questions about a clip from a description of it.
 
-Scenes are drawn, put into words and asked about on the fly; nothing is read from disk. What the model answers from is
+Scenes, their descriptions and questions are drawn on the fly; nothing is read from disk. The contexts of answers are
 in `tokcom_phy.pretraining.contexts`, how samples become batches in `tokcom_phy.pretraining.packing`.
 """
 

@@ -24,7 +24,7 @@ class Batch:
     """Samples laid out in rows of equal length.
 
     Each question with its answer sees its row's context and itself only, and is positioned as if it followed the
-    context at once: just what the model meets when it is used.
+    context at once, as when the model is used.
     """
 
     bag_ids: Tensor

@@ -1,4 +1,4 @@
-"""What the pretraining of the audio and of the video encoder share: local targets, training, saving.
+"""What the pretraining of the audio and of the video encoder share: per-patch targets, training, saving.
 
 Every patch token of an encoder learns to tell what happens at *its* time and in *its* part of the clip; the tokens
 that stand for the whole clip (CLS, distillation) learn nothing. So a transmitter that keeps few tokens knows little of
@@ -22,7 +22,7 @@ from tokcom_phy.synthetic.scene import Scene, sample_scene
 from tokcom_phy.utils.errors import UserError
 
 NOT_ASKED = -1
-"""Label of a question that makes no sense where it stands, such as "how loud?" of who is silent."""
+"""Label of a question that does not apply to a patch, such as the loudness of a silent instrument."""
 
 TRAIN, HELD_OUT = 101, 102
 """First keys of the seeds of pretraining scenes; the corpus uses other ones, so that no scene is in both."""
@@ -30,7 +30,7 @@ TRAIN, HELD_OUT = 101, 102
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked of every patch token: yes-or-no questions, and choices with their number of answers, by name."""
+    """Questions about every patch token: yes-or-no questions, and choices with their number of answers, by name."""
 
     yes_no: tuple[str, ...]
     choices: dict[str, int]
@@ -42,7 +42,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoder inputs and local labels of a number of clips.
+    """Encoder inputs and per-patch labels of a number of clips.
 
     ``inputs`` is [clips, …]; ``yes_no`` int8 [clips, patches, questions] (1, 0 or `NOT_ASKED`) and ``choices`` int8
     [clips, patches, questions] (an answer's index or `NOT_ASKED`) follow the order of `Questions`.
@@ -87,7 +87,7 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 1.5e-3,
 ) -> tuple[nn.Linear, list[float]]:
-    """Train an encoder, in place, so that a linear head on its patch tokens answers the local questions.
+    """Train an encoder, in place, so that a linear head on its patch tokens answers the per-patch questions.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def train(
             chosen = np.sort([next(order) for _ in range(batch_size)])
             logits = head(patch_tokens(encoder, prepare(torch.from_numpy(examples.inputs[chosen]))))
             yes_no, choices = (torch.from_numpy(a[chosen]) for a in (examples.yes_no, examples.choices))
-            loss = local_loss(logits, yes_no, choices, questions)
+            loss = patch_loss(logits, yes_no, choices, questions)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -139,7 +139,7 @@ def patch_tokens(encoder: PreTrainedModel, inputs: torch.Tensor) -> torch.Tensor
     return tokens[:, summaries:]
 
 
-def local_loss(logits: torch.Tensor, yes_no: torch.Tensor, choices: torch.Tensor, questions: Questions) -> torch.Tensor:
+def patch_loss(logits: torch.Tensor, yes_no: torch.Tensor, choices: torch.Tensor, questions: Questions) -> torch.Tensor:
     """Cross-entropy of all questions that are asked, per patch token, a scalar [nat]."""
     binary, *rest = logits.split([len(questions.yes_no), *questions.choices.values()], dim=-1)
     asked = yes_no != NOT_ASKED

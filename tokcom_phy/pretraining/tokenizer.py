@@ -1,4 +1,4 @@
-"""The tiny profile's tokenizer: byte-level BPE, trained on what is said of synthetic clips, able to spell any text."""
+"""The tiny profile's tokenizer: byte-level BPE, trained on texts about synthetic clips; it can encode any text."""
 
 from collections.abc import Iterable
 

@@ -88,7 +88,7 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Local labels of a scene's tubelets (moment, row, column): int8 [72, 2] yes or no, int8 [72, 3] choices.
+    """Per-patch labels of a scene's tubelets (moment, row, column): int8 [72, 2] yes or no, int8 [72, 3] choices.
 
     Somebody moves in a tubelet if it moves in one of the tubelet's frames.
     """

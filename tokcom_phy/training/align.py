@@ -1,4 +1,4 @@
-"""Stage 1, cross-modal alignment: captions teach the transceivers to speak the foundation model's language."""
+"""Stage 1, cross-modal alignment: the transceivers are trained on captioned clips, equations (9) and (11)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs, t
 
 
 class AlignmentStep(nn.Module):
-    """The loss of one stage-1 step: text reconstruction (9), and contrast (11) of each other modality with the text.
+    """The loss of one stage-1 step: text reconstruction (9), and contrast (11) of every other modality with the text.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class AlignmentStep(nn.Module):
     sampler : LinkSampler
     settings : AlignmentSettings
     alignment : 'contrastive' or 'reconstruction'
-        Whether the contrastive losses are there, or the reconstruction loss is alone.
+        Both losses, or the reconstruction loss alone.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AlignmentStep(nn.Module):
 def pooled_features(
     system: TokenCommSystem, captions: Mapping[str, Any], use: LinkUse, pooling: Pooling
 ) -> dict[str, Tensor]:
-    """Features a_m (10) of captioned clips behind the receivers, the text's among them.
+    """Features a_m (10) of captioned clips after the receivers, of the text too.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batches for both stages: features from the store, texts through the foundation model's tokenizer."""
+"""Batches of both stages: features from the store, and tokenised texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class EpochSampler(Dataset[int]):
 
 @dataclass(frozen=True)
 class Batcher:
-    """Turns captions or questions into what a system takes.
+    """Makes batches of captions or questions.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Batcher:
     lengths : modality → s_m
         Which modalities to load, and how many tokens of each.
     foundation : Foundation
-        Whose tokenizer cuts the texts.
+        Its tokenizer is used.
     """
 
     store: FeatureStore | None
@@ -70,7 +70,7 @@ class Batcher:
 
     @classmethod
     def of(cls, system: TokenCommSystem, store: FeatureStore | None, lengths: Mapping[str, int]) -> "Batcher":
-        """What a system takes: ``lengths`` tokens of each modality, and all that are there for its own selectors."""
+        """Batches for a system: ``lengths`` tokens of each modality, all where it has its own selector."""
         whole = {m: store.modalities[m].num_tokens for m in lengths if m in system.selectors} if store else {}
         return cls(store, {**lengths, **whole}, system.foundation)
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training in progress: complete ones are told from damaged ones by the digests of their files."""
+"""Checkpoints of a training in progress: digests of their files tell complete ones from damaged ones."""
 
 import json
 from collections.abc import Iterator

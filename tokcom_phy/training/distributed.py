@@ -1,7 +1,7 @@
-"""Several processes that train one system together, each with an equal part of every batch.
+"""Data-parallel training: several processes train one system, each on an equal part of every batch.
 
 ``accelerate launch`` starts them; the Trainer wraps the module in DistributedDataParallel, which averages gradients
-over the processes. What is here makes that average the gradient of the whole batch.
+over the processes. The functions here make that average the gradient of the whole batch.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def _state() -> PartialState:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """The rows of all processes, [b, …] → [processes · b, …]; gradients go back to the process that a row is from."""
+    """The rows of all processes, [b, …] → [processes · b, …]; gradients return to the process of each row."""
     if num_processes() == 1:
         return rows
     return all_gather_single_autograd(rows.contiguous(), 0, list(range(num_processes())))

@@ -18,13 +18,13 @@ from tokcom_phy.training.metrics import Metric
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found, question by question.
+    """Results of one evaluation, per question.
 
     Attributes
     ----------
-    correct : whether the generated answer equals the ground truth, after normalising case and blanks
-    first_token_correct : whether its first token does, as the paper's published code scores
-    answers : what the model said
+    correct : whether the generated answer equals the ground truth, after normalising case and whitespace
+    first_token_correct : whether its first token is right, the score of the paper's published code
+    answers : generated answers
     token_nmse_db : modality → error power over signal power of the tokens after the link [dB]
     effective_snr_db : modality → SNR of the AWGN channel with the same mean mutual information per question [dB]
     metrics : name → score of every answer, see `tokcom_phy.training.metrics`
@@ -88,9 +88,11 @@ class Evaluator:
             use = LinkUse(link, snr_db, seed, range(part.start, part.start + len(asked)))
             question = send_to_device(texts["question"], device)
             ids, transmission = self.system.generate(features, question, use, self.longest)
-            said = self.system.foundation.decode(ids)
-            answers += [text.strip() for text in said]
-            correct += [normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(said, asked, strict=True)]
+            generated = self.system.foundation.decode(ids)
+            answers += [text.strip() for text in generated]
+            correct += [
+                normalise_answer(a) == normalise_answer(q.answer) for a, q in zip(generated, asked, strict=True)
+            ]
             right = self.system.foundation.first_tokens(texts["answer"].ids)
             first += [a == b for a, b in zip(self.system.foundation.first_tokens(ids), right, strict=True)]
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
@@ -110,7 +112,7 @@ class Evaluator:
 
 
 def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Question]) -> list[bool]:
-    """The control that hears, sees and reads nothing: for each question template, the most frequent answer.
+    """The majority control, without any input: for each question template, the most frequent answer.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs, t
 
 
 class FinetuningStep(nn.Module):
-    """The loss of one stage-2 step, the task loss (14) over the radio."""
+    """The loss of one stage-2 step: the task loss (14), over the link."""
 
     def __init__(self, system: TokenCommSystem, sampler: LinkSampler):
         super().__init__()

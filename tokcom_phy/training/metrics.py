@@ -95,7 +95,7 @@ def _by_name(name: str, key: str) -> Metric:
     if name not in _TORCHMETRICS:
         raise UserError(f"{key}: unknown metric '{name}': {nearest(name, _TORCHMETRICS)}, or give an import path")
     function, score_one = _TORCHMETRICS[name]
-    try:  # imported only where it is asked for, for it is an extra
+    try:  # imported here, for it is an extra
         score = getattr(import_module("torchmetrics.functional.text"), function)
     except ImportError as error:
         raise UserError(f"{key}: '{name}' needs torchmetrics: pip install 'tokcom-phy[metrics]'") from error
@@ -117,7 +117,7 @@ def _checked(
     """What a function of the user's own finds, a finite number per question."""
     try:
         scores = [float(score) for score in metric(questions, answers)]
-    except Exception as error:  # whatever its code does
+    except Exception as error:  # any error of its code
         raise UserError(f"{where} fails ({one_line(error)})") from error
     if len(scores) != len(questions) or not all(map(math.isfinite, scores)):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a training stage is told: data through which link, at what SNR, for how long."""
+"""Settings of the two training stages."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +34,7 @@ def _installed(tracker: str) -> str:
 
 def _optimizer(name: str) -> str:
     if name != OPTIMIZER:
-        from transformers.training_args import OptimizerNames  # takes seconds to import
+        from transformers.training_args import OptimizerNames  # slow to import
 
         known = [optimizer.value for optimizer in OptimizerNames]
         if name not in known:
@@ -44,7 +44,7 @@ def _optimizer(name: str) -> str:
 
 def _scheduler(name: str) -> str:
     if name != SCHEDULER:
-        from transformers.trainer_utils import SchedulerType  # takes seconds to import
+        from transformers.trainer_utils import SchedulerType  # slow to import
 
         known = [kind.value for kind in SchedulerType if kind.value not in NEED_EVALUATION]
         if name not in known:
@@ -121,7 +121,7 @@ class TrainingSettings(BaseModel):
         return self
 
     def check_data(self, num_items: int, num_processes: int = 1) -> None:
-        """See that there is data for a batch, and that it splits evenly over the processes that train together.
+        """Check that there is data for a batch, and that it splits evenly over the processes.
 
         Raises
         ------

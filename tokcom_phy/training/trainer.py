@@ -1,4 +1,4 @@
-"""One training run through a link, on transformers' Trainer."""
+"""Training of a module, on transformers' Trainer."""
 
 import math
 import tempfile
@@ -30,7 +30,7 @@ TENSORBOARD = "tensorboard"
 
 
 class LinkSampler:
-    """A new realisation of the link, and where asked a random SNR, for every training sample.
+    """A new realisation of the link, and a random SNR if it is a range, for every training sample.
 
     Parameters
     ----------
@@ -72,17 +72,17 @@ class TrainingLogs:
     tensorboard: Path
 
 
-class _Report(TrainerCallback):
+class _ProgressReport(TrainerCallback):
     def __init__(self, on_progress: OnProgress, stop: StopAfterStep):
         self.on_progress = on_progress
         self.stop = stop
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.stop.signal is None:  # else whoever listened may be gone, and the checkpoint comes first
+        if self.stop.signal is None:  # else the listener may be gone
             self.on_progress(state.global_step, state.max_steps)
 
 
-class _Watch(TrainerCallback):
+class _DivergenceGuard(TrainerCallback):
     """Ends a training whose loss does not stay finite."""
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -181,11 +181,11 @@ def train(
         arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which cannot split sample_indices
         trainer = Trainer(model=module, args=arguments, train_dataset=sampler, data_collator=part_of_step)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_Watch())
+        trainer.add_callback(_DivergenceGuard())
         trainer.add_callback(stop)
         trainer.add_callback(ChecksumWriter())
         if on_progress:
-            trainer.add_callback(_Report(on_progress, stop))
+            trainer.add_callback(_ProgressReport(on_progress, stop))
         if logs and TENSORBOARD in settings.report_to:
             trainer.add_callback(_tensorboard(logs.tensorboard))
         _make_optimizer(trainer, settings)
@@ -203,10 +203,10 @@ def _folder(logs: TrainingLogs | None) -> Iterator[Path]:
 
 
 def _make_optimizer(trainer: Trainer, settings: TrainingSettings) -> None:
-    """Let the Trainer build its optimiser and schedule now, so that a mistake in their settings is told as one."""
+    """Build optimiser and schedule before training, so that wrong settings end in one line."""
     try:
         trainer.create_optimizer_and_scheduler(settings.steps)
-    except Exception as error:  # whatever a setting makes the library do
+    except Exception as error:  # any error of the optimiser's library
         raise UserError(
             f"optimizer '{settings.optimizer}' with lr_scheduler_type '{settings.lr_scheduler_type}' cannot be made "
             f"({one_line(error)})"

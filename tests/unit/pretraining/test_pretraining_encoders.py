@@ -1,4 +1,4 @@
-"""The pretraining of the tiny encoders: inputs as the processors make them, local labels, a few real steps."""
+"""The pretraining of the tiny encoders: inputs as the processors make them, per-patch labels, a few real steps."""
 
 from pathlib import Path
 from types import ModuleType
