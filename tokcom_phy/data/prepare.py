@@ -1,29 +1,19 @@
 """Preparation: every clip is decoded and encoded once, into a feature store."""
 
-import math
 import os
 import tempfile
-import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers.utils import logging as transformers_logging
 
-from tokcom_phy.data.extracted import frame_paths
-from tokcom_phy.data.formats import annotated_clips, dataset_folders
-from tokcom_phy.data.media import ClipFiles, find_clip, list_clips, read_clip
+from tokcom_phy.data.encode import EncoderSetup, Skipped, encode_clips
+from tokcom_phy.data.sources import Sources, find_sources
 from tokcom_phy.data.store import (
     FILE_NAME,
     Contents,
@@ -35,27 +25,30 @@ from tokcom_phy.data.store import (
     union_of_positions,
     write_store,
 )
-from tokcom_phy.model.encoders import Encoder, VideoEncoder, load_encoder
-from tokcom_phy.utils.errors import MediaError, UserError
-from tokcom_phy.utils.processes import worker_pool
-
-SECONDS_PER_WORKER = 8.0
-"""A further process is started for so much work at least: starting one takes as long."""
+from tokcom_phy.model.encoders import Encoder, Source, load_encoder
+from tokcom_phy.utils.errors import UserError, printable
+from tokcom_phy.utils.files import cannot_write
+from tokcom_phy.utils.locks import alone
 
 NAMED = 10
 """Skipped clips that the console names; the store names all."""
 
-Features = dict[str, NDArray[np.float16]]
+UNHEARD = 0.1
+"""Sound that is left out is told of from here on [s]: codecs pad a clip by less."""
+
+FPS = (1e-3, 1e3)
+"""Slowest and fastest rate at which frames can be taken [1/s]."""
 
 
 def prepare(
     root: str | Path,
-    encoders: Mapping[str, str | Path],
+    encoders: Mapping[str, Source],
     lengths: Mapping[str, int | Iterable[int]],
     out: str | Path | None = None,
     workers: int = 1,
     *,
     fps: float | None = None,
+    audio_windows: int = 1,
     device: str | None = None,
     shard: tuple[int, int] | None = None,
     only: Collection[str] | None = None,
@@ -70,7 +63,7 @@ def prepare(
     ----------
     root : path
         A dataset's folder, or the folder that holds ``VALOR`` and ``MUSIC-AVQA``.
-    encoders : modality → shipped name, folder or hub name
+    encoders : modality → shipped name, folder or hub name, ``{features: DIR}`` or ``{_target_: module.Class, …}``
         See `tokcom_phy.model.encoders.load_encoder`.
     lengths : modality → s_m, or several
         Token lengths that can then be asked of the store; those of earlier calls stay.
@@ -80,6 +73,9 @@ def prepare(
         Processes, of one thread each; fewer where starting them would take longer than the work.
     fps : float, optional
         Take frames at this rate [1/s] instead of evenly, see `tokcom_phy.data.media.decode`; 0.6 in the paper's code.
+    audio_windows : int
+        Equal parts of a clip in each of which an AST hears as much as it can, their tokens one after the other. By
+        default it hears the beginning of the clip; how many clips are longer is told.
     device : str, optional
         Where the encoders run: the GPU if there is one, else the CPU, by default.
     shard : (i, n), optional
@@ -98,7 +94,8 @@ def prepare(
     ------
     UserError
         If there are no clips or none can be used, an encoder or the device is missing, a length is larger than its
-        encoder allows, there is no such shard, or the folder cannot be written to.
+        encoder allows, a rate or number of windows makes no sense, there is no such shard, or the folder cannot be
+        written to.
     """
     root = Path(root)
     out = root / "features" if out is None else Path(out)
@@ -106,17 +103,18 @@ def prepare(
         raise UserError(f"token lengths of {sorted(lengths)} for encoders of {sorted(encoders)}: name the same")
     if shard and not 1 <= shard[0] <= shard[1]:
         raise UserError(f"no shard {shard[0]} of {shard[1]}: they are counted from 1, write 1/{shard[1]} for the first")
+    if fps is not None and not FPS[0] <= fps <= FPS[1]:
+        raise UserError(f"fps is {fps:g}: give a rate from {FPS[0]:g} to {FPS[1]:g} frames a second")
+    if audio_windows < 1:
+        raise UserError(f"audio_windows is {audio_windows}: give at least 1")
     device = _device(device)
-    clips, skipped = _clips(root, shard)
-    if only is not None:
-        clips = {video_id: files for video_id, files in clips.items() if video_id in only}
-        skipped = {video_id: reason for video_id, reason in skipped.items() if video_id in only}
-    states = {video_id: _state(files) for video_id, files in clips.items()}
-    loaded = {modality: load_encoder(modality, name, device) for modality, name in encoders.items()}
+    loaded = {m: load_encoder(m, source, device, audio_windows) for m, source in encoders.items()}
     wanted = {name: _modality(encoder, lengths[name], fps) for name, encoder in loaded.items()}
+    clips, skipped = _chosen(*find_sources(root, loaded), shard, only)
+    states = _states(clips, skipped)
     file = f"shard-{shard[0]}-of-{shard[1]}.arrow" if shard else FILE_NAME
 
-    with _alone(out, file):
+    with _alone_at(out, file):
         stored = read_contents(out / file)
         parts = _parts(out, file)
         modalities = {name: _joined(spec, out) for name, spec in wanted.items()}
@@ -124,19 +122,23 @@ def prepare(
         if shard:
             merged = _rows([out / FILE_NAME], modalities, states)
             clips = {video_id: files for video_id, files in clips.items() if video_id not in merged}
-        pending = {video_id: files for video_id, files in clips.items() if video_id not in rows}
+        pending = {video_id: sources for video_id, sources in clips.items() if video_id not in rows}
         if pending:
+            setup = EncoderSetup(dict(encoders), modalities, device, audio_windows)
+            longer = 0
             with (
                 _journal(out, file, Contents(modalities)) as journal,
                 _progress(len(pending), modalities) as advance,
-                closing(_encode_all(pending, loaded, encoders, modalities, workers, device)) as results,
+                closing(encode_clips(pending, loaded, setup, workers)) as results,
             ):
                 for video_id, result in results:
-                    if isinstance(result, str):
-                        skipped[video_id] = result
+                    if isinstance(result, Skipped):
+                        skipped[video_id] = result.reason
                     else:
-                        journal.write({video_id: Row(states[video_id], result)})
+                        journal.write({video_id: Row(states[video_id], result.tokens)})
+                        longer += result.unheard > UNHEARD
                     advance()
+            _tell_unheard(longer, len(pending), loaded)
             parts = sorted({*parts, *_journals(out, file)})
             rows = _rows([out / file, *parts], modalities, states)
         skipped = dict(sorted(skipped.items()))
@@ -164,44 +166,34 @@ def _device(name: str | None) -> str:
     return name
 
 
-def _clips(root: Path, shard: tuple[int, int] | None) -> tuple[dict[str, ClipFiles], dict[str, str]]:
-    """Media files of each clip of the shard, and why there are none for others."""
-    clips: dict[str, ClipFiles] = {}
-    missing: dict[str, str] = {}
-    for folder in dataset_folders(root):
-        for video_id in annotated_clips(folder) or list_clips(folder):
-            files = find_clip(folder, video_id)
-            if files is None:
-                missing[video_id] = f"no media file of '{video_id}' in {folder}"
-            elif clips.setdefault(video_id, files) != files:
-                raise UserError(f"two clips are named '{video_id}' in {root}: prepare its datasets one by one")
-    if not clips and not missing:
-        raise UserError(
-            f"no clips in {root}: expected ID.mp4 files or extraction/ast_audio and extraction/vivit_frames"
-        )
+def _chosen(
+    clips: dict[str, Sources], missing: dict[str, str], shard: tuple[int, int] | None, only: Collection[str] | None
+) -> tuple[dict[str, Sources], dict[str, str]]:
+    """Those of the shard, and of them those that are asked for."""
     names = sorted({*clips, *missing})
     if shard:
         names = names[shard[0] - 1 :: shard[1]]
-    return (
-        {video_id: clips[video_id] for video_id in names if video_id in clips},
-        {video_id: missing[video_id] for video_id in names if video_id not in clips},
-    )
+    if only is not None:
+        names = [name for name in names if name in only]
+    return {n: clips[n] for n in names if n in clips}, {n: missing[n] for n in names if n in missing}
 
 
-def _state(files: ClipFiles) -> str:
-    """What tells whether media files have changed: their sizes and times of change."""
-    paths = {path for path in (files.audio, files.video) if path is not None}
-    for folder in [path for path in paths if path.is_dir()]:
-        paths = paths - {folder} | set(frame_paths(folder))
-    return " ".join(
-        f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}" for path in sorted(paths) for stat in [path.stat()]
-    )
+def _states(clips: dict[str, Sources], skipped: dict[str, str]) -> dict[str, str]:
+    """The state of each clip's files; a clip whose files are gone by now is skipped."""
+    states = {}
+    for name, sources in list(clips.items()):
+        try:
+            states[name] = sources.state()
+        except OSError as error:
+            skipped[name] = f"{error.filename}: {error.strerror}"
+            del clips[name]
+    return states
 
 
 def _modality(encoder: Encoder, lengths: int | Iterable[int], fps: float | None) -> Modality:
     """What is asked for of a modality."""
     positions = union_of_positions(encoder.num_tokens, (lengths,) if isinstance(lengths, int) else lengths)
-    rate = fps if isinstance(encoder, VideoEncoder) else None
+    rate = fps if encoder.takes == "pictures" else None
     return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate)
 
 
@@ -216,24 +208,12 @@ def _joined(modality: Modality, out: Path) -> Modality:
 
 
 @contextmanager
-def _alone(out: Path, file: str) -> Iterator[None]:
+def _alone_at(out: Path, file: str) -> Iterator[None]:
     """Wait until no other process prepares this part of the store, or, for all of it, any part; a store that cannot be
     written to is safe to read."""
     own = out / (".lock" if file == FILE_NAME else f".lock-{Path(file).stem}")
     others = sorted(out.glob(".lock-*")) if file == FILE_NAME else []
-    with ExitStack() as held:
-        for path in (own, *others):
-            lock = FileLock(path)
-            try:
-                out.mkdir(parents=True, exist_ok=True)
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    Console().print(f"waiting for another process that prepares {out}", soft_wrap=True)
-                    lock.acquire()
-            except OSError:
-                continue
-            held.callback(lock.release)
+    with alone([own, *others], f"another process that prepares {out}"):
         yield
         for path in others:
             path.unlink(missing_ok=True)
@@ -276,97 +256,7 @@ def _journal(out: Path, file: str, contents: Contents) -> Iterator[RowWriter]:
         with RowWriter(Path(path), contents) as writer:
             yield writer
     except OSError as error:
-        raise UserError(
-            f"cannot write to {out}: {error.strerror or error}; choose a folder you may write to"
-        ) from error
-
-
-def _encode_all(
-    clips: Mapping[str, ClipFiles],
-    loaded: Mapping[str, Encoder],
-    names: Mapping[str, str | Path],
-    modalities: Mapping[str, Modality],
-    workers: int,
-    device: str,
-) -> Generator[tuple[str, Features | str], None, None]:
-    """Features of each clip, or why there are none, in the order in which they get done.
-
-    The first clips are encoded here; how long they take tells how many processes the rest is worth.
-    """
-    left = dict(clips)
-    seconds: list[float] = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for video_id, files in clips.items():
-            if workers > 1 and len(seconds) == 2 and min(seconds) * len(left) > SECONDS_PER_WORKER:
-                break
-            started = time.perf_counter()
-            result = _encode(files, loaded, modalities)
-            if not isinstance(result, str):
-                seconds = [*seconds[-1:], time.perf_counter() - started]
-            del left[video_id]
-            yield video_id, result
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"not enough memory on {device} for the encoders: free some, or run with --device cpu"
-        ) from error
-    finally:
-        torch.set_num_threads(threads)
-    if not left:
-        return
-    workers = min(workers, math.ceil(min(seconds) * len(left) / SECONDS_PER_WORKER))
-    pool = worker_pool(workers, _start_worker, dict(names), dict(modalities), device)
-    try:
-        futures = {pool.submit(_encode_in_worker, files): video_id for video_id, files in left.items()}
-        for future in as_completed(futures):
-            yield futures.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker was killed, perhaps for memory: run again with fewer workers, it continues"
-        ) from error
-    except torch.OutOfMemoryError as error:
-        raise UserError(f"not enough memory on {device}: run again with fewer workers, it continues") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _encode(files: ClipFiles, encoders: Mapping[str, Encoder], modalities: Mapping[str, Modality]) -> Features | str:
-    """One clip by itself, so that its features do not depend on its neighbours: float16 [positions · width] each."""
-    video = encoders.get("video")
-    num_frames = video.num_frames if isinstance(video, VideoEncoder) else None
-    try:
-        fps = modalities["video"].fps if video else None
-        clip = read_clip(files, audio="audio" in encoders, num_frames=num_frames, fps=fps)
-    except MediaError as error:
-        return str(error)
-    media: dict[str, Any] = {"audio": clip.waveform, "video": clip.frames}
-    features = {}
-    for name, encoder in encoders.items():
-        try:
-            tokens = encoder.encode([media[name]])[0, list(modalities[name].positions)].half()
-        except MediaError as error:
-            return f"{getattr(files, name)}: {error}"
-        if not tokens.isfinite().all():
-            return f"{getattr(files, name)}: the {name} encoder's output is not finite"
-        features[name] = tokens.flatten().numpy()
-    return features
-
-
-_worker: tuple[dict[str, Encoder], dict[str, Modality]]
-"""Encoders of a worker process, and what is asked of them."""
-
-
-def _start_worker(names: dict[str, str | Path], modalities: dict[str, Modality], device: str) -> None:
-    """Load the encoders in a new process."""
-    global _worker
-    torch.set_num_threads(1)
-    transformers_logging.disable_progress_bar()
-    _worker = {name: load_encoder(name, source, device) for name, source in names.items()}, modalities
-
-
-def _encode_in_worker(files: ClipFiles) -> Features | str:
-    return _encode(files, *_worker)
+        raise cannot_write(out, error) from error
 
 
 @contextmanager
@@ -392,11 +282,21 @@ def _progress(clips: int, modalities: Mapping[str, Modality]) -> Iterator[Callab
         yield advance
 
 
+def _tell_unheard(longer: int, clips: int, encoders: Mapping[str, Encoder]) -> None:
+    """Say how many clips are longer than what an encoder hears."""
+    if longer:
+        seconds = min(encoder.seconds for encoder in encoders.values() if encoder.seconds is not None)
+        Console(soft_wrap=True, highlight=False).print(
+            f"[yellow]{longer} of {clips} clips have more sound than the {seconds:g} s that is heard of each:[/] the "
+            "rest is left out; more audio windows hear more of it"
+        )
+
+
 def _report(prepared: int, skipped: Mapping[str, str], out: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if skipped:
         console.print(f"[yellow]{len(skipped)} of {prepared + len(skipped)} clips are skipped:[/]")
         for reason in list(skipped.values())[:NAMED]:
-            console.print(f"  {reason}", markup=False)
+            console.print(f"  {printable(reason)}", markup=False)
         if len(skipped) > NAMED:
             console.print(f"  and {len(skipped) - NAMED} more, all in FeatureStore.open({str(out)!r}).skipped")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from tokcom_phy.model.slide import slide_indices
@@ -60,6 +61,9 @@ class Contents:
     modalities: dict[str, Modality]
     skipped: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
+
+
+_CONTENTS = TypeAdapter(Contents)
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,21 @@ class FeatureStore:
         Raises
         ------
         UserError
-            If there is no store of this version in the folder ``path``.
+            If there is no store of this version in the folder ``path``, or it is damaged.
         """
         file = Path(path) / FILE_NAME
+        if not file.is_file():
+            raise UserError(f"no feature store in {path}: make it with tokcom data prepare")
+        damaged = UserError(f"no feature store can be read from {file}: it is damaged; tokcom data prepare mends it")
         contents = read_contents(file)
         if contents is None:
-            raise UserError(f"no feature store in {path}: make it with tokcom data prepare")
-        return cls(Path(path), Dataset.from_file(str(file)), contents)
+            raise damaged
+        try:
+            dataset = Dataset.from_file(str(file))
+            dataset.data.validate(full=True)
+            return cls(Path(path), dataset, contents)
+        except Exception as error:  # whatever a damaged file makes Arrow raise
+            raise damaged from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FeatureStore.open, (self.path,)
@@ -190,30 +202,27 @@ class FeatureStore:
 
 
 def read_contents(file: Path) -> Contents | None:
-    """What an Arrow file says it holds; None if it is missing, broken off at its start, or of another version."""
+    """What an Arrow file says it holds; None if it is missing, damaged at its start, or of another version."""
     try:
         with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
-            metadata = stream.schema.metadata or {}
-    except (OSError, pa.ArrowInvalid):
+            schema = stream.schema
+        contents = _CONTENTS.validate_json((schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        whole = contents.version == VERSION and schema.equals(_schema(contents.modalities))
+    except Exception:  # whatever a damaged file makes Arrow raise
         return None
-    found = json.loads(metadata.get(_METADATA_KEY, b"{}"))
-    if found.get("version") != VERSION:
-        return None
-    modalities = {
-        name: Modality(**{**spec, "positions": tuple(spec["positions"])}) for name, spec in found["modalities"].items()
-    }
-    return Contents(modalities, found["skipped"])
+    return contents if whole else None
 
 
 def read_rows(file: Path, modalities: Mapping[str, Modality]) -> dict[str, Row]:
-    """The rows of an Arrow file, by ``video_id``, memory-mapped; as far as it goes, if its end was never written.
+    """The rows of an Arrow file, by ``video_id``, memory-mapped; as far as it goes, if its end was never written or is
+    damaged.
 
     Empty if the file does not hold exactly these features.
     """
     contents = read_contents(file)
     if contents is None or any(contents.modalities.get(name) != spec for name, spec in modalities.items()):
         return {}
-    rows = {}
+    rows: dict[str, Row] = {}
     for batch in _batches(file):
         columns = {name: _values(batch.column(name)).reshape(len(batch), -1) for name in modalities}
         labels = zip(batch.column("video_id").to_pylist(), batch.column("source").to_pylist(), strict=True)
@@ -226,11 +235,7 @@ class RowWriter:
     """Writes rows to an Arrow file; what has been written survives a kill."""
 
     def __init__(self, file: Path, contents: Contents) -> None:
-        self._schema = pa.schema(
-            [("video_id", pa.string()), ("source", pa.string())]
-            + [(name, _type(spec)) for name, spec in contents.modalities.items()],
-            metadata={_METADATA_KEY: json.dumps(asdict(contents))},
-        )
+        self._schema = _schema(contents.modalities).with_metadata({_METADATA_KEY: json.dumps(asdict(contents))})
         self._sink = pa.OSFile(str(file), "wb")
         self._stream = pa.ipc.new_stream(self._sink, self._schema)
 
@@ -264,6 +269,11 @@ def write_store(path: Path, contents: Contents, rows: Mapping[str, Row], name: s
             writer.write({name: rows[name] for name in names[start : start + ROWS_PER_BATCH]})
 
 
+def _schema(modalities: Mapping[str, Modality]) -> pa.Schema:
+    columns = [(name, _type(spec)) for name, spec in modalities.items()]
+    return pa.schema([("video_id", pa.string()), ("source", pa.string()), *columns])
+
+
 def _type(spec: Modality) -> pa.DataType:
     return pa.list_(pa.float16(), len(spec.positions) * spec.width)
 
@@ -277,6 +287,8 @@ def _batches(file: Path) -> Iterator[pa.RecordBatch]:
     with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
         while True:
             try:
-                yield stream.read_next_batch()
-            except (StopIteration, OSError, pa.ArrowInvalid):
+                batch = stream.read_next_batch()
+                batch.validate(full=True)
+            except (StopIteration, OSError, pa.ArrowException):
                 return
+            yield batch

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
 from tokcom_phy.experiments.validation import check
+from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
@@ -71,6 +72,8 @@ class Data(Strict):
     """Which of the annotation files train and test."""
     fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
+    audio_windows: PositiveInt = 1
+    """Equal parts of a clip in each of which an AST hears as much as it can; one hears the beginning of the clip."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
@@ -163,8 +166,9 @@ class Experiment(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the foundation model's frozen weights and of what it computes; all that is trained, and the radio, is
     float32."""
-    encoders: dict[str, str]
-    """modality → encoder: a hub name, a folder, or a model that the package ships."""
+    encoders: dict[str, str | dict[str, Any]]
+    """modality → encoder: a hub name, a folder, a model that the package ships, ``{features: DIR}`` for arrays, or
+    ``{_target_: module.Class, …}`` for one's own; null leaves a modality of the profile out."""
     lengths: dict[str, PositiveInt]
     """modality → s_m, tokens that are sent, equation (3): a number, or a length that the profile names, as 'short'."""
     receiver_width: PositiveInt
@@ -189,6 +193,26 @@ class Experiment(Strict):
     """Which variants are evaluated over which links at which SNRs."""
     figures: tuple[str, ...] = ()
     """Figures to draw: names of files in plots/, or paths."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null_encoders(cls, values: Any) -> Any:
+        """Leave out modalities whose encoder is null, and their lengths."""
+        if not isinstance(values, dict) or not isinstance(values.get("encoders"), dict):
+            return values
+        absent = {modality for modality, encoder in values["encoders"].items() if encoder is None}
+        parts = {key: part for key in ("encoders", "lengths") if isinstance(part := values.get(key), dict)}
+        kept = {key: {m: v for m, v in part.items() if m not in absent} for key, part in parts.items()}
+        return {**values, **kept}
+
+    @model_validator(mode="after")
+    def _encoders_are_named(self) -> "Experiment":
+        for modality, source in self.encoders.items():
+            try:
+                check_source(modality, source)
+            except UserError as error:
+                raise ValueError(f"encoders.{modality}: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _names_make_files(self) -> "Experiment":

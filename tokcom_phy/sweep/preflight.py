@@ -73,7 +73,8 @@ def _transmissions(
 
 
 def _check_lengths(experiment: Experiment, resolved: ResolvedExperiment) -> None:
-    available = {modality: num_tokens(modality, name) for modality, name in experiment.encoders.items()}
+    windows = experiment.data.audio_windows
+    available = {modality: num_tokens(modality, name, windows) for modality, name in experiment.encoders.items()}
     for name, variant in resolved.variants.items():
         for modality, length in variant.lengths.items():
             if length > available[modality]:

@@ -106,7 +106,14 @@ def _run(
     store = None
     if resolved.needs_media:
         with clock.step("prepare features"):
-            store = prepare(root, experiment.encoders, resolved.lengths, workers=num_processes, fps=experiment.data.fps)
+            store = prepare(
+                root,
+                experiment.encoders,
+                resolved.lengths,
+                workers=num_processes,
+                fps=experiment.data.fps,
+                audio_windows=experiment.data.audio_windows,
+            )
     questions = _questions(root, experiment.data.splits.test, store)
     write_inputs(run_dir / QUESTIONS, questions)
     write_inputs(run_dir / LINKS, {name: resolved.links[name].settings() for name in sorted(resolved.links)})

@@ -5,19 +5,19 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
 
+from tokcom_phy.data.encode import SECONDS_PER_WORKER
 from tokcom_phy.data.formats import (
     Caption,
     Question,
-    annotated_clips,
     caption_splits,
-    dataset_folders,
     load_captions,
     load_questions,
 )
-from tokcom_phy.data.media import find_clips
-from tokcom_phy.data.prepare import SECONDS_PER_WORKER, prepare
+from tokcom_phy.data.prepare import prepare
+from tokcom_phy.data.sources import available_clips
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
+from tokcom_phy.model.encoders import load_encoder
 from tokcom_phy.sweep.estimate import Estimate, Step, size_on_disk
 from tokcom_phy.synthetic.corpus import synthesize
 
@@ -41,7 +41,9 @@ def trial_dataset(
     tested = load_questions(root, splits.test)
     if not experiment.resolved().needs_media:
         return root, None, corpus.test_questions / len(tested) if corpus else 1.0
-    there = {clip for part in dataset_folders(root) for clip in find_clips(part).keys() & set(annotated_clips(part))}
+    windows = experiment.data.audio_windows
+    encoders = {m: load_encoder(m, source, audio_windows=windows) for m, source in experiment.encoders.items()}
+    there = available_clips(root, encoders)
     captions, questions = _batches(experiment)
     held_out = [split for split in caption_splits(root) if experiment.keep_features and split != splits.captions]
     needed: list[tuple[Sequence[Caption | Question], int]] = [
@@ -54,7 +56,13 @@ def trial_dataset(
     store = folder / "features"
     seconds = _timed(
         lambda: prepare(
-            root, experiment.encoders, experiment.resolved().lengths, store, fps=experiment.data.fps, only=part
+            root,
+            experiment.encoders,
+            experiment.resolved().lengths,
+            store,
+            fps=experiment.data.fps,
+            audio_windows=windows,
+            only=part,
         )
     )
     prepared = len(FeatureStore.open(store))

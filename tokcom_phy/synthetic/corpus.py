@@ -17,7 +17,8 @@ from tokcom_phy.synthetic.frames import FRAME_RATE, frames
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 from tokcom_phy.utils.errors import UserError
-from tokcom_phy.utils.files import write_atomically
+from tokcom_phy.utils.files import TEMPORARY, write_atomically
+from tokcom_phy.utils.locks import alone
 
 MANIFEST = "synthetic.json"
 """File in the corpus' folder that says what the corpus was made with."""
@@ -67,7 +68,7 @@ def synthesize(
     ``root/VALOR`` gets ``annotations/desc_{train,val,test}.json`` and ``videos/ID.mp4``; ``root/MUSIC-AVQA`` gets
     ``annotation/avqa-{train,val,test}.json`` and ``videos/ID.mp4``. No scene is in two splits. The same arguments give
     the same bytes on the same machine, whatever ``workers``. A clip that exists is not written again, so an interrupted
-    call is continued by the same call; annotations come last.
+    call is continued by the same call; annotations come last. Calls for one folder wait for each other.
 
     Parameters
     ----------
@@ -99,16 +100,24 @@ def synthesize(
         "test_questions": test_questions,
         "seed": seed,
     }
-    _claim(root, request)
+    _check_counts(request)
+    with alone([root / ".lock"], f"another process that synthesises clips in {root}"):
+        _claim(root, request)
+        _write(root, captions, (train_clips, train_questions), (test_clips, test_questions), seed, workers)
+    return root
+
+
+def _write(root: Path, captions: int, train: tuple[int, int], test: tuple[int, int], seed: int, workers: int) -> None:
+    """Write what is missing of a corpus; ``train`` and ``test`` are clips and questions of MUSIC-AVQA's splits."""
     captioned = [
         _Split(1, "train", captions),
         _Split(2, "val", max(1, captions // 50)),
         _Split(3, "test", max(1, captions // 50)),
     ]
     asked = [
-        _Split(4, "train", train_clips, train_questions),
-        _Split(5, "val", max(1, test_clips // 10), max(1, test_questions // 10)),
-        _Split(6, "test", test_clips, test_questions),
+        _Split(4, "train", *train),
+        _Split(5, "val", *(max(1, count // 10) for count in test)),
+        _Split(6, "test", *test),
     ]
     videos = root / "VALOR/videos", root / "MUSIC-AVQA/videos"
     jobs = [
@@ -122,7 +131,6 @@ def synthesize(
         _write_json(root / f"VALOR/annotations/desc_{split.name}.json", _captions(split, seed), indent=None)
     for split in asked:
         _write_json(root / f"MUSIC-AVQA/annotation/avqa-{split.name}.json", _questions(split, seed), indent=2)
-    return root
 
 
 def write_clip(path: Path, scene: Scene) -> None:
@@ -188,11 +196,14 @@ def _video_codec() -> str:
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
-def _claim(root: Path, request: dict[str, int]) -> None:
-    """Note in the folder what is being made there, or see that it is the same as what was begun."""
+def _check_counts(request: dict[str, int]) -> None:
     for name, value in request.items():
         if value < (0 if name == "seed" else 1):
             raise UserError(f"{name} is {value}: give at least {0 if name == 'seed' else 1}")
+
+
+def _claim(root: Path, request: dict[str, int]) -> None:
+    """Note in the folder what is being made there, or see that it is the same as what was begun."""
     wanted = {"version": _VERSION, "video_codec": _video_codec()} | request
     manifest = root / MANIFEST
     if not manifest.exists():
@@ -216,15 +227,20 @@ def _claim(root: Path, request: dict[str, int]) -> None:
 
 
 def _write_missing(jobs: list[_Job], workers: int) -> None:
-    present = set()
-    for folder in sorted({job.path.parent for job in jobs}):
-        for path in folder.glob("*"):
-            if path.name.startswith("."):
-                path.unlink()  # what a killed run left half-written
-            present.add(path)
+    folders = {job.path.parent for job in jobs}
+    _remove_half_written(folders)
+    present = {path for folder in folders for path in folder.glob("*")}
     missing = [job for job in jobs if job.path not in present]
     for _ in parallel.each(_write_one, missing, workers=workers, description="synthesising clips"):
         pass
+    _remove_half_written(folders)
+
+
+def _remove_half_written(folders: set[Path]) -> None:
+    """Remove what a process that was killed had in hand."""
+    for folder in folders:
+        for path in folder.glob(f"{TEMPORARY}*"):
+            path.unlink()
 
 
 def _write_one(job: _Job) -> None:

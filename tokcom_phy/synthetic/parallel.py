@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tokcom_phy.utils.errors import UserError
-from tokcom_phy.utils.processes import worker_pool
+from tokcom_phy.utils.processes import Killed, run_in_processes
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -39,6 +39,8 @@ def each(
 ) -> Iterator[_Result]:
     """Yield ``function(item)`` for every item, in their order, whatever the number of processes.
 
+    Another process takes the place of one that is killed.
+
     Parameters
     ----------
     function : callable
@@ -49,26 +51,31 @@ def each(
     Raises
     ------
     UserError
-        If ``workers`` is not positive, or a process was killed.
+        If ``workers`` is not positive, or processes are killed again and again.
     """
     workers = min(num_workers(workers), -(-len(items) // _CHUNK))
     with progress() as bar:
         task = bar.add_task(description, total=len(items))
-        for result in _results(function, items, workers):
+        for result in map(function, items) if workers <= 1 else _in_order(function, items, workers):
             yield result
             bar.advance(task)
 
 
-def _results(function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int) -> Iterator[_Result]:
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    pool = worker_pool(workers)
-    try:
-        yield from pool.map(function, items, chunksize=_CHUNK)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process was killed, perhaps for want of memory: run it again with fewer workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _in_order(function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int) -> Iterator[_Result]:
+    chunks = {first: items[first : first + _CHUNK] for first in range(0, len(items), _CHUNK)}
+    done: dict[int, list[_Result]] = {}
+    following = 0
+    for first, results in run_in_processes(partial(_all, function), chunks, workers):
+        if isinstance(results, Killed):
+            raise UserError(
+                "a worker process was killed twice at the same work, perhaps for want of memory: run it again with "
+                "fewer workers"
+            )
+        done[first] = results
+        while following in done:
+            yield from done.pop(following)
+            following += _CHUNK
+
+
+def _all(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    return [function(item) for item in items]

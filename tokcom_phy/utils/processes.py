@@ -4,12 +4,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+
+from tokcom_phy.utils.errors import UserError
+
+_Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 SPAWN = multiprocessing.get_context("spawn")
 """New processes start from nothing: neither threads nor locks of the parent are copied."""
@@ -21,6 +29,88 @@ def worker_pool(workers: int, initializer: Callable[..., None] | None = None, *a
     A worker does not outlive a parent that was killed, and an interrupt from the keyboard reaches the parent alone.
     """
     return ProcessPoolExecutor(workers, SPAWN, _start, (initializer, arguments))
+
+
+@dataclass(frozen=True)
+class Killed:
+    """In place of a result: the process that worked on it was killed, and so was another one that tried it alone."""
+
+
+MAX_KILLED = 3
+"""So many killed items in a row, and none that works, end the work."""
+
+
+def run_in_processes(
+    function: Callable[[_Item], _Result],
+    items: Mapping[_Key, _Item],
+    workers: int,
+    initializer: Callable[..., None] | None = None,
+    *arguments: Any,
+) -> Generator[tuple[_Key, _Result | Killed], None, None]:
+    """Yield ``function(item)`` for each item, with its key, in the order in which they get done.
+
+    When a process is killed, others take its place: what was in hand is tried again, each item alone in a process, so
+    that one which kills whoever works on it is found.
+
+    Parameters
+    ----------
+    function : callable
+        At a module's top level, so that a fresh process can import it.
+    items : key → item
+    workers : int
+        Number of processes, each set up by ``initializer(*arguments)``.
+
+    Raises
+    ------
+    UserError
+        If processes are killed one after another, whatever they work on.
+    """
+    left = dict(items)
+    killed = 0
+    while left:
+        in_hand: list[_Key] = []
+        for key, result in _until_killed(function, left, workers, in_hand, initializer, *arguments):
+            del left[key]
+            killed = 0
+            yield key, result
+        for key in in_hand:
+            alone = list(_until_killed(function, {key: left.pop(key)}, 1, [], initializer, *arguments))
+            killed = 0 if alone else killed + 1
+            if killed >= MAX_KILLED:
+                raise UserError(
+                    "worker processes are killed one after another, perhaps for want of memory: run again with fewer "
+                    "workers, it continues"
+                )
+            yield key, alone[0][1] if alone else Killed()
+
+
+def _until_killed(
+    function: Callable[[_Item], _Result],
+    items: Mapping[_Key, _Item],
+    workers: int,
+    in_hand: list[_Key],
+    initializer: Callable[..., None] | None,
+    *arguments: Any,
+) -> Generator[tuple[_Key, _Result], None, None]:
+    """Results until a process is killed; then ``in_hand`` has the keys of what was being worked on."""
+    waiting = iter(list(items))
+    running: dict[Future[_Result], _Key] = {}
+    pool = worker_pool(workers, initializer, *arguments)
+    try:
+        while True:
+            for key in waiting:
+                running[pool.submit(function, items[key])] = key
+                if len(running) >= workers:
+                    break
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                yield running.pop(future), result
+    except BrokenProcessPool:
+        in_hand += running.values()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def leave_interrupts_to_parent() -> None:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from media_files import grey_frames, rotate, tone, write_clip, write_video
 
 from tokcom_phy.cli import execute
-from tokcom_phy.data import prepare as module
+from tokcom_phy.data import encode as module
 from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
@@ -43,13 +43,13 @@ def root(tmp_path: Path) -> Path:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the clips that get decoded and encoded in this process."""
     names = []
-    encode = module._encode
+    encode = module.encode_clip
 
-    def counted(files, *arguments):
-        names.append(files.video.stem)
-        return encode(files, *arguments)
+    def counted(sources, *arguments):
+        names.append(sources.media.video.stem)
+        return encode(sources, *arguments)
 
-    monkeypatch.setattr(module, "_encode", counted)
+    monkeypatch.setattr(module, "encode_clip", counted)
     return names
 
 
@@ -171,15 +171,15 @@ def test_a_killed_preparation_is_continued_at_the_clip_in_hand(
     root: Path, encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "encoded"
-    encode = module._encode
+    encode = module.encode_clip
 
-    def logged(files, *arguments):
-        result = encode(files, *arguments)
+    def logged(sources, *arguments):
+        result = encode(sources, *arguments)
         with log.open("a") as lines:
-            lines.write(f"{files.video.stem}\n")
+            lines.write(f"{sources.media.video.stem}\n")
         return result
 
-    monkeypatch.setattr(module, "_encode", logged)
+    monkeypatch.setattr(module, "encode_clip", logged)
     for index in range(4, 40):
         os.link(root / "clip0.mp4", root / f"clip{index}.mp4")
     process = multiprocessing.get_context("fork").Process(target=prepare, args=(root, encoders, LENGTHS))
@@ -230,17 +230,17 @@ def test_shards_are_merged(
 def test_a_killed_shard_is_merged_as_far_as_it_went(
     root: Path, encoders: dict[str, Path], encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = module._encode
+    counted = module.encode_clip
 
-    def killed(files, *arguments):
-        if files.video.stem == "clip2":
+    def killed(sources, *arguments):
+        if sources.media.video.stem == "clip2":
             raise KeyboardInterrupt
-        return counted(files, *arguments)
+        return counted(sources, *arguments)
 
-    monkeypatch.setattr(module, "_encode", killed)
+    monkeypatch.setattr(module, "encode_clip", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare(root, encoders, LENGTHS, shard=(1, 2))
-    monkeypatch.setattr(module, "_encode", counted)
+    monkeypatch.setattr(module, "encode_clip", counted)
     store = FeatureStore.open(prepare(root, encoders, LENGTHS))
     assert encoded == ["clip0", "clip1", "clip2", "clip3"]
     assert len(store) == 4
@@ -371,7 +371,7 @@ def test_a_finished_store_that_cannot_be_written_is_taken_as_it_is(
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
     assert prepare(root, encoders, LENGTHS) == out
     write_clip(root / "new.mp4", seconds=0.5)
-    with pytest.raises(UserError, match=r"cannot write to .* Permission denied"):
+    with pytest.raises(UserError, match=r"cannot write .* Permission denied"):
         prepare(root, encoders, LENGTHS)
 
 
@@ -397,5 +397,5 @@ def test_one_name_for_two_clips_is_refused(root: Path, encoders: dict[str, Path]
 
 def test_a_folder_that_cannot_be_written_is_named(root: Path, encoders: dict[str, Path]) -> None:
     (root / "features").write_text("a file in the way")
-    with pytest.raises(UserError, match=r"cannot write to .*features"):
+    with pytest.raises(UserError, match=r"cannot write .*features"):
         prepare(root, encoders, LENGTHS)

@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from tokcom_phy.data.decoding import decode
@@ -81,11 +83,38 @@ def test_an_interrupted_corpus_is_completed(corpus: Path, tmp_path: Path) -> Non
     root = synthesize(tmp_path / "data", **SIZES, seed=3, workers=1)
     kept, lost = sorted((root / "VALOR/videos").iterdir())[:2]
     lost.unlink()
-    (root / "VALOR/videos/.half-written.mp4").write_bytes(b"left by a kill")
+    (root / "VALOR/videos/.tokcom-half-written.mp4").write_bytes(b"left by a kill")
+    (root / "VALOR/videos/.DS_Store").write_bytes(b"somebody else's")
     (root / "MUSIC-AVQA/annotation/avqa-test.json").unlink()
     written = kept.stat().st_mtime_ns
     synthesize(root, **SIZES, seed=3, workers=1)
     assert kept.stat().st_mtime_ns == written
+    assert contents(root) == {**contents(corpus), "VALOR/videos/.DS_Store": b"somebody else's"}
+
+
+def test_two_at_a_time_make_it_once(corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    script = (
+        f"from tokcom_phy.synthetic.corpus import synthesize; synthesize({str(root)!r}, **{SIZES}, seed=3, workers=1)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    assert contents(root) == contents(corpus)
+
+
+def test_a_killed_worker_is_replaced(corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(synthesize, root, **SIZES, seed=3, workers=2)
+        while not list(root.rglob("[!.]*.mp4")) and not made.done():
+            time.sleep(0.01)
+        for child in psutil.Process().children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+                break
+        assert made.result(timeout=120) == root
     assert contents(root) == contents(corpus)
 
 

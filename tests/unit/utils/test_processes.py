@@ -1,8 +1,17 @@
+"""Worker processes end with their parent, and others take the place of those that are killed."""
+
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.processes import Killed, run_in_processes
 
 PARENT = """
 import time
@@ -39,3 +48,33 @@ def test_a_worker_ignores_interrupts_and_ends_with_its_killed_parent(tmp_path):
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(worker)
+
+
+def square_or_die(folder: Path, item: int) -> int:
+    """Item 3 kills its process the first time, item 5 each time."""
+    first = folder / f"{item}"
+    if item == 5 or (item == 3 and not first.exists()):
+        first.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item * item
+
+
+def test_another_process_takes_the_place_of_one_that_is_killed(tmp_path: Path) -> None:
+    items = {str(item): item for item in range(12)}
+    found = dict(run_in_processes(partial(square_or_die, tmp_path), items, 2))
+    assert found == {key: Killed() if item == 5 else item * item for key, item in items.items()}
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("initializer", [None, die])
+def test_processes_that_are_killed_whatever_they_do_end_the_work(initializer) -> None:
+    with pytest.raises(UserError, match="killed one after another"):
+        dict(run_in_processes(die, dict.fromkeys(range(20)), 2, initializer))
+
+
+def test_an_error_in_a_process_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        dict(run_in_processes(partial(divmod, 1), {"a": 1, "b": 0}, 2))
