@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import ASTFeatureExtractor, ASTModel, VivitImageProcessor, VivitModel
 from transformers.utils import is_speech_available
 
 from tokcom_phy.model.arrays import array_files, common_shape, read_array
-from tokcom_phy.model.hub import LOADING, locate
-from tokcom_phy.utils.errors import MediaError, UserError, nearest, quoted, reason
+from tokcom_phy.model.hub import LOADING, cannot_load, locate
+from tokcom_phy.utils.errors import MediaError, UserError, nearest, quoted
 from tokcom_phy.utils.instantiate import TARGET, instantiate, source_of
 
 Source = str | Path | Mapping[str, Any]
@@ -253,14 +252,27 @@ def num_tokens(modality: str, source: Source, audio_windows: int = 1) -> int:
     check_source(modality, source)
     if isinstance(source, Mapping):
         return load_encoder(modality, source).num_tokens
+    tokens = _skeleton(modality, source).embeddings.position_embeddings.shape[1]
+    return tokens * (audio_windows if modality == "audio" else 1)
+
+
+def encoder_width(modality: str, source: Source) -> int:
+    """d_m of an encoder, likewise."""
+    check_source(modality, source)
+    if isinstance(source, Mapping):
+        return load_encoder(modality, source).width
+    return _skeleton(modality, source).config.hidden_size
+
+
+def _skeleton(modality: str, name_or_folder: str | Path) -> Any:
+    """An encoder model without values in its weights, made from its configuration."""
     _, model_class, _, _, options = _KINDS[modality]
-    folder = _find(modality, source)
+    folder = _find(modality, name_or_folder)
     try:
         with torch.device("meta"):
-            model = model_class(model_class.config_class.from_pretrained(folder), **options)
+            return model_class(model_class.config_class.from_pretrained(folder), **options)
     except Exception as error:  # whatever a damaged config makes its class do
-        raise _cannot_load(modality, folder, error) from error
-    return model.embeddings.position_embeddings.shape[1] * (audio_windows if modality == "audio" else 1)
+        raise cannot_load(f"the {modality} encoder", folder, error) from error
 
 
 def load_encoder(modality: str, source: Source, device: str = "cpu", audio_windows: int = 1) -> Encoder:
@@ -298,8 +310,8 @@ def load_encoder(modality: str, source: Source, device: str = "cpu", audio_windo
                 folder, dtype=torch.float32, output_loading_info=True, **options
             )
             processor = processor_class.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _cannot_load(modality, folder, error) from error
+    except Exception as error:  # whatever damaged files make its class do
+        raise cannot_load(f"the {modality} encoder", folder, error) from error
     if report["missing_keys"]:
         raise UserError(f"the {modality} encoder in {folder} lacks weights {sorted(report['missing_keys'])[:3]}")
     more = {"windows": audio_windows} if encoder_class is AudioEncoder else {}
@@ -343,12 +355,8 @@ def _find(modality: str, name_or_folder: str | Path) -> Path:
     wanted = _KINDS[modality][3]
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError) as error:
-        raise _cannot_load(modality, folder, error) from error
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise cannot_load(f"the {modality} encoder", folder, error) from error
     if found != wanted:
         raise UserError(f"the {modality} encoder in {folder} is '{found}', expected '{wanted}'")
     return folder
-
-
-def _cannot_load(modality: str, folder: Path, error: Exception) -> UserError:
-    return UserError(f"cannot load the {modality} encoder in {folder} ({reason(error)}): get its files again")

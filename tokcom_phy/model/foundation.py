@@ -1,6 +1,7 @@
 """The foundation model: a causal language model that reads tokens and answers, adapted by LoRA, (1) and (13)–(16)."""
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from tokcom_phy.model.foundation_config import find_foundation, load_tokenizer, skeleton, source
-from tokcom_phy.model.hub import LOADING, absolute
+from tokcom_phy.model.hub import LOADING, absolute, cannot_load
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.text import TextBatch
 from tokcom_phy.utils.errors import UserError, nearest, one_line, reason
@@ -100,12 +100,12 @@ class Foundation(nn.Module):
         path = find_foundation(name)
         # The bar of a GGUF file obeys the switch of all others.
         modeling_gguf_pytorch_utils.tqdm = logging.tqdm
+        tokenizer = load_tokenizer(name)
         try:
             with LOADING:
                 model = AutoModelForCausalLM.from_pretrained(**source(path), dtype=dtype)
-            tokenizer = load_tokenizer(name)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-            raise UserError(f"cannot load the foundation model '{name}' from {path}: {reason(error)}") from error
+        except Exception as error:  # whatever damaged files make its class do
+            raise cannot_load(f"the foundation model '{name}'", path, error) from error
         if path.is_file():
             model.name_or_path = str(path)
         elif not Path(name).exists() and not str(name).startswith("tiny/"):
@@ -168,6 +168,24 @@ class Foundation(nn.Module):
             config.target_modules = sorted(config.target_modules or ())
         self.model.save_pretrained(folder, save_embedding_layers=False)
         follow_umask(folder)
+
+    def load_lora(self, folder: Path) -> None:
+        """Put on a saved adapter; it stays trainable.
+
+        Raises
+        ------
+        UserError
+            If it is damaged, or does not fit the model.
+        """
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                self.model = PeftModel.from_pretrained(self.model, folder, is_trainable=True)
+        except Exception as error:  # whatever damaged files make PEFT do
+            raise UserError(f"cannot load the adapter in {folder} ({reason(error)}): get its files again") from error
+        missing = [str(warning.message) for warning in told if "missing adapter keys" in str(warning.message)]
+        if missing:
+            raise UserError(f"the adapter in {folder} is not of this model ({missing[0][:200]}): get its files again")
 
     def remove_lora(self) -> None:
         """Remove the adapters, if there are any: the model is as it was loaded."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from tokcom_phy.model.hub import LOADING, locate, locate_gguf
+from tokcom_phy.model.hub import LOADING, cannot_load, locate, locate_gguf
 from tokcom_phy.utils.errors import UserError, reason
 
 
@@ -38,7 +38,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(**source(path))
     except Exception as error:  # any error of the class on damaged files
-        raise UserError(f"cannot load the tokenizer of '{name}' from {path}: {reason(error)}") from error
+        raise cannot_load(f"the tokenizer of '{name}'", path, error) from error
 
 
 def _locate(name: str | Path) -> Path:

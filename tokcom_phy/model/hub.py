@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from pickle import UnpicklingError
 from threading import Lock, Thread
 
 from huggingface_hub import HfApi, ModelInfo, hf_hub_download, snapshot_download, try_to_load_from_cache
@@ -94,6 +95,14 @@ def locate_gguf(name_or_file: str | Path, setting: str) -> Path:
         if opened.read(4) != b"GGUF":
             raise UserError(f"{file} is no GGUF file: get it again")
     return file.absolute()
+
+
+def cannot_load(what: str, path: Path, error: Exception) -> UserError:
+    """What to tell of a model whose files cannot be loaded."""
+    why = reason(error)
+    if isinstance(error, UnpicklingError) or "Weights only load failed" in str(error):
+        why = "its weights hold more than tensors and are not unpickled, for that could run any code"
+    return UserError(f"cannot load {what} from {path} ({why}): get its files again, as safetensors")
 
 
 def repository_info(name: str, revision: str | None = None, token: str | bool | None = None) -> ModelInfo:

@@ -25,6 +25,9 @@ _PARTS = {
 }
 """Parts of a published checkpoint: their names in a `TokenCommSystem`, their inner prefix, and their weights."""
 
+_MOST_NESTED = 32
+_MOST_ENTRIES = 100_000
+
 
 def read_checkpoint(file: str | Path) -> tuple[SystemConfig, dict[str, Tensor]]:
     """Read the transceivers of a checkpoint that the paper's published code wrote.
@@ -53,7 +56,7 @@ def read_checkpoint(file: str | Path) -> tuple[SystemConfig, dict[str, Tensor]]:
     """
     file = Path(file)
     found: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
-    for key, tensor in _leaves(_load(file)):
+    for key, tensor in _leaves(_load(file), file):
         words = [word for word in key.split(".") if word != "module"]
         part = next((word for word in words if word in _PARTS), None)
         if part and isinstance(tensor, Tensor):
@@ -71,6 +74,12 @@ def read_checkpoint(file: str | Path) -> tuple[SystemConfig, dict[str, Tensor]]:
         if strange:
             raise UserError(f"{file}: {part} holds '{strange[0]}', which has no place in a system")
     config = _config(tensors, file)
+    for part, (target, prefix, weights) in _PARTS.items():
+        for weight in weights:
+            values = tensors[f"{target}.{weight}"].float().contiguous()
+            if not values.isfinite().all():
+                raise UserError(f"{file}: {part}: {prefix}.{weight} is not finite numbers: the checkpoint is of no use")
+            tensors[f"{target}.{weight}"] = values
     return config, tensors
 
 
@@ -123,17 +132,26 @@ def _load(file: Path) -> Any:
             f"{file} holds more than tensors and is not unpickled, for that could run any code: have its state_dict "
             "saved alone"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+    except Exception as error:  # whatever a damaged file makes the loader do
         raise UserError(f"{file} is no PyTorch checkpoint, or a broken one: get it again") from error
 
 
-def _leaves(found: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(found: Any, file: Path) -> Iterator[tuple[str, Any]]:
     """All that nested dictionaries hold, with keys joined by dots."""
-    if isinstance(found, Mapping):
-        for key, value in found.items():
-            yield from _leaves(value, f"{prefix}{key}.")
-    else:
-        yield prefix.removesuffix("."), found
+    waiting, count = [("", found, 0)], 0
+    while waiting:
+        prefix, value, depth = waiting.pop()
+        if not isinstance(value, Mapping):
+            yield prefix, value
+            continue
+        count += len(value)
+        if depth == _MOST_NESTED or count > _MOST_ENTRIES:
+            raise UserError(
+                f"{file} holds dictionaries more than {_MOST_NESTED} deep, or more than {_MOST_ENTRIES:,} entries: "
+                "expected a checkpoint of the published code"
+            )
+        inner = ((f"{prefix}.{key}" if prefix else str(key), value[key]) for key in value if isinstance(key, str | int))
+        waiting += [(key, item, depth + 1) for key, item in inner][::-1]
 
 
 def _take(weights: dict[str, Tensor], prefix: str, name: str, where: str) -> Tensor:
@@ -141,19 +159,36 @@ def _take(weights: dict[str, Tensor], prefix: str, name: str, where: str) -> Ten
     for key in (f"{prefix}.{name}", name):
         if key in weights:
             tensor = weights.pop(key)
-            if not tensor.is_floating_point() or not tensor.isfinite().all():
-                raise UserError(f"{where}: {key} is not finite numbers: the checkpoint is of no use")
-            return tensor.float().contiguous()
+            if fault := _fault(tensor):
+                raise UserError(f"{where}: {key} is {fault}, expected real numbers: have the weights saved as such")
+            return tensor
     raise UserError(f"{where} has no {prefix}.{name}: expected the published code's layers")
+
+
+def _fault(tensor: Tensor) -> str:
+    """What keeps a tensor from being a weight, found without a look at its values; empty if nothing does."""
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_complex():
+        return "complex"
+    if not tensor.is_floating_point():
+        return f"of type {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.device.type == "meta":
+        return "without values, on the device meta"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"expanded to {tuple(tensor.shape)} from fewer values"
+    return ""
 
 
 def _config(tensors: Mapping[str, Tensor], file: Path) -> SystemConfig:
     """The sizes of a system with these weights, after a look whether they fit together."""
     first = tensors[f"receivers.{TEXT}.layers.0.weight"]
-    if first.ndim != 2:
+    if first.ndim != 2 or not first.numel():
         raise UserError(f"{file}: text_receiver has a weight of shape {tuple(first.shape)}, expected a matrix")
     hidden, width = first.shape
-    widths = {m: tensors[f"transmitters.{m}.projection.weight"].shape[-1] for m in ("video", "audio")}
+    widths = {m: tensors[f"transmitters.{m}.projection.weight"].shape[-1:].numel() for m in ("video", "audio")}
     expected: dict[str, tuple[int, ...]] = {
         f"transmitters.{m}.projection.weight": (width, d_m) for m, d_m in widths.items()
     }

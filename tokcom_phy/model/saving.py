@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import torch
 from huggingface_hub import ModelCard
@@ -12,10 +13,13 @@ from torch import Tensor
 
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.model_card import model_card
-from tokcom_phy.model.system_config import SystemConfig
+from tokcom_phy.model.system_config import TEXT, Delivery, SystemConfig
 from tokcom_phy.utils.errors import UserError, one_line
 from tokcom_phy.utils.files import write_atomically
 from tokcom_phy.utils.instantiate import TARGET
+
+_WIDEST = 1_000_000
+"""Bounds what a damaged config may ask for; no encoder or language model comes near."""
 
 LAYOUT = "a folder with config.json, transceivers.safetensors and, once fine-tuned, adapter/, as save_pretrained writes"
 
@@ -61,10 +65,22 @@ def read_config(file: Path) -> tuple[str, SystemConfig]:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         name = settings.pop("foundation_model")
-        components = Components(**settings.pop("components", {}))
-        return name, SystemConfig(**settings, components=components)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} is no config of a system ({one_line(error)}): get it again") from error
+        config = SystemConfig(**{**settings, "components": Components(**settings.pop("components", {}))})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{file} is no config of a system ({one_line(error)[:200]}): get it again") from error
+    if not isinstance(name, str):
+        raise UserError(f"{file}: foundation_model is {name!r:.50}, expected a name: get it again")
+    for key in ("encoder_widths", "token_width", "receiver_width", "token_lengths"):
+        value = getattr(config, key)
+        sizes = list(value.values()) if isinstance(value, dict) else [value]
+        wanted = dict if key in ("encoder_widths", "token_lengths") else int
+        if not isinstance(value, wanted) or not all(type(size) is int and 0 < size <= _WIDEST for size in sizes):
+            raise UserError(f"{file}: {key} is {value!r:.50}, expected sizes from 1 to {_WIDEST:,}: get it again")
+    if config.question not in get_args(Delivery):
+        raise UserError(f"{file}: question is {config.question!r:.50}, expected one of {', '.join(get_args(Delivery))}")
+    if TEXT in config.encoder_widths or any("." in modality or not modality for modality in config.encoder_widths):
+        raise UserError(f"{file}: encoder_widths names no modalities ({list(config.encoder_widths)}): get it again")
+    return name, config
 
 
 def system_card(config: SystemConfig, foundation: str, transceivers: Mapping[str, Tensor], adapted: bool) -> ModelCard:

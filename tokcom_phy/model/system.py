@@ -5,21 +5,18 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
-from peft import PeftModel
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tokcom_phy.model.components import OwnPart
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.hub import snapshot
-from tokcom_phy.model.receiver import Receiver
 from tokcom_phy.model.saving import LAYOUT, read_config, system_card, write_system
 from tokcom_phy.model.slide import slide
 from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.text import TextBatch
+from tokcom_phy.model.transceivers import build_transceivers, check_shapes, check_transceivers
 from tokcom_phy.model.transmission import LinkUse, Transmission
-from tokcom_phy.model.transmitter import Transmitter
 from tokcom_phy.radio import Link, load_link
 from tokcom_phy.utils.errors import UserError, nearest, reason
 from tokcom_phy.utils.instantiate import TARGET
@@ -39,6 +36,10 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         If the foundation model's width is not the width in ``config``, or a component cannot be built.
     """
 
+    transmitters: nn.ModuleDict
+    receivers: nn.ModuleDict
+    selectors: nn.ModuleDict
+
     def __init__(self, config: SystemConfig, foundation: Foundation):
         super().__init__()
         if config.token_width != foundation.width:
@@ -48,27 +49,8 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             )
         self.config = config
         self.foundation = foundation
-        config.components.check_modalities(config.encoder_widths, TEXT)
-        self.transmitters = nn.ModuleDict({m: self._build("transmitter", m) for m in config.encoder_widths})
-        self.receivers = nn.ModuleDict({m: self._build("receiver", m) for m in (*config.encoder_widths, TEXT)})
-        selected = [m for m in config.encoder_widths if config.components.of("selector", m)]
-        self.selectors = nn.ModuleDict({m: self._build("selector", m) for m in selected})
-
-    def _build(self, part: str, modality: str) -> nn.Module:
-        """One part of one modality: the experiment's own, or the paper's."""
-        config = self.config
-        widths = {
-            "encoder_width": config.encoder_widths.get(modality),
-            "token_width": config.token_width,
-            "hidden_width": config.receiver_width,
-            "num_tokens": config.token_lengths.get(modality),
-        }
-        own = config.components.build(part, modality, {name: n for name, n in widths.items() if n is not None})
-        if own is not None:
-            return own
-        if part == "transmitter":
-            return Transmitter(config.encoder_widths[modality], config.token_width)
-        return Receiver(config.token_width, config.receiver_width)
+        for part, modules in build_transceivers(config).items():
+            setattr(self, part, modules)
 
     def select(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tokens to send, equation (3): modality → float [b, s_m, d_m]; features of that length stay as they are.
@@ -250,20 +232,8 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         UserError
             If the file belongs to a system of another size.
         """
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot read the transceivers in {path} ({reason(error)}): get the file again") from error
-        own = self.transceivers()
-        for name in sorted(own.keys() | tensors.keys()):
-            ours = tuple(own[name].shape) if name in own else "absent"
-            theirs = tuple(tensors[name].shape) if name in tensors else "absent"
-            if ours != theirs:
-                raise UserError(
-                    f"{path} holds a system of another size: {name} is {theirs} there and {ours} here; use the profile "
-                    "and modalities that it was trained with"
-                )
-        self.load_state_dict(tensors, strict=False)
+        check_shapes({name: tuple(tensor.shape) for name, tensor in self.transceivers().items()}, path)
+        self.load_state_dict(load_file(path), strict=False)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_directory = Path(save_directory)
@@ -323,10 +293,9 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         if named and not (local or trust_components):
             paths = ", ".join(f"{key} '{component[TARGET]}'" for key, component in named.items())
             raise UserError(f"{name_or_folder} runs code of its own, {paths}: read it, then pass trust_components=True")
+        check_transceivers(config, folder / "transceivers.safetensors")
         system = cls(config, foundation or Foundation.load(name))
         system.load_transceivers(folder / "transceivers.safetensors")
         if (folder / "adapter").is_dir():
-            system.foundation.model = PeftModel.from_pretrained(
-                system.foundation.model, folder / "adapter", is_trainable=True
-            )
+            system.foundation.load_lora(folder / "adapter")
         return system

@@ -7,9 +7,11 @@ from tokcom_phy.data.formats import caption_splits, load_captions, load_question
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
 from tokcom_phy.experiments.schema import Data, Experiment, ResolvedExperiment
-from tokcom_phy.model.encoders import num_tokens
+from tokcom_phy.model.encoders import encoder_width, num_tokens
 from tokcom_phy.model.foundation import check_foundation
-from tokcom_phy.model.system_config import TEXT
+from tokcom_phy.model.foundation_config import foundation_width
+from tokcom_phy.model.system_config import TEXT, SystemConfig
+from tokcom_phy.model.transceivers import check_transceivers
 from tokcom_phy.training.distributed import num_processes
 from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError
@@ -31,6 +33,7 @@ def check_experiment(experiment: Experiment) -> None:
         _check_lengths(experiment, resolved)
     if experiment.data.root:
         _check_splits(experiment, experiment.data.root)
+    _check_checkpoints(experiment, resolved)
     for where, settings, num_items in _trainings(experiment.data, resolved):
         try:
             settings.check_data(num_items, num_processes())
@@ -93,6 +96,23 @@ def _check_splits(experiment: Experiment, root: Path) -> None:
         raise UserError(f"no captions in {root} but those trained on: set keep_features=0, or add a split")
 
 
+def _check_checkpoints(experiment: Experiment, resolved: ResolvedExperiment) -> None:
+    """What variants start from holds transceivers of the size that they have here."""
+    for variant in resolved.variants.values():
+        folder = variant.stage1.checkpoint if variant.alignment == "contrastive" else None
+        if folder is None:
+            continue
+        path = folder / "transceivers.safetensors"
+        if not path.is_file():
+            raise UserError(
+                f"stage1.checkpoint of '{variant.name}': no transceivers.safetensors in {folder}: name a folder "
+                "like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
+            )
+        widths = {modality: encoder_width(modality, name) for modality, name in experiment.encoders.items()}
+        config = SystemConfig(widths, foundation_width(experiment.foundation), experiment.receiver_width)
+        check_transceivers(config, path)
+
+
 def _trainings(data: Data, resolved: ResolvedExperiment) -> Iterator[tuple[str, TrainingSettings, int]]:
     """Each training: where it stands, its settings, and how many captions or questions it has if no clip is lost."""
     aligned = [variant for variant in resolved.variants.values() if variant.alignment_run is not None]
@@ -101,11 +121,6 @@ def _trainings(data: Data, resolved: ResolvedExperiment) -> Iterator[tuple[str, 
         checkpoint = variant.stage1.checkpoint if variant.alignment == "contrastive" else None
         if checkpoint is None:
             trained.append(variant)
-        elif not (checkpoint / "transceivers.safetensors").is_file():
-            raise UserError(
-                f"stage1.checkpoint of '{variant.name}': no transceivers.safetensors in {checkpoint}: name a folder "
-                "like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
-            )
     captions, questions = _count_items(data, captioned=bool(trained))
     for variant in trained:
         yield f"stage1 of '{variant.name}'", variant.stage1, captions
