@@ -3,9 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from annotation_files import write_annotations
+from safetensors.torch import save_file
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.model.encoders import encoder_width
+from tokcom_phy.model.foundation_config import foundation_width
+from tokcom_phy.model.system_config import SystemConfig
+from tokcom_phy.model.transceivers import build_transceivers
+from tokcom_phy.pretraining.tokenizer import train_tokenizer
 from tokcom_phy.sweep.preflight import check_experiment
 from tokcom_phy.utils.errors import UserError
 
@@ -41,7 +49,7 @@ TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
         ("quickstart", "stage1.link=two", r"^stage1: 'aligned' over 'two': this link has no user 'text'"),
         ("quickstart", "encoders.audio=tiny/video", r"is 'vivit', expected 'audio-spectrogram-transformer'"),
         ("quickstart", "foundation=/nowhere", "no folder /nowhere"),
-        ("quickstart", "data.root=/nowhere", "no folder /nowhere"),
+        ("quickstart", "data.root=/nowhere", "no questions-test.json .* in /nowhere"),
     ],
 )
 def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, message):
@@ -66,8 +74,8 @@ def root(tmp_path: Path) -> Path:
     [
         (["stage1.batch=41"], "stage1 of 'aligned': 40 training items"),
         (["stage2.batch=31"], "stage2 of 'aligned': 30 training items"),
-        (["data.splits.test=val"], r"no file .*avqa-val\.json: choose one of test, train"),
-        (["data.splits.captions=trian"], r"no file .*desc_trian\.json: did you mean 'train'"),
+        (["data.splits.test=val"], r"no questions-val\.json .*: choose one of test, train"),
+        (["data.splits.captions=trian"], r"no captions-trian\.json .*: did you mean 'train'"),
         (["keep_features=5"], "no captions in .* but those trained on"),
     ],
 )
@@ -81,10 +89,29 @@ def test_annotations_say_what_there_is(root, settings, message):
 def test_a_stage_1_that_is_taken_from_a_checkpoint_needs_no_captions(root):
     (root / "VALOR/annotations/desc_train.json").unlink()
     settings = [f"data.root={root}", "stage2.batch=30"]
-    with pytest.raises(UserError, match="desc_train"):
+    with pytest.raises(UserError, match=r"no captions-train\.json"):
         check_experiment(load_experiment("temperature", "tiny", settings))
     settings.append(f"stage1.checkpoint={root}")
     with pytest.raises(UserError, match=r"^stage1\.checkpoint of 'tau-0\.03': no transceivers\.safetensors in"):
         check_experiment(load_experiment("temperature", "tiny", settings))
-    (root / "transceivers.safetensors").write_bytes(b"")
+    widths = {modality: encoder_width(modality, f"tiny/{modality}") for modality in ("audio", "video")}
+    parts = torch.nn.ModuleDict(build_transceivers(SystemConfig(widths, foundation_width("tiny/foundation"), 256)))
+    save_file(parts.state_dict(), root / "transceivers.safetensors")
     check_experiment(load_experiment("temperature", "tiny", settings))
+
+
+def test_a_checkpoint_of_another_size_is_told_before_anything_is_prepared(tmp_path):
+    shapes = {"transmitters.audio.projection.weight": (32, 6)}
+    save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "transceivers.safetensors")
+    with pytest.raises(UserError, match=r"holds a system of another size: .* is absent there and \(256,\) here"):
+        check_experiment(load_experiment("quickstart", None, [f"stage1.checkpoint={tmp_path}"]))
+
+
+def test_a_foundation_that_lora_cannot_adapt_is_told_before_anything_is_prepared(tmp_path):
+    settings = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    GPTNeoXForCausalLM(GPTNeoXConfig(**settings, intermediate_size=32)).save_pretrained(tmp_path)
+    train_tokenizer(["How many?"], 300).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"lora\.targets: '.*' has no module 'q_proj'"):
+        check_experiment(
+            load_experiment("quickstart", None, [f"foundation={tmp_path}", "stage2.lora.targets=[q_proj]"])
+        )
