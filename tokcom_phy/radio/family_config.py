@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from tokcom_phy.utils.errors import nearest
-from tokcom_phy.utils.instantiate import TARGET
+from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
 
 FOLDER = "_folder_"
 """Folder of the file that names a link family by import path; a run keeps it to find the family's code again."""
@@ -63,9 +63,23 @@ class LinkFamilyConfig(BaseModel):
         """
         return self
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a config of an own family by its import path, so that a worker process finds its code."""
+        if self._target is None:
+            return super().__reduce_ex__(protocol)
+        values = {key: getattr(self, key) for key in type(self).model_fields}
+        return _of_own_family, (self._target, self._folder, values)
+
     @model_serializer(mode="wrap")
     def _with_origin(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {**self.origin, **handler(self)}
+
+
+def _of_own_family(target: str, folder: str | None, values: dict[str, Any]) -> LinkFamilyConfig:
+    if folder is not None:
+        folder_on_path(folder)
+    config: LinkFamilyConfig = import_target(target, TARGET).config_class.model_validate(values)
+    return config.of_family(target, folder)
 
 
 def check_distinct(users: list[str]) -> None:

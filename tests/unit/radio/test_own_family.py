@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,17 @@ def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, o
     assert again.config == link.config
     tokens = torch.randn(2, 3, 256)
     torch.testing.assert_close(again(tokens, 15.0, seed=1), link(tokens, 15.0, seed=1), rtol=0, atol=0)
+
+
+def test_its_config_is_unpickled_in_another_process(folder: Path) -> None:
+    """As a worker gets it, which knows nothing of the folder."""
+    (folder / "digital.yaml").write_text("family: digital\nover: mine.yaml\n")
+    for name in ("mine", "digital"):
+        config = load_link(folder / f"{name}.yaml").config
+        code = "import pickle, sys; print(repr(pickle.loads(bytes.fromhex(sys.argv[1]))))"
+        command = [sys.executable, "-c", code, pickle.dumps(config).hex()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == repr(config), done.stderr
 
 
 def test_its_settings_are_restored_in_another_process(folder: Path) -> None:
