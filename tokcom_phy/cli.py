@@ -303,6 +303,9 @@ def prepare(
         float | None,
         typer.Option(min=1e-3, help="Take frames at this rate, 0.6 as the paper's code does; by default evenly."),
     ] = None,
+    audio_windows: Annotated[
+        int, typer.Option(min=1, help="Equal parts of a clip in each of which the audio encoder hears what it can.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store; by default DIR/features.")] = None,
     workers: Workers = None,
     device: Annotated[str | None, typer.Option(help="Where encoders run; by default the GPU if there is one.")] = None,
@@ -329,6 +332,7 @@ def prepare(
             out,
             workers or os.cpu_count() or 1,
             fps=fps,
+            audio_windows=audio_windows,
             device=device,
             shard=(int(part[1]), int(part[2])) if shard else None,
         )

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.slide import slide_indices
 from tokcom_phy.pretraining.packing import Bag, Sample
-from tokcom_phy.synthetic.language import Question, caption, clauses, heard, questions, seen, stepping_stones
+from tokcom_phy.synthetic.language import QAPair, caption, clauses, heard, questions, seen, stepping_stones
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 
 ROW_LENGTH = 160
@@ -91,7 +91,7 @@ class Corpus:
             pairs.append((question, answer))
         return Sample(context, kind not in ("text", "blind"), pairs)
 
-    def pair(self, question: Question) -> tuple[list[int], list[int]]:
+    def pair(self, question: QAPair) -> tuple[list[int], list[int]]:
         """Token identifiers of a question and of its answer with the end token."""
         return self.ids(prompt(question.text)), self.ids(completion(question.answer))
 

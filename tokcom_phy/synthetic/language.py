@@ -25,8 +25,8 @@ _ABSENT_ASKED = 3
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question about a clip, in MUSIC-AVQA's terms.
+class QAPair:
+    """One question about a clip and its answer, in MUSIC-AVQA's terms.
 
     ``type`` is the dataset's pair, such as ``("Audio-Visual", "Temporal")``; ``values`` fill the ``<Slots>`` of
     ``template`` in order.
@@ -191,7 +191,7 @@ def seen(scene: Scene, moment: float, column: int) -> str:
 # Questions
 
 
-def questions(scene: Scene) -> list[Question]:
+def questions(scene: Scene) -> list[QAPair]:
     """Everything that can be asked of a clip, over MUSIC-AVQA's nine types.
 
     Counting and naming avoid what two players of one instrument would make ambiguous; comparisons are made only between
@@ -210,12 +210,12 @@ def questions(scene: Scene) -> list[Question]:
     ]
 
 
-def stepping_stones(scene: Scene) -> list[Question]:
+def stepping_stones(scene: Scene) -> list[QAPair]:
     """Simpler questions than `questions` asks: the single facts that those combine. For pretraining alone."""
     stones = []
 
     def ask(template: str, value: str, answer: str) -> None:
-        stones.append(Question(("Practice", "Fact"), template, (value,), answer))
+        stones.append(QAPair(("Practice", "Fact"), template, (value,), answer))
 
     sounding = scene.sounding
     for player in _unique(scene, scene.players):
@@ -231,77 +231,77 @@ def stepping_stones(scene: Scene) -> list[Question]:
     return stones
 
 
-def _audio_counting(scene: Scene) -> Iterator[Question]:
+def _audio_counting(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio", "Counting")
     sounding = {p.instrument for p in scene.sounding}
     if len(sounding) == len(scene.sounding):
         template = "How many musical instruments were heard throughout the video?"
-        yield Question(kind, template, (), NUMBERS[len(sounding)])
+        yield QAPair(kind, template, (), NUMBERS[len(sounding)])
     for instrument in _asked_after(scene):
-        yield Question(kind, "Is there a <Object> sound?", (instrument,), _yes_no(instrument in sounding))
+        yield QAPair(kind, "Is there a <Object> sound?", (instrument,), _yes_no(instrument in sounding))
 
 
-def _audio_comparative(scene: Scene) -> Iterator[Question]:
+def _audio_comparative(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio", "Comparative")
     for a, b in permutations(_unique(scene, scene.sounding), 2):
         values = (a.instrument, b.instrument)
         if a.loud != b.loud:
-            yield Question(kind, "Is the <Object> louder than the <Object>?", values, _yes_no(a.loud))
+            yield QAPair(kind, "Is the <Object> louder than the <Object>?", values, _yes_no(a.loud))
         if a.long != b.long:
-            yield Question(kind, "Is the <Object> playing longer than the <Object>?", values, _yes_no(a.long))
+            yield QAPair(kind, "Is the <Object> playing longer than the <Object>?", values, _yes_no(a.long))
 
 
-def _visual_counting(scene: Scene) -> Iterator[Question]:
+def _visual_counting(scene: Scene) -> Iterator[QAPair]:
     kind = ("Visual", "Counting")
     visible = [p.instrument for p in scene.players]
     template = "How many types of musical instruments appeared in the entire video?"
-    yield Question(kind, template, (), NUMBERS[len(set(visible))])
+    yield QAPair(kind, template, (), NUMBERS[len(set(visible))])
     for instrument in _asked_after(scene):
         answer = _yes_no(instrument in visible)
-        yield Question(kind, "Is there a <Object> in the entire video?", (instrument,), answer)
+        yield QAPair(kind, "Is there a <Object> in the entire video?", (instrument,), answer)
         answer = NUMBERS[visible.count(instrument)]
-        yield Question(kind, "How many <Object> are in the entire video?", (instrument,), answer)
+        yield QAPair(kind, "How many <Object> are in the entire video?", (instrument,), answer)
 
 
-def _visual_location(scene: Scene) -> Iterator[Question]:
+def _visual_location(scene: Scene) -> Iterator[QAPair]:
     kind = ("Visual", "Location")
     players = scene.players
-    yield Question(kind, "Where is the performance?", (), scene.place)
+    yield QAPair(kind, "Where is the performance?", (), scene.place)
     if len(players) == 1:
-        yield Question(kind, "What kind of musical instrument is it?", (), players[0].instrument)
+        yield QAPair(kind, "What kind of musical instrument is it?", (), players[0].instrument)
         return
     template = "What kind of instrument is the <LRer> instrument?"
-    yield Question(kind, template, ("leftest",), players[0].instrument)
-    yield Question(kind, template, ("rightest",), players[-1].instrument)
+    yield QAPair(kind, template, ("leftest",), players[0].instrument)
+    yield QAPair(kind, template, ("rightest",), players[-1].instrument)
     for i, player in enumerate(players):
         for side, neighbours in (("left", players[:i]), ("right", players[i + 1 :])):
             if scene.unique(player) and len(neighbours) == 1:
                 values = (side, player.instrument)
                 template = "What is the instrument on the <LR> of <Object>?"
-                yield Question(kind, template, values, neighbours[0].instrument)
+                yield QAPair(kind, template, values, neighbours[0].instrument)
 
 
-def _audio_visual_existential(scene: Scene) -> Iterator[Question]:
+def _audio_visual_existential(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio-Visual", "Existential")
-    yield Question(kind, "Is there a voiceover?", (), _yes_no(scene.voiceover))
+    yield QAPair(kind, "Is there a voiceover?", (), _yes_no(scene.voiceover))
     for player in _unique(scene, scene.players):
         template = "Is the <Object> in the video playing?"
-        yield Question(kind, template, (player.instrument,), _yes_no(player.sounds))
+        yield QAPair(kind, template, (player.instrument,), _yes_no(player.sounds))
 
 
-def _audio_visual_counting(scene: Scene) -> Iterator[Question]:
+def _audio_visual_counting(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio-Visual", "Counting")
     if all(scene.unique(p) for p in scene.players):
         silent = len(scene.players) - len(scene.sounding)
         template = "How many instruments in the video did not sound from beginning to end?"
-        yield Question(kind, template, (), NUMBERS[silent])
+        yield QAPair(kind, template, (), NUMBERS[silent])
     sounding = [p.instrument for p in scene.sounding]
     for instrument in dict.fromkeys(p.instrument for p in scene.players):
         answer = NUMBERS[sounding.count(instrument)]
-        yield Question(kind, "How many sounding <Object> in the video?", (instrument,), answer)
+        yield QAPair(kind, "How many sounding <Object> in the video?", (instrument,), answer)
 
 
-def _audio_visual_location(scene: Scene) -> Iterator[Question]:
+def _audio_visual_location(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio-Visual", "Location")
     sounding = scene.sounding
     for player in _unique(scene, sounding):
@@ -309,34 +309,34 @@ def _audio_visual_location(scene: Scene) -> Iterator[Question]:
         together = [other for seconds, other in shared if seconds >= OVERLAP_SECONDS]
         if len(together) == 1 and all(seconds <= 0 for seconds, other in shared if other is not together[0]):
             template = "Which is the musical instrument that sounds at the same time as the <Object>?"
-            yield Question(kind, template, (player.instrument,), together[0].instrument)
+            yield QAPair(kind, template, (player.instrument,), together[0].instrument)
 
 
-def _audio_visual_comparative(scene: Scene) -> Iterator[Question]:
+def _audio_visual_comparative(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio-Visual", "Comparative")
     for a, b in permutations(_unique(scene, scene.sounding), 2):
         values = (a.instrument, a.position, b.instrument, b.position)
         if a.loud != b.loud:
             template = "Is the <Object> on the <LR> louder than the <Object> on the <LR>?"
-            yield Question(kind, template, values, _yes_no(a.loud))
+            yield QAPair(kind, template, values, _yes_no(a.loud))
         if a.long != b.long:
             template = "Is the <Object> on the <LR> playing longer than the <Object> on the <LR>?"
-            yield Question(kind, template, values, _yes_no(a.long))
+            yield QAPair(kind, template, values, _yes_no(a.long))
 
 
-def _audio_visual_temporal(scene: Scene) -> Iterator[Question]:
+def _audio_visual_temporal(scene: Scene) -> Iterator[QAPair]:
     kind = ("Audio-Visual", "Temporal")
     sounding = scene.sounding
     if len(sounding) < 2:
         return
     for turn, player in zip(_turns(sounding), sounding, strict=True):
-        yield Question(kind, "What is the <TH> instrument that comes in?", (turn,), player.instrument)
+        yield QAPair(kind, "What is the <TH> instrument that comes in?", (turn,), player.instrument)
     template = "Which instrument makes sounds <BA> the <Object>?"
     for i, player in enumerate(sounding):
         if scene.unique(player):
             for side, others in (("before", sounding[:i]), ("after", sounding[i + 1 :])):
                 if len(others) == 1:
-                    yield Question(kind, template, (side, player.instrument), others[0].instrument)
+                    yield QAPair(kind, template, (side, player.instrument), others[0].instrument)
 
 
 def _turns(sounding: Sequence[Player]) -> tuple[str, ...]:
@@ -360,7 +360,7 @@ def _yes_no(truth: bool) -> str:
     return "yes" if truth else "no"
 
 
-def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
+def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> list[tuple[int, QAPair]]:
     """Choose questions so that templates are about equally frequent, and answers too within each template.
 
     Templates take turns, and so do the answers of each; within them, the clip is drawn at random. An exhausted answer
@@ -368,10 +368,10 @@ def balanced_questions(scenes: Sequence[Scene], count: int, rng: np.random.Gener
 
     Returns
     -------
-    list of (int, Question)
+    list of (int, QAPair)
         Index of the scene and the question, in random order.
     """
-    pools: dict[str, dict[str, list[tuple[int, Question]]]] = defaultdict(lambda: defaultdict(list))
+    pools: dict[str, dict[str, list[tuple[int, QAPair]]]] = defaultdict(lambda: defaultdict(list))
     for index, scene in enumerate(scenes):
         for question in questions(scene):
             pools[question.template][question.answer].append((index, question))

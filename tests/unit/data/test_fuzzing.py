@@ -22,7 +22,7 @@ from tokcom_phy.data.decoding import decode, probe
 from tokcom_phy.data.store import FILE_NAME, Contents, FeatureStore, Modality, Row, write_store
 from tokcom_phy.model.arrays import array_files, common_shape, read_array
 from tokcom_phy.utils.errors import UserError
-from tokcom_phy.utils.processes import peak_memory, run_in_processes
+from tokcom_phy.utils.processes import Killed, peak_memory, run_in_processes
 
 ODD: list[Any] = [
     *(None, True, -1, 0, 10**30, 1.5, float("nan"), float("inf"), "", " ", "\ud800", "a\x1b[31m", "\0", "../x", "/etc"),
@@ -44,7 +44,7 @@ ODD: list[Any] = [
     ),
 ]
 
-ENTRIES = {
+ENTRIES: dict[str, dict[str, Any]] = {
     "VALOR/annotations/desc_train.json": {"video_id": "a", "desc": "A tone."},
     "MUSIC-AVQA/annotation/avqa-train.json": {
         "video_id": "a",
@@ -126,10 +126,10 @@ def fuzz_annotations(folder: Path, seconds: float, seed: int) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(mutated_json(entry, rng))
         for where in (folder, folder / "VALOR", folder / "MUSIC-AVQA"):
-            only_user_errors(lambda where=where: formats.annotated_clips(where))
+            only_user_errors(partial(formats.annotated_clips, where))
             for split in ("train", "val", "test"):
-                only_user_errors(lambda where=where, split=split: formats.load_questions(where, split))
-                only_user_errors(lambda where=where, split=split: formats.load_captions(where, split))
+                only_user_errors(partial(formats.load_questions, where, split))
+                only_user_errors(partial(formats.load_captions, where, split))
         assert not only_user_errors(lambda: check(folder).table(everything=True))
         tried += len(ENTRIES)
     return tried
@@ -221,6 +221,7 @@ def test_annotations(tmp_path: Path, seconds: float) -> None:
 @pytest.mark.parametrize("fuzz", [fuzz_media, fuzz_store])
 def test_files_that_libraries_read(tmp_path: Path, fuzz: Callable[..., tuple[int, int]], seconds: float) -> None:
     ((_, found),) = run_in_processes(partial(fuzz, tmp_path, seconds if fuzz is fuzz_media else seconds / 4), {0: 0}, 1)
+    assert not isinstance(found, Killed), "a library crashed"
     tried, memory = found
     assert tried > 20
     assert memory < 3e9
