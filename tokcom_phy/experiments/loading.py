@@ -68,6 +68,9 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     inline = settings.get("links")
     for link in inline.values() if isinstance(inline, dict) else ():
         anchor_target(link, path.parent)
+    variants = settings.get("variants")
+    for section in (settings, *(variants.values() if isinstance(variants, dict) else ())):
+        _anchor_components(section, path.parent)
     if base := settings.pop("extends", None):
         parent = _read(find("experiments", str(base)), (*extended_by, path))
         try:
@@ -75,6 +78,15 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         except (OmegaConfBaseException, TypeError) as error:
             raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
     return settings
+
+
+def _anchor_components(section: Any, folder: Path) -> None:
+    """Note of the components and metrics in a section that their modules lie beside the YAML file."""
+    for part in ("transmitter", "receiver", "selector", "metrics") if isinstance(section, dict) else ():
+        named = section.get(part)
+        anchor_target(named, folder)
+        for component in named.values() if isinstance(named, dict) else named if isinstance(named, list) else ():
+            anchor_target(component, folder)
 
 
 def _with_lengths(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """Variants and links of an experiment with every default and reference worked out: the values that jobs carry."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from tokcom_phy.model.components import Components
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio import Link, build_link
 from tokcom_phy.radio.link_config import LinkConfig
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
+from tokcom_phy.utils.instantiate import TARGET
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ResolvedVariant:
     alignment_run : name of the stage 1 that it starts from; None where there is none
     stage1, stage2 : settings of the two stages
     stage1_link, stage2_link : links that the stages train through
+    components : own parts in place of the paper's
     """
 
     name: str
@@ -61,6 +66,7 @@ class ResolvedVariant:
     stage2: FinetuningSettings
     stage1_link: ResolvedLink
     stage2_link: ResolvedLink
+    components: Components
 
     @property
     def blind(self) -> bool:
@@ -89,6 +95,8 @@ def alignment_run_name(
     settings: AlignmentSettings,
     default_lengths: Mapping[str, int],
     default_settings: BaseModel,
+    components: Components,
+    default_components: Components,
 ) -> str:
     """Name of a stage 1: what it trains, and what differs from the experiment's defaults.
 
@@ -101,4 +109,8 @@ def alignment_run_name(
         if value != defaults[key]:
             parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
             name += f"-{key}-" + "to".join(map(str, parts)).replace("/", "_")
+    for key, component in components.named().items():
+        if component != default_components.named().get(key):
+            digest = hashlib.sha256(json.dumps(component, sort_keys=True, default=str).encode()).hexdigest()[:6]
+            name += f"-{key}-{component[TARGET]}-{digest}"
     return name

@@ -13,13 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
 from tokcom_phy.experiments.validation import check
+from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
-from tokcom_phy.model.system_config import Delivery
+from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 from tokcom_phy.utils.errors import UserError, nearest
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
+
+_PARTS = ("transmitter", "receiver", "selector")
 
 
 class Strict(BaseModel):
@@ -97,6 +100,12 @@ class Variant(Strict):
     """Settings of stage 1 where they differ from the experiment's, such as ``{temperature: 0.03}``."""
     stage2: dict[str, Any] = {}
     """Settings of stage 2 where they differ from the experiment's."""
+    transmitter: dict[str, Any] | None = None
+    """Transmitter where it differs from the experiment's; ``{}`` is the paper's."""
+    receiver: dict[str, Any] | None = None
+    """Receiver where it differs from the experiment's; ``{}`` is the paper's."""
+    selector: dict[str, Any] | None = None
+    """Token selector where it differs from the experiment's; ``{}`` is the paper's."""
 
 
 class Series(Strict):
@@ -173,6 +182,16 @@ class Experiment(Strict):
     """modality → s_m, tokens that are sent, equation (3): a number, or a length that the profile names, as 'short'."""
     receiver_width: PositiveInt
     """Hidden width of the receivers (8)."""
+    transmitter: dict[str, Any] | None = None
+    """Own transmitters (4), ``{_target_: module.Class, argument: value}`` for all modalities or under the name of
+    each; such a file runs code."""
+    receiver: dict[str, Any] | None = None
+    """Own receivers (8), likewise."""
+    selector: dict[str, Any] | None = None
+    """Own token selectors (3), likewise."""
+    metrics: tuple[str | dict[str, Any], ...] = ()
+    """Scores of every answer beside exact match: names of torchmetrics' text metrics, such as rouge_l, or functions of
+    questions and answers by import path."""
     keep_features: NonNegativeInt = 0
     """Captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures."""
     links: dict[str, dict[str, Any]] = {}
@@ -318,17 +337,33 @@ class Experiment(Strict):
         lengths = {**self.lengths, **variant.lengths}
         chosen = self.encoders if variant.modalities is None else variant.modalities
         aligned = variant.alignment != "none"
+        defaults, components = self._components(name)
         return ResolvedVariant(
             name=name,
             alignment=variant.alignment,
             modalities={modality: length for modality, length in lengths.items() if modality in chosen},
             lengths=lengths,
             question=variant.question,
-            alignment_run=alignment_run_name(variant.alignment, lengths, stage1, self.lengths, self.stage1)
+            alignment_run=alignment_run_name(
+                variant.alignment, lengths, stage1, self.lengths, self.stage1, components, defaults
+            )
             if aligned
             else None,
             stage1=stage1,
             stage2=stage2,
             stage1_link=links[stage1.link],
             stage2_link=links[stage2.link],
+            components=components,
         )
+
+    def _components(self, name: str) -> tuple[Components, Components]:
+        """The experiment's own parts, and those of a variant."""
+        defaults = {part: getattr(self, part) for part in _PARTS}
+        variant = {part: own for part in _PARTS if (own := getattr(self.variants[name], part)) is not None}
+        try:
+            found = [Components(**{p: c or None for p, c in parts.items()}) for parts in (defaults, defaults | variant)]
+            for components in found:
+                components.check_modalities(self.encoders, TEXT)
+        except UserError as error:
+            raise UserError(f"variants.{name}: {error}") from error
+        return found[0], found[1]

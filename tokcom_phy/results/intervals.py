@@ -14,6 +14,15 @@ def wilson(correct: int, asked: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def over_mean(scores: np.ndarray) -> tuple[float, float]:
+    """Student's t interval of the mean of scores, float [questions]: (low, high); NaN for a single one."""
+    if len(scores) < 2:
+        return math.nan, math.nan
+    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(scores) - 1))
+    half = quantile * float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    return float(scores.mean()) - half, float(scores.mean()) + half
+
+
 def over_questions_and_seeds(correct: np.ndarray) -> tuple[float, float, float]:
     """Mean accuracy and its interval when several seeds answer the same questions.
 

@@ -1,7 +1,7 @@
 """The points of a run: what one variant reached over one link at one SNR with one seed, a file each."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from tokcom_phy.utils.files import write_atomically
 class Point:
     """What one variant reached over one link at one SNR [dB] with one seed.
 
-    ``correct`` and ``first_token_correct`` hold one character a question, 1 or 0, in the order of ``questions.json``.
+    ``correct`` and ``first_token_correct`` hold one character a question, 1 or 0, in the order of ``questions.json``;
+    ``metrics`` one score a question.
     """
 
     variant: str
@@ -29,6 +30,7 @@ class Point:
     answers: list[str]
     token_nmse_db: dict[str, float]
     effective_snr_db: dict[str, float]
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, snr_db: float, evaluation: Evaluation) -> "Point":
@@ -43,6 +45,7 @@ class Point:
             answers=evaluation.answers,
             token_nmse_db=evaluation.token_nmse_db,
             effective_snr_db=evaluation.effective_snr_db,
+            metrics=evaluation.metrics,
         )
 
     @property

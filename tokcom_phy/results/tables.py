@@ -10,7 +10,7 @@ import pandas as pd
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.results.intervals import over_questions_and_seeds, paired, wilson
+from tokcom_phy.results.intervals import over_mean, over_questions_and_seeds, paired, wilson
 from tokcom_phy.results.points import Point, as_bools
 from tokcom_phy.utils.files import write_atomically
 
@@ -79,6 +79,8 @@ def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
         yield (*key, "accuracy", kind, marks.mean(), *wilson(int(marks.sum()), len(marks)), len(marks))
     first = as_bools(point.first_token_correct)
     yield (*key, "first_token_accuracy", ALL, first.mean(), *wilson(int(first.sum()), len(first)), len(first))
+    for metric, scores in point.metrics.items():
+        yield (*key, metric, ALL, float(np.mean(scores)), *over_mean(np.array(scores)), len(scores))
     for metric, values in (("token_nmse_db", point.token_nmse_db), ("effective_snr_db", point.effective_snr_db)):
         for modality, value in values.items():
             yield (*key, f"{metric}_{modality}", ALL, value, np.nan, np.nan, len(correct))

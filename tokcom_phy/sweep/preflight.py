@@ -13,6 +13,7 @@ from tokcom_phy.model.foundation_config import foundation_width
 from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.transceivers import check_transceivers
 from tokcom_phy.training.distributed import num_processes
+from tokcom_phy.training.metrics import load_metrics
 from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError
 
@@ -26,6 +27,7 @@ def check_experiment(experiment: Experiment) -> None:
         For the first thing that does not.
     """
     resolved = experiment.resolved()
+    _check_components(experiment, resolved)
     for lora in {variant.stage2.lora: None for variant in resolved.variants.values()}:
         check_foundation(experiment.foundation, lora.model_dump())
     _check_users(resolved)
@@ -39,6 +41,27 @@ def check_experiment(experiment: Experiment) -> None:
             settings.check_data(num_items, num_processes())
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+
+
+def stored_lengths(experiment: Experiment) -> dict[str, list[int]]:
+    """modality → numbers of tokens that features are prepared for: all of them where a variant has an own selector."""
+    resolved = experiment.resolved()
+    whole = {
+        modality: num_tokens(modality, experiment.encoders[modality], experiment.data.audio_windows)
+        for modality in resolved.lengths
+        if any(variant.components.of("selector", modality) for variant in resolved.variants.values())
+    }
+    return {m: sorted({*lengths, *([whole[m]] if m in whole else ())}) for m, lengths in resolved.lengths.items()}
+
+
+def _check_components(experiment: Experiment, resolved: ResolvedExperiment) -> None:
+    """What is named by import path can be imported."""
+    load_metrics(experiment.metrics)
+    for name, variant in resolved.variants.items():
+        try:
+            variant.components.sources()
+        except UserError as error:
+            raise UserError(f"variants.{name}: {error}") from error
 
 
 def check_drawable(jobs: Iterable[Job]) -> None:
@@ -109,7 +132,8 @@ def _check_checkpoints(experiment: Experiment, resolved: ResolvedExperiment) -> 
                 "like checkpoints/aligned/seed-0 of a run, or one that tokcom import-checkpoint wrote"
             )
         widths = {modality: encoder_width(modality, name) for modality, name in experiment.encoders.items()}
-        config = SystemConfig(widths, foundation_width(experiment.foundation), experiment.receiver_width)
+        width, hidden = foundation_width(experiment.foundation), experiment.receiver_width
+        config = SystemConfig(widths, width, hidden, components=variant.components)
         check_transceivers(config, path)
 
 

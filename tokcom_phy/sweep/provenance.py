@@ -24,6 +24,11 @@ def provenance(experiment: Experiment) -> dict[str, object]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "git_revision": _git_revision(),
         "seeds": experiment.seeds,
+        "components": {
+            name: variant.components.sources()
+            for name, variant in experiment.resolved().variants.items()
+            if variant.components
+        },
     }
 
 

@@ -29,7 +29,7 @@ from tokcom_phy.sweep.executors.distributed import is_rank_0, launched, shutdown
 from tokcom_phy.sweep.failures import failures_table, time_table
 from tokcom_phy.sweep.messages import Failure, Outcome, Start
 from tokcom_phy.sweep.opening import locked, open_run, write_inputs
-from tokcom_phy.sweep.preflight import check_drawable, check_experiment
+from tokcom_phy.sweep.preflight import check_drawable, check_experiment, stored_lengths
 from tokcom_phy.sweep.progress import SweepProgress
 from tokcom_phy.sweep.scheduler import run_jobs
 from tokcom_phy.synthetic.corpus import synthesize
@@ -109,7 +109,7 @@ def _run(
             store = prepare(
                 root,
                 experiment.encoders,
-                resolved.lengths,
+                stored_lengths(experiment),
                 workers=num_processes,
                 fps=experiment.data.fps,
                 audio_windows=experiment.data.audio_windows,

@@ -22,6 +22,7 @@ from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, Evaluator, majority_per_template
 from tokcom_phy.training.finetune import finetune
+from tokcom_phy.training.metrics import load_metrics
 from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
 
 EVALUATION_SEED = 2**20
@@ -35,13 +36,13 @@ def run_alignment(job: Job, resources: Resources, run_dir: Path, on_progress: On
     assert job.variant is not None
     variant, settings, folder = job.variant, job.variant.stage1, job.folder(run_dir)
     with resources.foundation() as foundation:
-        system = _new_system(resources, foundation, "on-air", job.seed)
+        system = _new_system(resources, foundation, variant, "on-air", job.seed)
         if settings.checkpoint and variant.alignment == "contrastive":
             system.load_transceivers(settings.checkpoint / "transceivers.safetensors")
             on_progress(settings.steps, settings.steps)
             save_training(system, [], folder)
             return
-        batcher = Batcher(resources.store, variant.alignment_lengths, foundation)
+        batcher = Batcher.of(system, resources.store, variant.alignment_lengths)
         before = _features(resources, system, batcher, variant, job.seed)
         losses = align(
             system,
@@ -64,7 +65,7 @@ def run_finetuning(job: Job, resources: Resources, run_dir: Path, on_progress: O
     assert job.variant is not None
     variant = job.variant
     with resources.foundation() as foundation:
-        system = _new_system(resources, foundation, variant.question, job.seed)
+        system = _new_system(resources, foundation, variant, variant.question, job.seed)
         if variant.alignment_run is not None:
             aligned = alignment_folder(run_dir, variant.alignment_run, job.seed)
             system.load_transceivers(aligned / "transceivers.safetensors")
@@ -72,7 +73,7 @@ def run_finetuning(job: Job, resources: Resources, run_dir: Path, on_progress: O
         losses = finetune(
             system,
             resources.questions(resources.experiment.data.splits.train),
-            Batcher(resources.store, variant.modalities, foundation),
+            Batcher.of(system, resources.store, variant.modalities),
             LinkSampler(resources.link(job.link), variant.stage2.snr_db, job.seed),
             variant.stage2,
             job.seed,
@@ -94,8 +95,9 @@ def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callabl
     with resources.foundation() as foundation:
         folder = checkpoint_folder(run_dir, job.variant.name, job.seed)
         system = TokenCommSystem.from_pretrained(folder, foundation=foundation).to(DEVICE)
-        batcher = Batcher(resources.store, job.variant.modalities, foundation)
-        over = Evaluator(system, questions, batcher, resources.experiment.evaluation_batch)
+        batcher = Batcher.of(system, resources.store, job.variant.modalities)
+        metrics = load_metrics(resources.experiment.metrics)
+        over = Evaluator(system, questions, batcher, resources.experiment.evaluation_batch, metrics)
         link = resources.cached_link(job.link, job.seed)
         sends_nothing = not job.variant.users
         found: Evaluation | None = None
@@ -109,10 +111,14 @@ def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callabl
         yield evaluate
 
 
-def _new_system(resources: Resources, foundation: Foundation, question: Delivery, seed: int) -> TokenCommSystem:
+def _new_system(
+    resources: Resources, foundation: Foundation, variant: ResolvedVariant, question: Delivery, seed: int
+) -> TokenCommSystem:
     """A system with the initial weights of ``seed``."""
     set_seed(seed)
-    config = SystemConfig(resources.widths(), foundation.width, resources.experiment.receiver_width, question)
+    widths, hidden = resources.widths(), resources.experiment.receiver_width
+    lengths = {modality: variant.lengths[modality] for modality in widths}
+    config = SystemConfig(widths, foundation.width, hidden, question, variant.components, lengths)
     return TokenCommSystem(config, foundation)
 
 

@@ -102,7 +102,7 @@ def trial_jobs(jobs: Sequence[Job]) -> dict[str, Job]:
 def _kind(variant: ResolvedVariant) -> str:
     """What the time of a variant's jobs depends on."""
     stages = [(stage.link, stage.batch) for stage in (variant.stage1, variant.stage2)]
-    return repr((variant.alignment, variant.lengths, variant.modalities, variant.question, stages))
+    return repr((variant.alignment, variant.lengths, variant.modalities, variant.question, variant.components, stages))
 
 
 def _shortened(variant: ResolvedVariant) -> ResolvedVariant:

@@ -19,6 +19,7 @@ from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
 from tokcom_phy.model.encoders import load_encoder
 from tokcom_phy.sweep.estimate import Estimate, Step, size_on_disk
+from tokcom_phy.sweep.preflight import stored_lengths
 from tokcom_phy.synthetic.corpus import synthesize
 
 CLIPS = 8
@@ -58,7 +59,7 @@ def trial_dataset(
         lambda: prepare(
             root,
             experiment.encoders,
-            experiment.resolved().lengths,
+            stored_lengths(experiment),
             store,
             fps=experiment.data.fps,
             audio_windows=windows,

@@ -20,7 +20,8 @@ from typing import Any
 
 from tokcom_phy.utils.errors import UserError, close_names, nearest, one_line
 
-TARGET, PARTIAL = "_target_", "_partial_"
+TARGET, PARTIAL, FOLDER = "_target_", "_partial_", "_folder_"
+"""Keys of a component: its import path, whether it is called later, and the folder that its module lies in."""
 
 _FOLDERS: list[str] = []
 """Folders that `folder_on_path` made importable, the latest first; the last entries of ``sys.path``."""
@@ -99,10 +100,10 @@ def instantiate(component: Any, key: str, base: type | None, /, **arguments: Any
     if not isinstance(component, Mapping) or TARGET not in component:
         raise UserError(f"{key}: expected a mapping with {TARGET}, got {component!r}: write {{{TARGET}: MODULE.NAME}}")
     path = component[TARGET]
-    constructor = import_target(path, key)
+    constructor = _target(component, key)
     if not callable(constructor):
         raise UserError(f"{key}: '{path}' is neither a class nor a function: it is of type {_name(type(constructor))}")
-    given = {str(k): _nested(v, f"{key}.{k}") for k, v in component.items() if k not in (TARGET, PARTIAL)}
+    given = {str(k): _nested(v, f"{key}.{k}") for k, v in component.items() if k not in (TARGET, PARTIAL, FOLDER)}
     made = _call(constructor, given, arguments, str(path), key, partial=bool(component.get(PARTIAL)))
     if base is not None and not isinstance(made, base):
         raise UserError(f"{key}: '{path}' gives a {_name(type(made))}, expected a {_name(base)}")
@@ -117,7 +118,7 @@ def source_of(component: Mapping[str, Any], key: str) -> dict[str, str | None]:
     dict
         ``module``; ``version`` of its package, None for a file that belongs to none; ``sha256`` of the module's file.
     """
-    target = import_target(component.get(TARGET), key)
+    target = _target(component, key)
     module = getattr(target, "__module__", None) or type(target).__module__
     file = getattr(sys.modules.get(module), "__file__", None)
     distributions = packages_distributions().get(module.partition(".")[0])
@@ -126,6 +127,12 @@ def source_of(component: Mapping[str, Any], key: str) -> dict[str, str | None]:
         "version": version(distributions[0]) if distributions else None,
         "sha256": sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None,
     }
+
+
+def _target(component: Mapping[str, Any], key: str) -> Any:
+    if FOLDER in component:
+        folder_on_path(component[FOLDER])
+    return import_target(component.get(TARGET), key)
 
 
 def _import(name: str, parent: ModuleType | None, path: str, key: str) -> ModuleType:
