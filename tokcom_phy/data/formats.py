@@ -276,6 +276,8 @@ def _locate(root: str | Path, layout: str) -> tuple[Path, str, str]:
 
 
 def _file(root: str | Path, layouts: Sequence[str], split: str) -> Path:
+    if not Path(root).is_dir():
+        raise UserError(f"no folder {root}: name the one that holds the annotations")
     files = _files(root, layouts)
     if split not in files:
         mend = nearest(split, files) if files else f"expected {_words(layouts)}"

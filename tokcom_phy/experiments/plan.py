@@ -99,9 +99,10 @@ def plan(
             needs: tuple[str, ...] = ()
             if variant.alignment_run is not None:
                 needs = (add(Job("align", variant.alignment_run, seed, variant.stage1_link, variant)),)
-            trained = add(Job("finetune", variant.name, seed, variant.stage2_link, variant, needs=needs))
+            if variant.checkpoint is None:
+                needs = (add(Job("finetune", variant.name, seed, variant.stage2_link, variant, needs=needs)),)
             for link, snr_db in visits.get(variant.name, {}).items():
-                add(Job("evaluate", variant.name, seed, links[link], variant, snr_db, needs=(trained,)))
+                add(Job("evaluate", variant.name, seed, links[link], variant, snr_db, needs=needs))
         for link, snr_db in visits.get(MAJORITY, {}).items():
             add(Job("evaluate", MAJORITY, seed, links[link], snr_db=snr_db))
     places = list(links)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio import Link, build_link
@@ -54,6 +55,7 @@ class ResolvedVariant:
     stage1, stage2 : settings of the two stages
     stage1_link, stage2_link : links that the stages train through
     components : own parts in place of the paper's
+    checkpoint : where a system that was trained before lies; None for one that the run trains
     """
 
     name: str
@@ -67,6 +69,7 @@ class ResolvedVariant:
     stage1_link: ResolvedLink
     stage2_link: ResolvedLink
     components: Components
+    checkpoint: Path | None = None
 
     @property
     def blind(self) -> bool:
@@ -82,6 +85,13 @@ class ResolvedVariant:
     def users(self) -> tuple[str, ...]:
         """Who sends when it answers a question."""
         return (*self.modalities, *((TEXT,) if self.question == "on-air" else ()))
+
+    def system_folder(self, run_dir: Path, seed: int) -> Path:
+        """Where its trained system lies: in the run, or where ``checkpoint`` says."""
+        if self.checkpoint is None:
+            return checkpoint_folder(run_dir, self.name, seed)
+        of_seed = self.checkpoint / f"seed-{seed}"
+        return of_seed if of_seed.is_dir() else self.checkpoint
 
     @property
     def alignment_lengths(self) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
-from tokcom_phy.experiments.validation import check
+from tokcom_phy.experiments.validation import check, merged
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
@@ -106,6 +106,9 @@ class Variant(Strict):
     """Receiver where it differs from the experiment's; ``{}`` is the paper's."""
     selector: dict[str, Any] | None = None
     """Token selector where it differs from the experiment's; ``{}`` is the paper's."""
+    checkpoint: Path | None = None
+    """A system that was trained before, to evaluate as it is: ``checkpoints/VARIANT`` of a run, with a folder for each
+    seed, or the folder of one system for all seeds."""
 
 
 class Series(Strict):
@@ -326,8 +329,8 @@ class Experiment(Strict):
     def _stages(self, name: str) -> tuple[AlignmentSettings, FinetuningSettings]:
         variant = self.variants[name]
         return (
-            check(AlignmentSettings, {**self.stage1.model_dump(), **variant.stage1}, f"variants.{name}.stage1"),
-            check(FinetuningSettings, {**self.stage2.model_dump(), **variant.stage2}, f"variants.{name}.stage2"),
+            check(AlignmentSettings, merged(self.stage1.model_dump(), variant.stage1), f"variants.{name}.stage1"),
+            check(FinetuningSettings, merged(self.stage2.model_dump(), variant.stage2), f"variants.{name}.stage2"),
         )
 
     def _variant(
@@ -336,7 +339,7 @@ class Experiment(Strict):
         variant = self.variants[name]
         lengths = {**self.lengths, **variant.lengths}
         chosen = self.encoders if variant.modalities is None else variant.modalities
-        aligned = variant.alignment != "none"
+        aligned = variant.alignment != "none" and variant.checkpoint is None
         defaults, components = self._components(name)
         return ResolvedVariant(
             name=name,
@@ -354,6 +357,7 @@ class Experiment(Strict):
             stage1_link=links[stage1.link],
             stage2_link=links[stage2.link],
             components=components,
+            checkpoint=variant.checkpoint,
         )
 
     def _components(self, name: str) -> tuple[Components, Components]:

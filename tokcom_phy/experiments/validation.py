@@ -1,5 +1,6 @@
 """Settings against a pydantic model: the first fault becomes one line."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,15 @@ def check(model: type[Settings], values: Any, where: str) -> Settings:
         message = fault["msg"].removeprefix("Value error, ")
         shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {fault['input']!r})"
         raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with some changed, those of inner tables one by one."""
+    result = dict(settings)
+    for key, value in changes.items():
+        before = result.get(key)
+        result[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
 def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

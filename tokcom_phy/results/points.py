@@ -56,7 +56,10 @@ class Point:
 def write_point(run_dir: Path, point: Point) -> None:
     """Write one point's file in one step."""
     with write_atomically(point_file(run_dir, point.name)) as path:
-        path.write_text(json.dumps(asdict(point)) + "\n", encoding="utf-8")
+        content = asdict(point)
+        if not point.metrics:
+            del content["metrics"]
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def read_points(run_dir: Path) -> list[Point]:

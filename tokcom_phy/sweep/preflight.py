@@ -1,6 +1,7 @@
 """The preflight check of a run: settings against models' configurations and annotations, before anything is made."""
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 from tokcom_phy.data.formats import caption_splits, load_captions, load_questions
@@ -10,6 +11,7 @@ from tokcom_phy.experiments.schema import Data, Experiment, ResolvedExperiment
 from tokcom_phy.model.encoders import encoder_width, num_tokens
 from tokcom_phy.model.foundation import check_foundation
 from tokcom_phy.model.foundation_config import foundation_width
+from tokcom_phy.model.saving import LAYOUT, read_config
 from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.transceivers import check_transceivers
 from tokcom_phy.training.distributed import num_processes
@@ -35,7 +37,8 @@ def check_experiment(experiment: Experiment) -> None:
         _check_lengths(experiment, resolved)
     if experiment.data.root:
         _check_splits(experiment, experiment.data.root)
-    _check_checkpoints(experiment, resolved)
+    _check_alignment_checkpoints(experiment, resolved)
+    _check_trained_systems(experiment, resolved)
     for where, settings, num_items in _trainings(experiment.data, resolved):
         try:
             settings.check_data(num_items, num_processes())
@@ -93,7 +96,8 @@ def _transmissions(
     for name, variant in resolved.variants.items():
         if variant.alignment_run is not None:
             yield "stage1", variant, variant.stage1_link, [*variant.alignment_lengths, TEXT]
-        yield "stage2", variant, variant.stage2_link, list(variant.users)
+        if variant.checkpoint is None:
+            yield "stage2", variant, variant.stage2_link, list(variant.users)
         for link in resolved.visits.get(name, {}):
             yield "evaluate", variant, resolved.links[link], list(variant.users)
 
@@ -119,7 +123,7 @@ def _check_splits(experiment: Experiment, root: Path) -> None:
         raise UserError(f"no captions in {root} but those trained on: set keep_features=0, or add a split")
 
 
-def _check_checkpoints(experiment: Experiment, resolved: ResolvedExperiment) -> None:
+def _check_alignment_checkpoints(experiment: Experiment, resolved: ResolvedExperiment) -> None:
     """What variants start from holds transceivers of the size that they have here."""
     for variant in resolved.variants.values():
         folder = variant.stage1.checkpoint if variant.alignment == "contrastive" else None
@@ -137,6 +141,26 @@ def _check_checkpoints(experiment: Experiment, resolved: ResolvedExperiment) -> 
         check_transceivers(config, path)
 
 
+def _check_trained_systems(experiment: Experiment, resolved: ResolvedExperiment) -> None:
+    """The systems that variants are taken from are there, and send what the variants say."""
+    taken = [variant for variant in resolved.variants.values() if variant.checkpoint is not None]
+    for variant, seed in product(taken, experiment.seeds):
+        where = f"variants.{variant.name}.checkpoint"
+        folder = variant.system_folder(Path(), seed)
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{where}: no system in {folder}: name {LAYOUT}, or such folders named seed-0 and so on")
+        _, config = read_config(folder / "config.json")
+        if config.question != variant.question:
+            raise UserError(
+                f"{where}: the system in {folder} was trained with question: {config.question}, the variant has "
+                f"question: {variant.question}: say the same"
+            )
+        if unknown := set(variant.modalities) - set(config.encoder_widths):
+            raise UserError(
+                f"{where}: the system in {folder} has no {', '.join(sorted(unknown))}: leave it out of modalities"
+            )
+
+
 def _trainings(data: Data, resolved: ResolvedExperiment) -> Iterator[tuple[str, TrainingSettings, int]]:
     """Each training: where it stands, its settings, and how many captions or questions it has if no clip is lost."""
     aligned = [variant for variant in resolved.variants.values() if variant.alignment_run is not None]
@@ -149,6 +173,8 @@ def _trainings(data: Data, resolved: ResolvedExperiment) -> Iterator[tuple[str, 
     for variant in trained:
         yield f"stage1 of '{variant.name}'", variant.stage1, captions
     for variant in resolved.variants.values():
+        if variant.checkpoint is not None:
+            continue
         yield f"stage2 of '{variant.name}'", variant.stage2, questions
 
 

@@ -11,7 +11,7 @@ from transformers import set_seed
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.resolve import ResolvedVariant
-from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder
+from tokcom_phy.experiments.run_dir import alignment_folder
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.system_config import Delivery, SystemConfig
@@ -93,7 +93,7 @@ def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callabl
         yield lambda snr_db: Evaluation(correct, correct, [], {}, {})
         return
     with resources.foundation() as foundation:
-        folder = checkpoint_folder(run_dir, job.variant.name, job.seed)
+        folder = job.variant.system_folder(run_dir, job.seed)
         system = TokenCommSystem.from_pretrained(folder, foundation=foundation).to(DEVICE)
         batcher = Batcher.of(system, resources.store, job.variant.modalities)
         metrics = load_metrics(resources.experiment.metrics)

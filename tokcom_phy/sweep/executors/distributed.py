@@ -37,8 +37,9 @@ def launched() -> bool:
 
 def is_rank_0() -> bool:
     """Whether this is rank 0. The first call waits for all ranks."""
+    index = process_index()
     _group()
-    return process_index() == 0
+    return index == 0
 
 
 @cache
