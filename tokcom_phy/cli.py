@@ -304,7 +304,7 @@ def prepare(
         typer.Option(min=1e-3, help="Take frames at this rate, 0.6 as the paper's code does; by default evenly."),
     ] = None,
     audio_windows: Annotated[
-        int, typer.Option(min=1, help="Equal parts of a clip in each of which the audio encoder hears what it can.")
+        int, typer.Option(min=1, help="Equal parts of a clip's sound, each encoded by itself; 1: its beginning.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store; by default DIR/features.")] = None,
     workers: Workers = None,

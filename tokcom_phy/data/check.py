@@ -36,7 +36,7 @@ from tokcom_phy.utils.errors import MediaError, UserError, printable
 EXAMPLES = 5
 """DatasetIssues of a kind that the table tells in full, unless it is asked for all."""
 
-UNHEARD = 0.1
+MIN_TRUNCATED_SECONDS = 0.1
 """Sound that is left out is counted from here on [s]: codecs pad a clip by less."""
 
 _Item = TypeVar("_Item", Caption, Question)
@@ -196,7 +196,7 @@ def _clips(splits: dict[str, list[_Item]]) -> dict[str, set[str]]:
 def _look_at_media(
     folder: Path, video_ids: list[str], media: dict[str, ClipFiles], counts: list[tuple[str, int]]
 ) -> Iterator[DatasetIssue]:
-    """What is wrong with the media of clips; adds to ``counts`` how many are longer than AST base hears."""
+    """What is wrong with the media of clips; adds to ``counts`` how many are longer than one window of AST base."""
     longer = 0
     for video_id in track(video_ids, f"looking at the media in {folder.name}", transient=True):
         if video_id not in media:
@@ -209,8 +209,8 @@ def _look_at_media(
                 detail = f"{files.video}: no frame_{first:04d}, {count} are missing"
                 yield DatasetIssue("extracted frames with gaps", detail)
         try:
-            longer += probe_clip(files, WINDOW) > AST_BASE_SECONDS + UNHEARD
+            longer += probe_clip(files, WINDOW) > AST_BASE_SECONDS + MIN_TRUNCATED_SECONDS
         except MediaError as error:
             yield DatasetIssue("media that cannot be used", str(error))
-    what = f"{folder.name}: clips of more than the {AST_BASE_SECONDS} s that one window of AST base hears"
+    what = f"{folder.name}: clips of more than the {AST_BASE_SECONDS} s that one window of AST base takes"
     counts.append((what, longer))

@@ -33,6 +33,7 @@ MAX_PIXELS = 2**25
 FRAME_PIXELS = 2**21
 """Largest frame that is kept, 1,920 × 1,080; a larger one is reduced to it. 32 of them are 0.2 GB."""
 
+MAX_TRACKS = 64
 MAX_CHANNELS = 64
 MIN_RATE = 1_000
 """Slowest sampling of a sound track [Hz]."""
@@ -185,7 +186,15 @@ def _errors_named(path: Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
-    with av.open(str(path), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}) as container:
+    allowed = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    bounds = [{"max_pixels": str(MAX_PIXELS)}] * MAX_TRACKS  # opening decodes a first picture of some codecs
+    try:
+        opened = av.open(str(path), options=allowed, stream_options=bounds)  # type: ignore[arg-type]
+    except ValueError:  # a format that names its tracks later
+        opened = av.open(str(path), options=allowed)
+    with opened as container:
+        if len(container.streams) > MAX_TRACKS:
+            raise MediaError(f"{path}: {len(container.streams)} tracks are no clip")
         yield container
 
 

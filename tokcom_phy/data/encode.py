@@ -31,11 +31,11 @@ class Features:
     Attributes
     ----------
     tokens : modality → float16 [positions · width]
-    unheard : how much of its sound no encoder hears [s]
+    truncated_seconds : how much of its sound an encoder leaves out [s]
     """
 
     tokens: dict[str, NDArray[np.float16]]
-    unheard: float = 0.0
+    truncated_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EncoderSetup:
     encoders : modality → how its encoder is named
     modalities : modality → what is stored of it
     device : where encoders run
-    audio_windows : windows in which an AST hears a clip
+    audio_windows : windows of an AST
     """
 
     encoders: Mapping[str, Source]
@@ -140,7 +140,7 @@ def encode_clip(
         raise
     except Exception as error:  # whatever an odd clip makes an encoder or a library do
         return Skipped(f"{where}: cannot be encoded ({one_line(error)})")
-    return Features(tokens, _unheard(media, encoders))
+    return Features(tokens, _truncated_seconds(media, encoders))
 
 
 def _read(sources: Sources, encoders: Mapping[str, Encoder], modalities: Mapping[str, Modality]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _checked(encoder: Encoder, tokens: Any) -> torch.Tensor:
     return tokens[0]
 
 
-def _unheard(media: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> float:
+def _truncated_seconds(media: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> float:
     """How much of a clip's sound an encoder leaves out [s]."""
     lengths = [
         len(media[m]) / SAMPLING_RATE - encoder.seconds

@@ -28,13 +28,13 @@ from tokcom_phy.data.store import (
 from tokcom_phy.model.encoders import Encoder, Source, load_encoder
 from tokcom_phy.utils.errors import UserError, printable
 from tokcom_phy.utils.files import cannot_write
-from tokcom_phy.utils.locks import alone
+from tokcom_phy.utils.locks import hold_locks
 
 NAMED = 10
 """Skipped clips that the console names; the store names all."""
 
-UNHEARD = 0.1
-"""Sound that is left out is told of from here on [s]: codecs pad a clip by less."""
+MIN_TRUNCATED_SECONDS = 0.1
+"""Sound that is left out is reported from here on [s]: codecs pad a clip by less."""
 
 FPS = (1e-3, 1e3)
 """Slowest and fastest rate at which frames can be taken [1/s]."""
@@ -74,8 +74,8 @@ def prepare(
     fps : float, optional
         Take frames at this rate [1/s] instead of evenly, see `tokcom_phy.data.media.decode`; 0.6 in the paper's code.
     audio_windows : int
-        Equal parts of a clip in each of which an AST hears as much as it can, their tokens one after the other. By
-        default it hears the beginning of the clip; how many clips are longer is told.
+        Equal parts into which a clip's sound is cut; an AST encodes as much of each as it takes, and their tokens
+        follow one another. With one window it takes the beginning of the clip; how many clips are longer is reported.
     device : str, optional
         Where the encoders run: the GPU if there is one, else the CPU, by default.
     shard : (i, n), optional
@@ -114,7 +114,7 @@ def prepare(
     states = _states(clips, skipped)
     file = f"shard-{shard[0]}-of-{shard[1]}.arrow" if shard else FILE_NAME
 
-    with _alone_at(out, file):
+    with _locked(out, file):
         stored = read_contents(out / file)
         parts = _parts(out, file)
         modalities = {name: _joined(spec, out) for name, spec in wanted.items()}
@@ -125,7 +125,7 @@ def prepare(
         pending = {video_id: sources for video_id, sources in clips.items() if video_id not in rows}
         if pending:
             setup = EncoderSetup(dict(encoders), modalities, device, audio_windows)
-            longer = 0
+            truncated = 0
             with (
                 _journal(out, file, Contents(modalities)) as journal,
                 _progress(len(pending), modalities) as advance,
@@ -136,9 +136,9 @@ def prepare(
                         skipped[video_id] = result.reason
                     else:
                         journal.write({video_id: Row(states[video_id], result.tokens)})
-                        longer += result.unheard > UNHEARD
+                        truncated += result.truncated_seconds > MIN_TRUNCATED_SECONDS
                     advance()
-            _tell_unheard(longer, len(pending), loaded)
+            _report_truncated(truncated, len(pending), loaded)
             parts = sorted({*parts, *_journals(out, file)})
             rows = _rows([out / file, *parts], modalities, states)
         skipped = dict(sorted(skipped.items()))
@@ -208,12 +208,12 @@ def _joined(modality: Modality, out: Path) -> Modality:
 
 
 @contextmanager
-def _alone_at(out: Path, file: str) -> Iterator[None]:
+def _locked(out: Path, file: str) -> Iterator[None]:
     """Wait until no other process prepares this part of the store, or, for all of it, any part; a store that cannot be
     written to is safe to read."""
     own = out / (".lock" if file == FILE_NAME else f".lock-{Path(file).stem}")
     others = sorted(out.glob(".lock-*")) if file == FILE_NAME else []
-    with alone([own, *others], f"another process that prepares {out}"):
+    with hold_locks([own, *others], f"another process that prepares {out}"):
         yield
         for path in others:
             path.unlink(missing_ok=True)
@@ -282,13 +282,13 @@ def _progress(clips: int, modalities: Mapping[str, Modality]) -> Iterator[Callab
         yield advance
 
 
-def _tell_unheard(longer: int, clips: int, encoders: Mapping[str, Encoder]) -> None:
-    """Say how many clips are longer than what an encoder hears."""
-    if longer:
+def _report_truncated(truncated: int, clips: int, encoders: Mapping[str, Encoder]) -> None:
+    """Say how many clips have more sound than their encoder takes."""
+    if truncated:
         seconds = min(encoder.seconds for encoder in encoders.values() if encoder.seconds is not None)
         Console(soft_wrap=True, highlight=False).print(
-            f"[yellow]{longer} of {clips} clips have more sound than the {seconds:g} s that is heard of each:[/] the "
-            "rest is left out; more audio windows hear more of it"
+            f"[yellow]{truncated} of {clips} clips have more sound than the {seconds:g} s that the encoder takes:[/] "
+            "the rest is left out; more audio windows cover more of it"
         )
 
 

@@ -76,7 +76,7 @@ class Data(Strict):
     fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
     audio_windows: PositiveInt = 1
-    """Equal parts of a clip in each of which an AST hears as much as it can; one hears the beginning of the clip."""
+    """Equal parts into which a clip's sound is cut, each encoded by an AST; one window is the beginning of the clip."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":

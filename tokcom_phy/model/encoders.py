@@ -36,7 +36,7 @@ MEL_FLOOR = 2.0**-23
 """Smallest energy of a mel band that AST's spectrogram tells from silence."""
 
 AST_BASE_SECONDS = 10.24
-"""How much sound AST base hears: 1,024 frames of 10 ms."""
+"""How much sound AST base takes: 1,024 frames of 10 ms."""
 
 
 class Encoder(ABC):
@@ -62,7 +62,7 @@ class Encoder(ABC):
         Where its files are, for one that takes files; by default the folder of the dataset that is named as the
         modality.
     seconds : float, optional
-        How much of a clip's sound it hears [s]; all of it by default.
+        How much of a clip's sound it takes [s]; all of it by default.
     fingerprint : str
         Equal for encoders that give equal tokens: what is stored under another one is encoded anew. By default a digest
         of the arguments and of the source file of the class; one whose weights come from elsewhere sets its own.
@@ -158,8 +158,8 @@ class WindowedASTFeatureExtractor(ASTFeatureExtractor):
 class AudioEncoder(PretrainedEncoder):
     """AST: a log-mel spectrogram in patches.
 
-    It hears `seconds` of a clip from the beginning. With several ``windows`` a clip is cut into so many equal parts, of
-    each of which it hears so much; their tokens follow one another.
+    It takes the first `seconds` of a clip. With several ``windows`` a clip is cut into so many equal parts, and it
+    takes the beginning of each; their tokens follow one another.
     """
 
     takes = "sound"
@@ -288,7 +288,7 @@ def load_encoder(modality: str, source: Source, device: str = "cpu", audio_windo
     device : str
         Where it runs.
     audio_windows : int
-        Windows in which an AST hears a clip.
+        Windows of an AST.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import TEMPORARY, write_atomically
-from tokcom_phy.utils.locks import alone
+from tokcom_phy.utils.locks import hold_locks
 
 MANIFEST = "synthetic.json"
 """File in the corpus' folder that says what the corpus was made with."""
@@ -101,7 +101,7 @@ def synthesize(
         "seed": seed,
     }
     _check_counts(request)
-    with alone([root / ".lock"], f"another process that synthesises clips in {root}"):
+    with hold_locks([root / ".lock"], f"another process that synthesises clips in {root}"):
         _claim(root, request)
         _write(root, captions, (train_clips, train_questions), (test_clips, test_questions), seed, workers)
     return root

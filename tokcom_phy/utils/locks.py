@@ -9,8 +9,8 @@ from rich.console import Console
 
 
 @contextmanager
-def alone(paths: list[Path], waiting_for: str) -> Iterator[None]:
-    """Hold the lock files ``paths``; while another process has one, say that it is waited for.
+def hold_locks(paths: list[Path], other: str) -> Iterator[None]:
+    """Hold the lock files ``paths``; while another process has one, wait, and print that ``other`` is waited for.
 
     A folder that cannot be written to needs no lock: nobody else writes there either.
     """
@@ -22,7 +22,7 @@ def alone(paths: list[Path], waiting_for: str) -> Iterator[None]:
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:
-                    Console().print(f"waiting for {waiting_for}", soft_wrap=True, markup=False)
+                    Console().print(f"waiting for {other}", soft_wrap=True, markup=False)
                     lock.acquire()
             except OSError:
                 continue

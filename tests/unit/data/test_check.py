@@ -189,11 +189,11 @@ def test_a_question_number_used_twice_is_named(whole: Path) -> None:
     assert (issue.kind, issue.detail) == ("question number used more than once", "train: 7, 2 times")
 
 
-def test_how_many_clips_are_longer_than_the_encoder_hears_is_told(whole: Path) -> None:
+def test_how_many_clips_are_longer_than_the_encoder_takes_is_told(whole: Path) -> None:
     write_clip(whole / "MUSIC-AVQA" / "a.mp4", seconds=11)
     report = check(whole)
     assert report.clean
-    assert ("MUSIC-AVQA: clips of more than the 10.24 s that one window of AST base hears", 1) in report.counts
+    assert ("MUSIC-AVQA: clips of more than the 10.24 s that one window of AST base takes", 1) in report.counts
 
 
 def test_control_characters_do_not_reach_the_terminal(whole: Path) -> None:
