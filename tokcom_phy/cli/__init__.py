@@ -1,0 +1,238 @@
+"""The command line ``tokcom``: names, options and errors; what a command does stands in the module it calls.
+
+Start-up stays light: PyTorch, transformers and Sionna are imported by the command that needs them; hence the
+imports inside its functions.
+"""
+
+import errno
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from tokcom_phy.cli.data import data_app
+from tokcom_phy.cli.links import links_app
+from tokcom_phy.cli.options import Experiment, Fresh, GpusPerTask, Overrides, Profile, Ray, RunDirectory, Workers
+from tokcom_phy.cli.pretrain import pretrain_app
+from tokcom_phy.utils.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from tokcom_phy.experiments.plan import Stage
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tokcom",
+    help="Multimodal token communication over realistic multiuser radio links, into a large language model.",
+    epilog="Start with: tokcom run quickstart",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``tokcom``."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    A user's mistake ends in one line on standard error and exit code 2; ``--debug``, anywhere on the line, shows the
+    traceback instead.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    _quieten_libraries()
+    try:
+        code = app(arguments, prog_name="tokcom", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except (UserError, typer.TyperException, OSError) as error:
+        message = _one_line(error)
+        if debug or message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    if code == INTERRUPTED:
+        print("interrupted: the same command continues where this one stopped", file=sys.stderr)
+    return code or 0
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell the user, or None when the error is not the user's to mend."""
+    if isinstance(error, UserError):
+        return printable(" ".join(str(error).split()))
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        where = f" (see {context.command_path} --help)" if context else ""
+        return error.format_message().rstrip(".") + where
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission for {error.filename}; choose a folder you may write to"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {error.filename}; make room, then the same command continues"
+    return None
+
+
+def _quieten_libraries() -> None:
+    """Leave progress and warnings to the toolkit itself; by environment, so that worker processes keep quiet too."""
+    for name, value in {
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tokcom-phy {metadata.version('tokcom-phy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before any command; `execute` reads --debug, this declares it for the help."""
+    from tokcom_phy.radio.engine import check_request
+
+    if context.invoked_subcommand != "doctor":
+        check_request()
+
+
+def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
+    """Add a command that runs an experiment up to a stage."""
+
+    @app.command(name, help=summary)
+    def command(
+        experiment: Experiment,
+        profile: Profile = None,
+        out: RunDirectory = None,
+        overrides: Overrides = None,
+        workers: Workers = None,
+        ray: Ray = None,
+        gpus_per_task: GpusPerTask = None,
+        fresh: Fresh = False,
+    ) -> None:
+        from tokcom_phy.sweep.run import run
+
+        run(
+            experiment,
+            profile=profile,
+            out=out,
+            overrides=overrides,
+            workers=workers,
+            ray=ray,
+            gpus_per_task=gpus_per_task,
+            fresh=fresh,
+            until=until,
+        )
+
+
+_add_experiment_command(
+    "run", "evaluate", "Run an experiment from media files to figures; an interrupted one continues."
+)
+_add_experiment_command("align", "align", "Stage 1 of an experiment: cross-modal alignment.")
+_add_experiment_command("finetune", "finetune", "Stage 2 of an experiment: fine-tuning, after what it needs.")
+_add_experiment_command("evaluate", "evaluate", "Evaluate an experiment, after what it needs: tables and figures.")
+
+
+@app.command()
+def validate(
+    experiment: Experiment,
+    profile: Profile = None,
+    out: RunDirectory = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+) -> None:
+    """Build everything, try each kind of step and point once, and estimate the run."""
+    from tokcom_phy.experiments.loading import load_experiment
+    from tokcom_phy.sweep.trial import validate
+
+    settings = load_experiment(experiment, profile, overrides)
+    run_dir = out or Path("runs") / settings.name
+    estimate = validate(settings, run_dir, workers or min(os.cpu_count() or 1, 4))
+    Console().print(estimate.table())
+
+
+@app.command()
+def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")]) -> None:
+    """Draw a run's figures again."""
+    from tokcom_phy.results.figures import draw_figures
+
+    for path in draw_figures(run_dir):
+        print(path)
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="The directories of one or more runs.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML file; by default report.html in the run directory.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about runs: figures, tables, budgets, settings and provenance."""
+    from tokcom_phy.results.report import write_report
+
+    print(write_report(run_dirs, out))
+
+
+@app.command()
+def budget(
+    experiment: Experiment,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    media: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Dataset folder: compare with sending its files.")
+    ] = None,
+    question_tokens: Annotated[int, typer.Option(min=1, help="Length of a question that is sent over the air.")] = 16,
+) -> None:
+    """Channel uses, bandwidth, latency and energy of one question, per variant and link."""
+    from tokcom_phy.experiments.loading import load_experiment
+    from tokcom_phy.results.budget import budget_tables
+
+    settings = load_experiment(experiment, profile, overrides)
+    Console().print(budget_tables(settings, media or settings.data.root, question_tokens))
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A checkpoint of the paper's published code.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; by default FILE without .pth.")] = None,
+    foundation: Annotated[
+        str | None, typer.Option(help="The language model it was trained with; by default the paper's.")
+    ] = None,
+    reliable: Annotated[
+        bool, typer.Option("--reliable", help="The question reaches the model as it is; by default over the air.")
+    ] = False,
+) -> None:
+    """Turn a checkpoint of the paper's published code into the folder of a system; nothing is unpickled."""
+    from tokcom_phy.experiments.profiles import PROFILES
+    from tokcom_phy.model.published import import_checkpoint
+
+    model = foundation or PROFILES["paper"]["foundation"]
+    print(import_checkpoint(file, out or file.with_suffix(""), model, "reliable" if reliable else "on-air"))
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, which engine there is, what is missing and how to get it."""
+    from tokcom_phy.doctor import examine, table
+
+    findings = examine()
+    Console().print(table(findings))
+    if not all(finding.sound for finding in findings):
+        raise typer.Exit(1)
+
+
+app.add_typer(data_app, name="data")
+app.add_typer(links_app, name="links")
+app.add_typer(pretrain_app, name="pretrain")
