@@ -1,40 +1,49 @@
 """Answer accuracy against SNR: a panel a link, and one more where the question goes over the air too; confidence bands
 and the two controls."""
 
+from dataclasses import replace
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tokcom_phy.results.plotting import CONTROLS, MAJORITY, accuracy_axis, curve, finish, looks, panels
+from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.experiments.resolve import ResolvedVariant
+from tokcom_phy.results.plotting import MAJORITY_LOOK, accuracy_axis, control_looks, curve, finish, looks, panels, title
 from tokcom_phy.results.run import Run
-
-ON_AIR = "-on-air"
 
 
 def draw(run: Run) -> Figure:
-    """Variants named ``NAME-on-air`` are drawn as NAME in panels of their own."""
-    named = looks(list(dict.fromkeys([name.removesuffix(ON_AIR) for name in run.config["variants"]] + [MAJORITY])))
-    links = list(dict.fromkeys(link for series in run.config["evaluate"] for link in series["links"]))
-    shown = [(link, on_air) for on_air in (False, True) for link in links if _has_systems(run, link, on_air)] or [
-        (link, False) for link in links
-    ]
-    columns = min(len(shown), 4)
-    figure, axes = panels(-(-len(shown) // columns), columns)
+    """A variant whose question goes over the air is drawn as the one that differs from it in nothing else."""
+    variants = run.variants()
+    twins = {variant.name: _twin(variant, variants) for variant in variants}
+    listeners = [variant.name for variant in run.variants(blind=False) if twins[variant.name] == variant.name]
+    styles = {**looks(listeners), **control_looks(run), MAJORITY: MAJORITY_LOOK}
+    links = run.experiment.resolved().evaluated_links
+    deliveries = {MAJORITY: ("reliable", "on-air"), **{variant.name: (variant.question,) for variant in variants}}
+    with_systems = {
+        (delivery, link)
+        for variant, link in zip(run.accuracy["variant"], run.accuracy["link"], strict=True)
+        if variant != MAJORITY
+        for delivery in deliveries[variant]
+    }
+    shown = [(d, link) for d in ("reliable", "on-air") for link in links if (d, link) in with_systems]
+    shown = shown or [("reliable", link) for link in links]
+    figure, axes = panels(len(shown))
     handles: dict[str, Line2D] = {}
-    for axis, (link, on_air) in zip(axes.flat, shown, strict=False):
-        curves = run.curves[run.curves["link"] == link]
-        for name, look in named.items():
-            variant = name + ON_AIR if on_air and name != MAJORITY else name
-            rows = curves[curves["variant"] == variant]
+    for axis, (delivery, link) in zip(axes, shown, strict=True):
+        curves = run.accuracy[run.accuracy["link"] == link]
+        for name, look in styles.items():
+            drawn = [v for v in deliveries if delivery in deliveries[v] and twins.get(v, v) == name]
+            rows = curves[curves["variant"].isin(drawn)]
             if not rows.empty:
-                handles[name] = curve(axis, rows, "snr_db", look, band=name not in CONTROLS)
-        axis.set_title(link + (", question on air" if on_air else ""), fontsize=10)
-        accuracy_axis(axis, "SNR [dB]", ylabel=axis in axes[:, 0])
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    return finish(figure, run, handles)
+                handles[name] = curve(axis, rows, "snr_db", look, band=name in listeners)
+        title(axis, link + (", question on air" if delivery == "on-air" else ""))
+        accuracy_axis(axis, "SNR [dB]")
+    return finish(figure, run, {name: handles[name] for name in styles if name in handles})
 
 
-def _has_systems(run: Run, link: str, on_air: bool) -> bool:
-    """Whether a panel would show anything beside the majority control."""
-    variants = run.curves.loc[run.curves["link"] == link, "variant"]
-    return bool((variants[variants != MAJORITY].str.endswith(ON_AIR) == on_air).any())
+def _twin(variant: ResolvedVariant, variants: list[ResolvedVariant]) -> str:
+    """Name of the variant that asks reliably and is the same otherwise; its own without one."""
+    same = (v.name for v in variants if replace(v, name=variant.name, question=variant.question) == variant)
+    reliable = [name for name in same if name in {v.name for v in variants if v.question == "reliable"}]
+    return variant.name if variant.question == "reliable" or not reliable else reliable[0]

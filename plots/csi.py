@@ -1,22 +1,35 @@
 """Answer accuracy against SNR with perfect and with estimated channel knowledge, and what the estimates cost."""
 
+from collections import Counter
+
 from matplotlib.figure import Figure
 
+from tokcom_phy.experiments.resolve import ResolvedLink
 from tokcom_phy.results.plotting import against_snr
 from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:
-    density = {
-        "perfect": "perfect CSI",
-        "ls-4-pilots": "LS, 4 pilot symbols a slot",
-        "ls-2-pilots": "LS, 2 pilot symbols a slot",
-        "ls-1-pilot": "LS, 1 pilot symbol a slot",
+    own = run.experiment.links
+    perfect = {link.name: "perfect CSI" for link in run.links(csi="perfect") if link.name in own}
+    estimated = sorted((link for link in run.links(csi="ls") if link.name in own), key=_pilots, reverse=True)
+    linear = [link for link in estimated if link.settings()["interpolation"] == "linear"]
+    often = Counter(map(_pilots, estimated)).most_common(1)[0][0]
+    groups = {
+        "pilot density (linear interpolation)": perfect | {link.name: _label(link) for link in linear},
+        f"interpolation ({often} pilot symbols)": perfect
+        | {link.name: _label(link) for link in estimated if _pilots(link) == often},
     }
-    interpolation = {
-        "perfect": "perfect CSI",
-        "ls-2-pilots": "LS, 2 pilot symbols a slot",
-        "ls-2-pilots-nearest": "LS, 2 pilot symbols, nearest",
-    }
-    groups = {"pilot density (linear interpolation)": density, "interpolation (2 pilot symbols)": interpolation}
-    return against_snr(run, groups, "aligned", "perfect CSI minus\nestimated [points]")[0]
+    return against_snr(run, groups, "perfect CSI minus\nestimated [points]")[0]
+
+
+def _pilots(link: ResolvedLink) -> int:
+    """Pilot symbols in a slot."""
+    pilots = link.settings()["pilot_symbols"]
+    assert isinstance(pilots, list)
+    return len(pilots)
+
+
+def _label(link: ResolvedLink) -> str:
+    pilots = f"LS, {_pilots(link)} pilot symbol{'s' * (_pilots(link) > 1)}"
+    return f"{pilots} a slot" if link.settings()["interpolation"] == "linear" else f"{pilots}, nearest"

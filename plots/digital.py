@@ -5,45 +5,40 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tokcom_phy.results.plotting import against_snr, decibels
+from tokcom_phy.results.plotting import against_snr, decibels, listener, title
 from tokcom_phy.results.run import Run
-
-ANALOG = "analog tokens"
-AWGN = {
-    "awgn": ANALOG,
-    "digital-1-bit": "1 bit a value, 16-QAM",
-    "digital-2-bits": "2 bits a value, 64-QAM",
-}
-TDL = {
-    "ofdm-tdl-c": ANALOG,
-    "digital-2-bits-tdl-c": "2 bits a value, 64-QAM",
-}
 
 
 def draw(run: Run) -> Figure:
-    groups = {"over awgn": AWGN, "over ofdm-tdl-c": TDL}
-    figure, axes = against_snr(run, groups, "aligned", "analog minus\ndigital [points]")
-    for group, (upper, lower) in zip(groups.values(), axes.T, strict=True):
-        analog, *digital = group
-        found = run.differences[(run.differences["variant"] == "aligned") & (run.differences["link"] == analog)]
-        for link in digital:
+    groups = {
+        f"over {series.links[0]}": {link: _label(run, link) for link in series.links}
+        for series in run.experiment.evaluate
+    }
+    figure, axes = against_snr(run, groups, "analog minus\ndigital [points]")
+    for name, group in groups.items():
+        analog, *others = group
+        found = run.differences[(run.differences["variant"] == listener(run)) & (run.differences["link"] == analog)]
+        crossings = []
+        for link in others:
             difference = found[found["than_link"] == link]
             snr_db = crossing(difference)
             if snr_db is None:
                 continue
             shown = (difference.loc[difference["snr_db"] > snr_db, "ci_high"] < 0).any()
-            for axis in (upper, lower):
-                axis.axvline(snr_db, color="0.3", linewidth=0.8, linestyle="-.")
-            lower.annotate(
-                f"crossing at {decibels(round(snr_db, 1))}" + ("" if shown else ",\nwithin the interval"),
-                (snr_db, 0.97),
-                xycoords=("data", "axes fraction"),
-                rotation=90,
-                va="top",
-                ha="right",
-                fontsize=8,
-            )
+            for axis in axes[name]:
+                axis.axvline(snr_db, color="0.3", linewidth=0.8, linestyle="-.", zorder=0)
+            crossings.append(decibels(round(snr_db, 1)) + ("" if shown else " (within the interval)"))
+        if crossings:
+            title(axes[name][1], f"crossing at {', '.join(crossings)}")
     return figure
+
+
+def _label(run: Run, link: str) -> str:
+    """How a link sends tokens."""
+    if run.setting(link, "family") != "digital":
+        return "analog tokens"
+    bits, modulation = run.setting(link, "bits"), run.setting(link, "modulation")
+    return f"{bits} bit{'s' * (bits != 1)} a value, {modulation}"
 
 
 def crossing(difference: pd.DataFrame) -> float | None:

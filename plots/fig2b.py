@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from tokcom_phy.results.plotting import loss_by_length
+from tokcom_phy.results.loss_plots import loss_by_length
 from tokcom_phy.results.run import Run
 
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from tokcom_phy.experiments.resolve import ResolvedVariant
 from tokcom_phy.results.plotting import (
-    LOOKS,
     Look,
     accuracy_axis,
     basis,
@@ -16,8 +16,8 @@ from tokcom_phy.results.plotting import (
     curve,
     difference_axis,
     finish,
+    ordered_looks,
     panels,
-    ramp,
 )
 from tokcom_phy.results.run import Run
 
@@ -34,26 +34,28 @@ DODGE_DB = 0.6
 
 
 def draw(run: Run) -> Figure:
-    aligned = [name for name in run.config["variants"] if name.startswith("aligned")]
-    figure, axes = panels(1, 2, width=5.2, height=3.6)
-    left, right = axes[0]
+    aligned = sorted(run.variants(alignment="contrastive", blind=False), key=lambda v: sum(v.lengths.values()))
+    figure, (left, right) = panels(2, 2, height=2.6)
     handles: dict[str, Line2D] = {}
-    for place, (name, colour, look) in enumerate(zip(aligned, ramp(len(aligned)), LOOKS, strict=False)):
-        other = name.replace("aligned", "unaligned")
-        length = run.config["variants"][name]["lengths"]["audio"]
-        for variant, kind, dashes in ((name, "aligned", "-"), (other, "unaligned", "--")):
-            rows = run.curves[run.curves["variant"] == variant]
-            handles[f"{kind}, {length} tokens"] = curve(
-                left, rows, "snr_db", Look(colour, look.marker, dashes), dashes == "-"
-            )
-        gain = run.differences[(run.differences["variant"] == name) & (run.differences["than_variant"] == other)]
-        _whiskers(right, gain, Look(colour, look.marker), shift=DODGE_DB * (place - (len(aligned) - 1) / 2))
-    handles |= controls(left, run.curves)
+    for place, (variant, look) in enumerate(zip(aligned, ordered_looks(len(aligned)), strict=True)):
+        length = variant.lengths["audio"]
+        handles[f"aligned, {length} tokens"] = curve(left, _rows(run, variant), "snr_db", look)
+        for other in run.variants(alignment="none", blind=False, lengths=variant.lengths):
+            dashed = curve(left, _rows(run, other), "snr_db", look._replace(dashes="--"), band=False)
+            handles[f"unaligned, {length} tokens"] = dashed
+            ours, theirs = run.differences["variant"], run.differences["than_variant"]
+            gain = run.differences[(ours == variant.name) & (theirs == other.name)]
+            _whiskers(right, gain, look, shift=DODGE_DB * (place - (len(aligned) - 1) / 2))
+    handles |= controls(left, run, run.accuracy)
     accuracy_axis(left, "SNR [dB]")
-    difference_axis(right, "SNR [dB]", "aligned minus unaligned [points]")
-    if run.config["profile"] == "paper":
+    difference_axis(right, "SNR [dB]", "aligned minus unaligned\n[points]")
+    if run.experiment.profile == "paper":
         handles |= _stated(left, right)
-    return finish(figure, run, handles, f"{basis(run)} (on the right bars, side by side)")
+    return finish(figure, run, handles, f"{basis(run)}, on the right side by side")
+
+
+def _rows(run: Run, variant: ResolvedVariant) -> pd.DataFrame:
+    return run.accuracy[run.accuracy["variant"] == variant.name]
 
 
 def _whiskers(axis: Axes, gain: pd.DataFrame, look: Look, shift: float) -> None:
@@ -61,7 +63,7 @@ def _whiskers(axis: Axes, gain: pd.DataFrame, look: Look, shift: float) -> None:
     table = 100 * gain.set_index("snr_db")[["value", "ci_low", "ci_high"]].astype(float).sort_index()
     intervals = np.array([table["value"] - table["ci_low"], table["ci_high"] - table["value"]])
     snr_db = table.index.to_numpy() + shift
-    axis.errorbar(snr_db, table["value"], intervals, marker=look.marker, color=look.colour, markersize=5, linewidth=1)
+    axis.errorbar(snr_db, table["value"], intervals, marker=look.marker, color=look.colour, markersize=3, linewidth=0.8)
 
 
 def _stated(left, right) -> dict[str, Line2D]:
@@ -70,5 +72,5 @@ def _stated(left, right) -> dict[str, Line2D]:
     levels = {"the paper's best": BEST_ACCURACY, **OTHER_MODELS}
     for (name, accuracy), dashes in zip(levels.items(), ("-", (0, (5, 1)), (0, (1, 1))), strict=True):
         handles[f"{name}, {accuracy} %"] = left.axhline(accuracy, color="0.6", linestyle=dashes, linewidth=1.2)
-    (handles["the paper's gain"],) = right.plot(list(GAINS), list(GAINS.values()), "*", color="0.2", markersize=12)
+    (handles["the paper's gain"],) = right.plot(list(GAINS), list(GAINS.values()), "*", color="0.2", markersize=9)
     return handles

@@ -7,8 +7,7 @@ from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:
-    speeds = {link: run.setting(link, "speed") for link in run.config["links"]}
+    speeds = {link: run.setting(link, "speed") for link in run.experiment.links}
     first = next(iter(speeds))
     pilots, symbols = run.setting(first, "pilot_symbols"), run.setting(first, "num_ofdm_symbols")
-    often = f"pilots in {len(pilots)} of {symbols} OFDM symbols"
-    return against_setting(run, speeds, f"speed [m/s], {often}", "aligned")
+    return against_setting(run, speeds, f"speed [m/s], pilots in {len(pilots)} of {symbols} OFDM symbols")

@@ -6,53 +6,61 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tokcom_phy.results.plotting import (
-    CONTROLS,
     LOOKS,
-    MAJORITY,
     accuracy_axis,
+    control_looks,
     curve,
     decibels,
     finish,
     log_ticks,
     looks,
     panels,
+    title,
 )
 from tokcom_phy.results.run import Run
 
-COSTS = {"channel_uses": "channel uses a question", "latency_ms": "latency [ms]", "energy_mj": "transmit energy [mJ]"}
+COSTS = {
+    "channel_uses": ("channel uses a question", 1),
+    "latency": ("latency [ms]", 1e3),
+    "energy": ("transmit energy [mJ]", 1e3),
+}
+"""Column of the budget → label and factor of its axis."""
 
 
 def draw(run: Run) -> Figure:
-    snrs = sorted(run.curves["snr_db"].unique())
-    links = run.config["evaluate"][0]["links"]
-    lengths = {name: sum(variant["lengths"].values()) for name, variant in run.config["variants"].items()}
-    figure, axes = panels(len(snrs), len(COSTS), width=3.2, height=2.6)
+    snrs = sorted(run.accuracy["snr_db"].unique())
+    links = run.experiment.resolved().evaluated_links
+    lengths = {variant.name: sum(variant.lengths.values()) for variant in run.variants(blind=False)}
+    budget = run.budget[run.budget["own"].astype(bool)][["variant", "link", *COSTS]]
+    figure, axes = panels(len(snrs) * len(COSTS), columns=len(COSTS))
+    remaining = iter(axes)
     handles: dict[str, Line2D] = {}
-    for snr_db, row in zip(snrs, axes, strict=True):
-        at_snr = run.curves[(run.curves["snr_db"] == snr_db) & ~run.curves["variant"].isin(list(CONTROLS))]
-        for (metric, label), axis in zip(COSTS.items(), row, strict=True):
-            costs = run.results[run.results["metric"] == metric][["variant", "link", "value"]]
-            table = at_snr.merge(costs.rename(columns={"value": metric}), on=["variant", "link"])
+    drawn: dict[str, Line2D] = {}
+    for snr_db in snrs:
+        at_snr = run.accuracy[run.accuracy["snr_db"] == snr_db]
+        systems = at_snr[at_snr["variant"].isin(list(lengths))]
+        for cost, (label, factor) in COSTS.items():
+            axis = next(remaining)
+            table = systems.merge(budget, on=["variant", "link"])
+            table[cost] = factor * table[cost].astype(float)
             table = table.sort_values("variant", key=lambda names: names.map(lengths))
             for link, look in looks(links).items():
-                handles[link] = curve(axis, table[table["link"] == link], metric, look)
-            front = pareto_front(table, metric)
-            front = pd.concat([front, front.tail(1).assign(**{metric: table[metric].max()})])  # up to the dearest
+                handles[link] = curve(axis, table[table["link"] == link], cost, look)
+            front = pareto_front(table, cost)
+            front = pd.concat([front, front.tail(1).assign(**{cost: table[cost].max()})])  # up to the dearest
             (handles["Pareto front"],) = axis.step(
-                front[metric], 100 * front["value"], where="post", color=LOOKS[6].colour, linewidth=0.9, linestyle="-."
+                front[cost], 100 * front["value"], where="post", color=LOOKS[6].colour, linewidth=0.9, linestyle="-."
             )
-            for control in ("blind", MAJORITY):
-                level = run.curves[(run.curves["snr_db"] == snr_db) & (run.curves["variant"] == control)][
-                    "value"
-                ].mean()
-                handles[control] = axis.axhline(
-                    100 * level, color="0.3", linestyle=CONTROLS[control].dashes, linewidth=1.4
+            for control, look in control_looks(run).items():
+                level = at_snr.loc[at_snr["variant"] == control, "value"].mean()
+                drawn[control] = axis.axhline(
+                    100 * level, color=look.colour, linestyle=look.dashes, linewidth=1.1 * look.weight
                 )
             if not table.empty:
                 log_ticks(axis)
-            axis.set_title(f"at {decibels(snr_db)}", fontsize=10)
-            accuracy_axis(axis, label, ylabel=axis in axes[:, 0])
-    return finish(figure, run, handles)
+            title(axis, f"at {decibels(snr_db)}")
+            accuracy_axis(axis, label)
+    return finish(figure, run, {**handles, **drawn})
 
 
 def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:

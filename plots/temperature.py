@@ -2,30 +2,21 @@
 
 from matplotlib.figure import Figure
 
-from tokcom_phy.results.plotting import (
-    CONTROLS,
-    accuracy_axis,
-    basis,
-    controls,
-    curve,
-    finish,
-    looks,
-    panels,
-    smoothing,
-    training_loss,
-)
+from tokcom_phy.results.loss_plots import smoothing, training_loss
+from tokcom_phy.results.plotting import accuracy_axis, basis, controls, curve, finish, looks, panels
 from tokcom_phy.results.run import Run
 
 
 def draw(run: Run) -> Figure:
-    styles = looks([name for name in run.config["variants"] if name not in CONTROLS])
-    figure, axes = panels(1, 2, width=4.0, height=3.2)
-    left, right = axes[0]
-    handles = training_loss(left, run, styles)
+    variants = run.variants(blind=False)
+    labels = {v.name: "unaligned" if v.alignment == "none" else f"τ = {v.stage1.temperature:g}" for v in variants}
+    styles = looks(list(labels))
+    figure, (left, right) = panels(2, 2, height=2.4)
+    handles = {labels[name]: line for name, line in training_loss(left, run, styles).items()}
     for variant, look in styles.items():
-        curve(right, run.curves[run.curves["variant"] == variant], "snr_db", look)
-    handles |= controls(right, run.curves)
+        curve(right, run.accuracy[run.accuracy["variant"] == variant], "snr_db", look)
+    handles |= controls(right, run, run.accuracy)
     accuracy_axis(right, "SNR [dB]")
-    labels = {name.replace("tau-", "τ = "): line for name, line in handles.items()}
-    window = smoothing(run.config["stage2"]["steps"])
-    return finish(figure, run, labels, f"{basis(run)}; loss: moving mean of {window} rounds")
+    right.set_ylabel("answer accuracy [%]")
+    window = smoothing(run.experiment.stage2.steps)
+    return finish(figure, run, handles, f"{basis(run)}; loss: moving mean of {window} rounds")

@@ -13,14 +13,15 @@ SEED = 0
 
 
 def draw(run: Run) -> Figure:
-    kept = sorted((run.path / "checkpoints").glob("stage1-*/seed-*/features.safetensors"))
-    modalities = [*run.config["encoders"], "text"]
-    figure, axes = panels(1, 2, width=3.8, height=3.4)
+    trained = (job.folder(run.path) for job in run.experiment.resolved().jobs if job.stage == "align")
+    kept = [file for folder in trained if (file := folder / "features.safetensors").is_file()]
+    modalities = [*run.experiment.encoders, "text"]
+    figure, axes = panels(2, 2, height=2.9)
     handles: dict[str, Line2D] = {}
     if not kept:
         return finish(figure, run, handles, "no features yet: stage 1 has not ended, or keep_features is 0")
     features = load_file(kept[0])
-    for when, axis in zip(("before", "after"), axes[0], strict=True):
+    for when, axis in zip(("before", "after"), axes, strict=True):
         parts = [unit(features[f"{modality}-{when}"]) for modality in modalities]
         clips = len(parts[0])
         places = TSNE(perplexity=min(20, clips / 2), metric="cosine", init="pca", random_state=SEED).fit_transform(
@@ -28,12 +29,12 @@ def draw(run: Run) -> Figure:
         )
         for number, (modality, look) in enumerate(zip(modalities, LOOKS, strict=False)):
             x, y = places[number * clips : (number + 1) * clips].T
-            (handles[modality],) = axis.plot(x, y, look.marker, color=look.colour, markersize=4.5, alpha=0.8)
+            (handles[modality],) = axis.plot(x, y, look.marker, color=look.colour, markersize=3, alpha=0.8)
         found = ", ".join(
             f"{m} {100 * found_text(part, parts[-1]):.0f} %"
             for m, part in zip(modalities[:-1], parts[:-1], strict=True)
         )
-        axis.set_title(f"{when} alignment\nown caption nearest: {found}", fontsize=9)
+        axis.set_title(f"{when} alignment\nown caption nearest:\n{found}")
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_xlabel("t-SNE 1")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokcom_phy.radio import Link, LinkState, load_link
     from tokcom_phy.radio.power import noise_power, normalize_power
     from tokcom_phy.radio.symbols import from_symbols, to_symbols
+    from tokcom_phy.results.run import Run
     from tokcom_phy.utils.errors import UserError
 
 __version__ = version("tokcom-phy")
@@ -32,6 +33,7 @@ _HOMES = {
     "load_link": "radio",
     "LinkUse": "model.transmission",
     "Radio": "model.transmission",
+    "Run": "results.run",
     "SystemConfig": "model.system_config",
     "TokenCommSystem": "model.system",
     "from_symbols": "radio.symbols",
@@ -47,6 +49,7 @@ __all__ = [
     "LinkState",
     "LinkUse",
     "Radio",
+    "Run",
     "SystemConfig",
     "TokenCommSystem",
     "UserError",

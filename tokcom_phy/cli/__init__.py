@@ -164,11 +164,17 @@ def validate(
 
 
 @app.command()
-def plot(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")]) -> None:
+def plot(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")],
+    width: Annotated[
+        float, typer.Option(min=2.5, max=20, metavar="INCHES", help="Width of the figures; 3.5 is that of a column.")
+    ] = 7.16,
+) -> None:
     """Draw a run's figures again."""
     from tokcom_phy.results.figures import draw_figures
+    from tokcom_phy.results.run import Run
 
-    for path in draw_figures(run_dir):
+    for path in draw_figures(Run.open(run_dir), width):
         print(path)
 
 
@@ -197,7 +203,7 @@ def budget(
 ) -> None:
     """Channel uses, bandwidth, latency and energy of one question, per variant and link."""
     from tokcom_phy.experiments.loading import load_experiment
-    from tokcom_phy.results.budget import budget_tables
+    from tokcom_phy.results.budget_tables import budget_tables
 
     settings = load_experiment(experiment, profile, overrides)
     Console().print(budget_tables(settings, media or settings.data.root, question_tokens))

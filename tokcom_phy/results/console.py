@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from tokcom_phy.experiments.plan import MAJORITY
-from tokcom_phy.results.points import Point
-from tokcom_phy.results.tables import accuracy_curves
+from tokcom_phy.results.run import Run
 
 
 class SnrTable:
@@ -52,15 +51,15 @@ class SnrTable:
                     yield Text(f"{name if len(name) <= width else '':<{width}}{numbers}")
 
 
-def results_table(points: list[Point], links: Sequence[str], variants: Sequence[str]) -> SnrTable:
-    """Accuracy on each link of each variant, in the orders given, a column an SNR; the last column holds the widest
+def results_table(run: Run) -> SnrTable:
+    """Accuracy on each link of each variant, in declared order, a column an SNR; the last column holds the widest
     interval's half width."""
-    curves = accuracy_curves(points)
+    curves = run.accuracy
     snrs = sorted(curves["snr_db"].unique())
     table = SnrTable("Answer accuracy [%] against SNR [dB]", [*(f"{snr:g}" for snr in snrs), "±"])
-    for link in links:
+    for link in run.experiment.resolved().evaluated_links:
         table.add(link)
-        for variant in variants:
+        for variant in (*run.experiment.variants, MAJORITY):
             curve = curves[(curves["link"] == link) & (curves["variant"] == variant)]
             if curve.empty:
                 continue
@@ -72,10 +71,10 @@ def results_table(points: list[Point], links: Sequence[str], variants: Sequence[
     return table
 
 
-def differences_table(differences: pd.DataFrame) -> SnrTable:
+def differences_table(run: Run) -> SnrTable:
     """Paired differences of accuracies [points] with their intervals, a column an SNR; without those to the majority
     control, and without those that are zero everywhere."""
-    differences = differences[differences["than_variant"] != MAJORITY]
+    differences = run.differences[run.differences["than_variant"] != MAJORITY]
     snrs = sorted(differences["snr_db"].unique())
     table = SnrTable(
         "Paired differences of accuracy [points], 95 % intervals, against SNR [dB]",
@@ -100,10 +99,10 @@ def differences_table(differences: pd.DataFrame) -> SnrTable:
     return table
 
 
-def losses_table(losses: pd.DataFrame) -> Table:
-    """Training loss [nat] at the end of stage 2, each variant's mean over the seeds, from `tabulate_losses`."""
+def losses_table(run: Run) -> Table:
+    """Training loss [nat] at the end of stage 2, each variant's mean over the seeds."""
     table = Table("variant", title="Training loss at the end of stage 2", title_justify="left", box=None)
     table.add_column("loss", justify="right")
-    for variant, loss in losses.groupby("variant", sort=False)["value"].mean().items():
-        table.add_row(str(variant), f"{loss:.3f}")
+    for variant, loss in run.final_losses.groupby("variant", sort=False)["value"].mean().items():
+        table.add_row(escape(str(variant)), f"{loss:.3f}")
     return table

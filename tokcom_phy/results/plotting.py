@@ -1,12 +1,15 @@
-"""What the figures in ``plots/`` share: looks that survive grey print, bands, controls, legend and title."""
+"""What the figures in ``plots/`` share: one style, panels that fit a width, looks that survive grey print, controls."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot
+from matplotlib import pyplot, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,16 +18,50 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.run import Run
 
-BLIND = "blind"
-"""Name that experiments give to the control which neither hears nor sees."""
+COLUMN_IN = 3.5
+"""Width of one column of a two-column page [in]."""
+PAGE_IN = 7.16
+"""Width of both columns [in]."""
+PANEL_IN = 1.7
+"""A panel is at least this wide [in]."""
+
+_STYLE = {
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for, not Type 3
+    "ps.fonttype": 42,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "legend.handlelength": 3.2,
+    "figure.titlesize": 8,
+    "svg.fonttype": "none",
+}
+_WIDTH_IN: ContextVar[float] = ContextVar("width", default=PAGE_IN)
+
+
+@contextmanager
+def style(width: float = PAGE_IN) -> Iterator[None]:
+    """Within, figures are as wide as this [in], in the fonts of all figures."""
+    token = _WIDTH_IN.set(width)
+    try:
+        with rc_context(_STYLE):
+            yield
+    finally:
+        _WIDTH_IN.reset(token)
 
 
 class Look(NamedTuple):
-    """How one line is told from the others: by colour, and without colour by marker and dashes."""
+    """How one line is told from the others: by colour, and without colour by marker and dashes.
+
+    ``weight`` scales line and marker: what is drawn first is heavier, and shows where a later line covers it.
+    """
 
     colour: str
     marker: str = ""
     dashes: str = "-"
+    weight: float = 1.0
 
 
 LOOKS = [
@@ -37,13 +74,29 @@ LOOKS = [
     Look("#000000", "X"),
     Look("#a0a0a0", "*"),
 ]
-CONTROLS = {BLIND: Look("0.3", dashes="--"), MAJORITY: Look("0.3", dashes=":")}
+BLIND_LOOKS = [Look("0.6", dashes="--", weight=1.8), Look("0.6", dashes="-.", weight=1.8)]
+"""Of blind variants, a wide one under that of the majority control."""
+MAJORITY_LOOK = Look("0.15", dashes=":")
+
+HEAVIEST = 2.0
+"""Weight of the first of several lines; the last has 1."""
+
+
+def weights(count: int) -> list[float]:
+    """A weight for each of several lines in the order in which they are drawn."""
+    return [float(weight) for weight in np.linspace(HEAVIEST, 1.0, count)] if count > 1 else [1.0]
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name; the controls have theirs."""
-    others = zip([name for name in names if name not in CONTROLS], cycle(LOOKS), strict=False)
-    return {**dict(others), **{name: CONTROLS[name] for name in names if name in CONTROLS}}
+    """A look for each name, in the order in which they are drawn."""
+    drawn = zip(names, cycle(LOOKS), weights(len(names)), strict=False)
+    return {name: look._replace(weight=weight) for name, look, weight in drawn}
+
+
+def control_looks(run: Run) -> dict[str, Look]:
+    """Looks of the controls: variants that neither hear nor see, and the majority control."""
+    blind = [variant.name for variant in run.variants(blind=True)]
+    return {**dict(zip(blind, cycle(BLIND_LOOKS), strict=False)), MAJORITY: MAJORITY_LOOK}
 
 
 def ramp(count: int) -> list[str]:
@@ -52,11 +105,48 @@ def ramp(count: int) -> list[str]:
     return [f"#{int(255 * r):02x}{int(255 * g):02x}{int(255 * b):02x}" for r, g, b, _ in colours]
 
 
-def panels(rows: int, columns: int, width: float = 3.1, height: float = 3.0) -> tuple[Figure, np.ndarray]:
-    """A figure of rows × columns axes, wide enough for its title and legend."""
-    size = (max(width * columns, 6.4), height * rows + 0.9)
-    figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    return figure, axes
+def ordered_looks(count: int) -> list[Look]:
+    """Looks of ordered values, from light to dark."""
+    drawn = zip(ramp(count), cycle(LOOKS), weights(count), strict=False)
+    return [Look(colour, look.marker, weight=weight) for colour, look, weight in drawn]
+
+
+def plain(text: str) -> str:
+    """A user's text as matplotlib shows it: a dollar sign does not begin a formula."""
+    return text.replace("$", r"\$")
+
+
+def panels(count: int, columns: int = 4, height: float = 1.75) -> tuple[Figure, list[Axes]]:
+    """A figure of the `style`'s width with so many panels, row by row.
+
+    Parameters
+    ----------
+    count : int
+    columns : int
+        Panels beside each other, fewer where the width has no room for as many.
+    height : float
+        Of a panel with its labels [in].
+    """
+    width = _WIDTH_IN.get()
+    across = max(min(columns, count, int(width / PANEL_IN)), 1)
+    rows = -(-count // across)
+    figure, axes = pyplot.subplots(rows, across, figsize=(width, height * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def title(axis: Axes, text: str) -> None:
+    """Put a title, in which a user's names may stand, over a panel."""
+    columns = axis.get_gridspec().ncols
+    room = int(12 * _WIDTH_IN.get() / columns)
+    axis.set_title(plain(textwrap.fill(text, max(room, 12))))
+
+
+def leftmost(axis: Axes) -> bool:
+    """Whether a panel stands at the left."""
+    spec = axis.get_subplotspec()
+    return spec is None or spec.is_first_col()
 
 
 def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True) -> Line2D:
@@ -80,10 +170,10 @@ def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True
         look.dashes,
         color=look.colour,
         marker=look.marker,
-        markersize=5,
+        markersize=3.6 * look.weight,
         markeredgecolor="white",
-        markeredgewidth=0.4,
-        linewidth=1.4,
+        markeredgewidth=0.5,
+        linewidth=1.1 * look.weight,
     )
     if band:
         low, high = 100 * table["ci_low"], 100 * table["ci_high"]
@@ -91,19 +181,19 @@ def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True
     return line
 
 
-def controls(axis: Axes, curves: pd.DataFrame, x: str = "snr_db") -> dict[str, Line2D]:
-    """Draw the blind and the majority control out of a table that holds one row per value of ``x`` for each."""
+def controls(axis: Axes, run: Run, curves: pd.DataFrame, x: str = "snr_db") -> dict[str, Line2D]:
+    """Draw the blind variants and the majority control out of a table with one row per value of ``x`` for each."""
     return {
         name: curve(axis, curves[curves["variant"] == name], x, look, band=False)
-        for name, look in CONTROLS.items()
+        for name, look in control_looks(run).items()
         if (curves["variant"] == name).any()
     }
 
 
-def accuracy_axis(axis: Axes, xlabel: str, ylabel: bool = True) -> None:
+def accuracy_axis(axis: Axes, xlabel: str) -> None:
     """Labels, limits and grid of an axis that shows accuracies."""
     axis.set_xlabel(xlabel)
-    if ylabel:
+    if leftmost(axis):
         axis.set_ylabel("answer accuracy [%]")
     axis.set_ylim(0, 103)
     axis.grid(alpha=0.3, linewidth=0.5)
@@ -123,9 +213,9 @@ def decibels(snr_db: float) -> str:
 
 
 def log_ticks(axis: Axes) -> None:
-    """A logarithmic x axis with plain numbers at 1, 2, 5, 10 and so on."""
+    """A logarithmic x axis with plain numbers at 1, 2, 5, 10 and so on, no more than there is room for."""
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=4))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
 
@@ -138,166 +228,104 @@ def ticks_at(axis: Axes, values: Sequence[float]) -> None:
 
 
 def finish(figure: Figure, run: Run, handles: Mapping[str, Line2D], note: str = "") -> Figure:
-    """Put the legend below, and above the experiment's title and what the intervals rest on, or ``note``."""
+    """Put the legend below, and above the experiment's title and what the intervals rest on, or ``note``; the figure
+    grows by what they take."""
+    width = figure.get_figwidth()
     longest = max((len(name) for name in handles), default=1)
-    most = max(1, int(figure.get_figwidth() / (0.075 * longest + 0.55)))
+    most = max(1, int((width - 0.1) / (0.053 * longest + 0.6)))
     rows = max(-(-len(handles) // most), 1)
     columns = max(-(-len(handles) // rows), 1)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False)
-    figure.suptitle(f"{run.config['title']}\n{note or basis(run)}", fontsize=10)
+    labels = [plain(name) for name in handles]
+    figure.legend(
+        list(handles.values()), labels, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2
+    )
+    lines = [*textwrap.wrap(run.experiment.title, int(17 * width)), *textwrap.wrap(note or basis(run), int(17 * width))]
+    figure.suptitle(plain("\n".join(lines)))
+    figure.set_figheight(figure.get_figheight() + 0.165 * rows + 0.14 * len(lines) + 0.1)
     return figure
 
 
 def basis(run: Run) -> str:
     """How many questions and seeds the accuracies and their intervals rest on."""
-    seeds = f"{len(run.config['seeds'])} seed{'s' * (len(run.config['seeds']) > 1)}"
-    return f"{int(run.curves['n'].max()):,} questions, {seeds}, bands: 95 % confidence"
+    return f"{len(run.questions):,} questions, {seeds_in_words(run)}, bands: 95 % confidence"
+
+
+def seeds_in_words(run: Run) -> str:
+    """How many seeds there are."""
+    seeds = len(run.experiment.seeds)
+    return f"{seeds} seed{'s' * (seeds > 1)}"
+
+
+def listener(run: Run) -> str:
+    """The first variant that hears or sees: the one that an experiment about links is about."""
+    return run.variants(blind=False)[0].name
 
 
 def against_snr(
-    run: Run, groups: Mapping[str, Mapping[str, str]], variant: str, difference: str
-) -> tuple[Figure, np.ndarray]:
-    """Accuracy of one variant against SNR, a line a link; below it, what the first link of each group gains over the
+    run: Run, groups: Mapping[str, Mapping[str, str]], difference: str
+) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
+    """Accuracy of the `listener` against SNR, a line a link; below it, what the first link of each group gains over the
     others, question by question.
 
     Parameters
     ----------
     run : Run
     groups : title → link → what the legend calls it
-        A column of panels each.
-    variant : str
+        Two panels each.
     difference : str
         Label of the lower panels' axis.
+
+    Returns
+    -------
+    figure : Figure
+    axes : title → upper and lower panel
     """
-    figure, axes = panels(2, len(groups), width=4.2, height=2.7)
+    variant = listener(run)
+    figure, axes = panels(2 * len(groups), len(groups), height=2.0)
+    pairs = dict(zip(groups, zip(axes[: len(groups)], axes[len(groups) :], strict=True), strict=True))
     named = looks(list(dict.fromkeys(label for group in groups.values() for label in group.values())))
     handles: dict[str, Line2D] = {}
-    for (title, group), (upper, lower) in zip(groups.items(), axes.T, strict=True):
+    drawn: dict[str, Line2D] = {}
+    for name, group in groups.items():
+        upper, lower = pairs[name]
         first, *others = group
         for link, label in group.items():
-            on_link = run.curves[run.curves["link"] == link]
+            on_link = run.accuracy[run.accuracy["link"] == link]
             handles[label] = curve(upper, on_link[on_link["variant"] == variant], "snr_db", named[label])
-        drawn = controls(upper, run.curves[run.curves["link"] == first])
+        drawn |= controls(upper, run, run.accuracy[run.accuracy["link"] == first])
         found = run.differences[(run.differences["variant"] == variant) & (run.differences["link"] == first)]
         for link in others:
             against = found[(found["than_link"] == link) & (found["than_variant"] == variant)]
             curve(lower, against, "snr_db", named[group[link]])
-        upper.set_title(title, fontsize=10)
+        title(upper, name)
         accuracy_axis(upper, "SNR [dB]")
         difference_axis(lower, "SNR [dB]", difference)
-    return finish(figure, run, {**handles, **drawn}), axes
+    return finish(figure, run, {**handles, **drawn}), pairs
 
 
-def against_setting(run: Run, values: Mapping[str, float], xlabel: str, variant: str, log: bool = False) -> Figure:
-    """Accuracy of one variant against a setting of the link, a line an SNR.
+def against_setting(run: Run, values: Mapping[str, float], xlabel: str, log: bool = False) -> Figure:
+    """Accuracy of the `listener` against a setting of the link, a line an SNR.
 
     Parameters
     ----------
     run : Run
     values : link → its value of the setting
     xlabel : str
-    variant : str
     log : bool
         Whether the axis is logarithmic.
     """
-    figure, axes = panels(1, 1, width=6.4, height=3.4)
-    axis = axes[0, 0]
-    table = run.curves[run.curves["link"].isin(list(values))].copy()
+    variant = listener(run)
+    figure, (axis,) = panels(1, height=2.6)
+    table = run.accuracy[run.accuracy["link"].isin(list(values))].copy()
     table["x"] = table["link"].map(values).astype(float)
-    snrs = sorted({snr_db for series in run.config["evaluate"] for snr_db in series["snr_db"]})
+    snrs = sorted({snr_db for series in run.experiment.evaluate for snr_db in series.snr_db})
     handles: dict[str, Line2D] = {}
-    for snr_db, colour, look in zip(snrs, ramp(len(snrs)), cycle(LOOKS), strict=False):
+    for snr_db, look in zip(snrs, ordered_looks(len(snrs)), strict=True):
         rows = table[(table["variant"] == variant) & (table["snr_db"] == snr_db)]
-        handles[decibels(snr_db)] = curve(axis, rows, "x", Look(colour, look.marker))
-    handles |= controls(axis, table[table["snr_db"] == snrs[-1]], "x")
+        handles[decibels(snr_db)] = curve(axis, rows, "x", look)
+    handles |= controls(axis, run, table[table["snr_db"] == snrs[-1]], "x")
     if log:
         axis.set_xscale("log", base=2)
     ticks_at(axis, list(values.values()))
-    accuracy_axis(axis, xlabel)
+    accuracy_axis(axis, textwrap.fill(xlabel, int(16 * figure.get_figwidth())))
     return finish(figure, run, handles)
-
-
-def training_loss(axis: Axes, run: Run, styles: Mapping[str, Look]) -> dict[str, Line2D]:
-    """Loss of every step of stage 2, a line a variant: the mean over the seeds and over a window of steps.
-
-    Parameters
-    ----------
-    axis : Axes
-    run : Run
-    styles : variant → Look
-    """
-    handles = {}
-    for variant, look in styles.items():
-        trained = [seed for seed in run.config["seeds"] if run.losses(variant, seed)]
-        losses = np.mean([run.losses(variant, seed) for seed in trained] or [[np.nan]], axis=0)
-        window = smoothing(len(losses))
-        smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-        steps = np.arange(len(smooth)) + (window + 1) / 2
-        every = max(len(smooth) // 6, 1)
-        (handles[variant],) = axis.plot(
-            steps,
-            smooth,
-            look.dashes,
-            color=look.colour,
-            marker=look.marker,
-            markevery=every,
-            markersize=5,
-            linewidth=1.4,
-        )
-    axis.set_xlabel("round (optimiser step of stage 2)")
-    axis.set_ylabel("training loss [nat]")
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
-    axis.tick_params(axis="y", which="minor", labelsize=8)
-    axis.grid(alpha=0.3, linewidth=0.5, which="both")
-    return handles
-
-
-def smoothing(steps: int) -> int:
-    """Steps that a loss curve is averaged over."""
-    return max(steps // 10, 1)
-
-
-def loss_by_length(run: Run, modality: str) -> Figure:
-    """Training loss per round for the token lengths of one modality, aligned and unaligned, and where it ends.
-
-    Variants are named ``aligned…`` and ``unaligned…``.
-    """
-    figure, axes = panels(1, 2, width=5.0, height=3.6)
-    left, right = axes[0]
-    lengths = {
-        name: variant["lengths"].get(modality, run.config["lengths"][modality])
-        for name, variant in run.config["variants"].items()
-    }
-    different = sorted(set(lengths.values()))
-    of_length = dict(zip(different, zip(ramp(len(different)), LOOKS, strict=False), strict=True))
-    styles = {
-        name: Look(of_length[s][0], of_length[s][1].marker, "--" if name.startswith("unaligned") else "-")
-        for name, s in lengths.items()
-    }
-    drawn = training_loss(left, run, styles)
-    pairs = sorted(drawn, key=lambda name: (lengths[name], name))
-    handles = {f"{name.split('-')[0]}, {lengths[name]} {modality} tokens": drawn[name] for name in pairs}
-    ends = run.results[run.results["metric"] == "loss"]
-    for kind, dashes in (("aligned", "-"), ("unaligned", "--")):
-        means = {
-            s: ends.loc[ends["variant"] == name, "value"].mean()
-            for name, s in lengths.items()
-            if name.split("-")[0] == kind
-        }
-        right.plot(list(means), list(means.values()), dashes, color="0.3", linewidth=1)
-        for s, loss in means.items():
-            colour, look = of_length[s]
-            right.plot([s], [loss], look.marker, color=colour, fillstyle="full" if kind == "aligned" else "none")
-    right.set_xscale("log", base=2)
-    ticks_at(right, different)
-    right.set_xlabel(f"{modality} tokens")
-    right.set_ylabel("loss over the last tenth of rounds [nat]")
-    right.set_ylim(bottom=0)
-    right.grid(alpha=0.3, linewidth=0.5)
-    seeds = len(run.config["seeds"])
-    steps = run.config["stage2"]["steps"]
-    return finish(
-        figure, run, handles, f"moving mean of {smoothing(steps)} of {steps} rounds, {seeds} seed{'s' * (seeds > 1)}"
-    )

@@ -1,18 +1,14 @@
-"""A run's points on disk, and the tables made from them."""
+"""The tables of a run: what its points and losses come to."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from tokcom_phy.experiments.plan import MAJORITY
-from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.results.intervals import over_mean, over_questions_and_seeds, paired, wilson
 from tokcom_phy.results.points import Point, as_bools
-from tokcom_phy.utils.files import write_atomically
 
 COLUMNS = [
     "experiment",
@@ -33,41 +29,68 @@ ALL = "all"
 """``question_type`` of figures over all questions."""
 
 
-def tabulate(experiment: str, points: list[Point], question_types: list[str]) -> pd.DataFrame:
-    """The rows of ``results.csv``: one a point, metric and question type.
+def tabulate(experiment: str, points: Sequence[Point], question_types: Sequence[str]) -> pd.DataFrame:
+    """The rows of ``results.csv`` that points make: one a point, metric and question type.
 
     Parameters
     ----------
     experiment : str
-    points : list of Point
-    question_types : list of str
+    points : sequence of Point
+    question_types : sequence of str
         Type of each question, in the order of the points' marks.
 
     Returns
     -------
     DataFrame with `COLUMNS`; intervals are Wilson's over the questions, absent (NaN) where a metric is no proportion
     """
-    types = np.array(question_types)
+    types = np.array(question_types, dtype=object)
     rows = [row for point in points for row in _rows(experiment, point, types)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def tabulate_losses(experiment: Experiment, run_dir: Path) -> pd.DataFrame:
-    """Rows of ``results.csv`` with the training loss at the end of stage 2: its mean over the last tenth of the steps.
+def tabulate_losses(experiment: Experiment, losses: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``results.csv`` with the training loss at the end of stage 2: its mean over the last tenth of steps.
 
     ``snr_db`` is the training SNR, absent (NaN) where it was drawn from a range; ``n`` is how many steps are averaged.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    losses : DataFrame
+        `tokcom_phy.results.run.Run.losses`.
     """
     rows = []
-    for variant in experiment.variants:
-        settings = experiment.resolved().variants[variant].stage2
-        snr_db = settings.snr_db if isinstance(settings.snr_db, float) else np.nan
-        for seed in experiment.seeds:
-            path = checkpoint_folder(run_dir, variant, seed) / "losses.json"
-            if path.is_file():
-                losses = json.loads(path.read_text())
-                last = losses[-max(len(losses) // 10, 1) :]
-                loss = ("loss", ALL, float(np.mean(last)), np.nan, np.nan, len(last))
-                rows.append((experiment.name, variant, settings.link, snr_db, seed, *loss))
+    of_stage2 = losses[losses["stage"] == "finetune"]
+    for name, variant in experiment.resolved().variants.items():
+        snr_db = variant.stage2.snr_db if isinstance(variant.stage2.snr_db, float) else np.nan
+        for seed, steps in of_stage2[of_stage2["name"] == name].groupby("seed", sort=False)["loss"]:
+            last = steps.to_numpy()[-max(len(steps) // 10, 1) :]
+            loss = ("loss", ALL, float(np.mean(last)), np.nan, np.nan, len(last))
+            rows.append((experiment.name, name, variant.stage2.link, snr_db, seed, *loss))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tabulate_costs(experiment: str, budget: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``results.csv`` with what one question costs each variant over each link that it is evaluated on.
+
+    Metrics are ``channel_uses``, ``latency_ms`` and ``energy_mj``; ``snr_db`` and ``seed`` are absent (NaN). What
+    cannot be sent has no row, as it has no point.
+
+    Parameters
+    ----------
+    experiment : str
+    budget : DataFrame
+        `tokcom_phy.results.budget.tabulate_budget`.
+    """
+    rows = []
+    for row in budget[budget["own"] & (budget["fault"] == "")].itertuples():
+        costs = {
+            "channel_uses": row.channel_uses,
+            "latency_ms": 1e3 * row.latency,
+            "energy_mj": 1e3 * row.energy,
+        }
+        for metric, value in costs.items():
+            rows.append((experiment, row.variant, row.link, np.nan, np.nan, metric, ALL, value, np.nan, np.nan, 1))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -86,12 +109,12 @@ def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
             yield (*key, f"{metric}_{modality}", ALL, value, np.nan, np.nan, len(correct))
 
 
-def accuracy_curves(points: list[Point], among: np.ndarray | None = None) -> pd.DataFrame:
+def accuracy_curves(points: Sequence[Point], among: np.ndarray | None = None) -> pd.DataFrame:
     """Accuracy of each variant, link and SNR over all seeds, with its interval over questions and seeds.
 
     Parameters
     ----------
-    points : list of Point
+    points : sequence of Point
     among : bool [questions], optional
         Which questions count; all by default.
 
@@ -108,9 +131,9 @@ def accuracy_curves(points: list[Point], among: np.ndarray | None = None) -> pd.
     return pd.DataFrame(rows, columns=columns).sort_values(["link", "variant", "snr_db"], ignore_index=True)
 
 
-def tabulate_curves(experiment: str, points: list[Point], question_types: list[str]) -> pd.DataFrame:
+def tabulate_curves(experiment: str, points: Sequence[Point], question_types: Sequence[str]) -> pd.DataFrame:
     """The rows of ``curves.csv``: `accuracy_curves` over all questions and by question type."""
-    types = np.array(question_types)
+    types = np.array(question_types, dtype=object)
     parts = []
     for kind in (ALL, *sorted(set(question_types))):
         part = accuracy_curves(points, None if kind == ALL else types == kind)
@@ -120,7 +143,7 @@ def tabulate_curves(experiment: str, points: list[Point], question_types: list[s
     return pd.concat(parts, ignore_index=True)
 
 
-def tabulate_differences(experiment: Experiment, points: list[Point]) -> pd.DataFrame:
+def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.DataFrame:
     """The rows of ``differences.csv``: accuracies compared question by question and seed by seed.
 
     The first variant of each series minus each other one and the majority control, over the same link; and the first
@@ -150,37 +173,9 @@ def tabulate_differences(experiment: Experiment, points: list[Point]) -> pd.Data
     return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high", "seeds", "n"])
 
 
-def _marks(points: list[Point]) -> dict[tuple[str, str, float], dict[int, np.ndarray]]:
+def _marks(points: Sequence[Point]) -> dict[tuple[str, str, float], dict[int, np.ndarray]]:
     """(variant, link, SNR) → seed → which questions were answered right."""
     marks: dict[tuple[str, str, float], dict[int, np.ndarray]] = {}
     for point in points:
         marks.setdefault((point.variant, point.link, point.snr_db), {})[point.seed] = as_bools(point.correct)
     return marks
-
-
-def write_tables(
-    run_dir: Path, experiment: Experiment, points: list[Point], question_types: list[str], costs: pd.DataFrame
-) -> None:
-    """Write ``results.csv``, the same as ``results.parquet``, ``curves.csv`` and ``differences.csv``.
-
-    Parameters
-    ----------
-    run_dir : Path
-    experiment : Experiment
-    points : list of Point
-    question_types : list of str
-        Type of each question, in the order of the points' marks.
-    costs : DataFrame
-        Further rows of ``results.csv``: what the variants' transmissions cost.
-    """
-    parts = [tabulate(experiment.name, points, question_types), tabulate_losses(experiment, run_dir), costs]
-    results = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    with write_atomically(run_dir / "results.parquet") as path:
-        results.to_parquet(path, index=False)
-    for name, table in {
-        "results": results,
-        "curves": tabulate_curves(experiment.name, points, question_types),
-        "differences": tabulate_differences(experiment, points),
-    }.items():
-        with write_atomically(run_dir / f"{name}.csv") as path:
-            table.to_csv(path, index=False)

@@ -15,14 +15,13 @@ from tokcom_phy.data.formats import load_questions
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.experiments.loading import load_experiment
-from tokcom_phy.experiments.plan import MAJORITY, STAGE_NAMES, STAGES, Job, Stage
+from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage
 from tokcom_phy.experiments.run_dir import LINKS, QUESTIONS, point_file
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.results.budget import tabulate_budgets
 from tokcom_phy.results.console import differences_table, losses_table, results_table
+from tokcom_phy.results.csv_files import write_tables
 from tokcom_phy.results.figures import draw_figures
-from tokcom_phy.results.points import read_points
-from tokcom_phy.results.tables import tabulate_differences, tabulate_losses, write_tables
+from tokcom_phy.results.run import Run
 from tokcom_phy.sweep.clock import Clock
 from tokcom_phy.sweep.executors.choice import OpenExecutor, choose_executor
 from tokcom_phy.sweep.executors.distributed import is_rank_0, launched, shutdown, worker_loop
@@ -123,7 +122,7 @@ def _run(
     if with_results:
         with clock.step("tables and figures"):
             try:
-                _write_results(run_dir, experiment, questions, console)
+                _write_results(run_dir, console)
             except UserError as error:
                 failures.append(Failure("tables and figures", str(error)))
     console.print(time_table(clock.seconds))
@@ -136,18 +135,16 @@ def _run(
         )
 
 
-def _write_results(run_dir: Path, experiment: Experiment, questions: list[dict[str, Any]], console: Console) -> None:
+def _write_results(run_dir: Path, console: Console) -> None:
     """Write the tables, print them, and draw the figures of the points that there are."""
-    points = read_points(run_dir)
-    costs = tabulate_budgets(experiment, [question["question"] for question in questions])
-    write_tables(run_dir, experiment, points, [question["type"] for question in questions], costs)
-    if points:
-        links = experiment.resolved().evaluated_links
-        console.print(results_table(points, links, [*experiment.variants, MAJORITY]))
-        console.print(differences_table(tabulate_differences(experiment, points)))
+    opened = Run.open(run_dir)
+    write_tables(opened)
+    if len(opened.points):
+        console.print(results_table(opened))
+        console.print(differences_table(opened))
     else:
-        console.print(losses_table(tabulate_losses(experiment, run_dir)))
-    for figure in draw_figures(run_dir):
+        console.print(losses_table(opened))
+    for figure in draw_figures(opened):
         console.print(f"figure: {figure}", markup=False, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from media_files import write_clip
 from rich.console import Console
 
 from tokcom_phy.experiments.loading import load_experiment
-from tokcom_phy.results.budget import budget_tables
+from tokcom_phy.results.budget_tables import budget_tables
 
 
 def rows_of(media: Path | None) -> list[str]:

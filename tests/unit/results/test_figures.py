@@ -1,23 +1,20 @@
-import pandas as pd
 import pytest
+from made_up_runs import control_alone, made_up_run
 
-from tokcom_phy.experiments.loading import as_yaml, load_experiment
-from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.figures import draw_figures
-from tokcom_phy.results.points import Point, read_points, write_point
-from tokcom_phy.results.tables import COLUMNS, write_tables
 from tokcom_phy.utils.errors import UserError
 
 
 def test_a_run_whose_systems_all_failed_still_draws_its_control(tmp_path):
     """The figure must not hide, by failing itself, which jobs are missing."""
-    experiment = load_experiment("quickstart")
-    (tmp_path / "config.yaml").write_text(as_yaml(experiment))
-    for snr_db in (0.0, 20.0):
-        write_point(tmp_path, Point(MAJORITY, "awgn", snr_db, 0, "0110", "0110", [], {}, {}))
-    write_tables(tmp_path, experiment, read_points(tmp_path), ["Audio/Counting"] * 4, pd.DataFrame(columns=COLUMNS))
-    (figure,) = draw_figures(tmp_path)
+    (figure,) = draw_figures(made_up_run(tmp_path, "quickstart", finished=control_alone))
     assert figure.stat().st_size > 10_000
+
+
+def test_a_run_that_has_no_point_yet_is_drawn(tmp_path):
+    (figure,) = draw_figures(made_up_run(tmp_path, "quickstart", finished=lambda job: False))
+    assert figure.stat().st_size > 1_000
 
 
 @pytest.mark.parametrize(
@@ -28,9 +25,7 @@ def test_a_script_that_fails_is_named_in_one_line(tmp_path, script, reason):
     own = tmp_path / "own.py"
     own.write_text(script)
     experiment = load_experiment("quickstart", "tiny", [f"figures=[{own}]"])
-    (tmp_path / "config.yaml").write_text(as_yaml(experiment))
-    write_point(tmp_path, Point(MAJORITY, "awgn", 0.0, 0, "0110", "0110", [], {}, {}))
-    write_tables(tmp_path, experiment, read_points(tmp_path), ["Audio/Counting"] * 4, pd.DataFrame(columns=COLUMNS))
+    run = made_up_run(tmp_path / "run", experiment, finished=control_alone)
     with pytest.raises(UserError, match=f"cannot draw figure '{own}' .*{reason}.*--debug shows where") as raised:
-        draw_figures(tmp_path)
+        draw_figures(run)
     assert "\n" not in str(raised.value)

@@ -1,62 +1,30 @@
 """Every built-in experiment's figure, drawn from made-up points: what is shown, by which labels, over which axes."""
 
-import json
+from dataclasses import replace
+from itertools import pairwise
 from runpy import run_path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_runs import control_alone, made_up_run
 from matplotlib import pyplot
-from safetensors.numpy import save_file
+from matplotlib.collections import PolyCollection
 
-from tokcom_phy.experiments.loading import as_yaml, load_experiment
-from tokcom_phy.experiments.plan import MAJORITY
-from tokcom_phy.experiments.run_dir import alignment_folder, checkpoint_folder
-from tokcom_phy.results.budget import tabulate_budgets
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.console import losses_table
-from tokcom_phy.results.points import Point, write_point
-from tokcom_phy.results.run import Run
-from tokcom_phy.results.tables import tabulate_losses, write_tables
+from tokcom_phy.results.figures import draw_figures
+from tokcom_phy.results.plotting import COLUMN_IN, PAGE_IN, style
 from tokcom_phy.utils.files import builtin_folder, builtin_names
 
-TYPES = ["Audio/Counting", "Visual/Location", "Audio-Visual/Temporal"]
 matplotlib.use("Agg")
 
 
-def made_up_run(folder, name, finished=lambda job: True):
-    """A run directory with a point wherever the plan has one, of jobs that have finished; accuracy rises with SNR."""
-    experiment = load_experiment(name)
-    (folder / "config.yaml").write_text(as_yaml(experiment))
-    (folder / "questions.json").write_text(json.dumps([{"type": TYPES[i % 3], "question": "Why?"} for i in range(60)]))
-    settings = {link: experiment.resolved().links[link].settings() for link in experiment.resolved().links}
-    (folder / "links.json").write_text(json.dumps(settings))
-    rng = np.random.default_rng(0)
-    points = []
-    for job in filter(finished, experiment.resolved().jobs):
-        if job.stage == "evaluate":
-            for snr_db in job.snr_db:
-                share = 0.3 if job.subject in ("blind", "majority") else 0.3 + 0.6 / (1 + np.exp(-snr_db / 8))
-                marks = "".join("01"[int(u < share)] for u in rng.uniform(size=60))
-                points.append(Point(job.subject, job.link, snr_db, job.seed, marks, marks, [], {}, {}))
-                write_point(folder, points[-1])
-            continue
-        where = alignment_folder if job.stage == "align" else checkpoint_folder
-        kept = where(folder, job.subject, job.seed)
-        kept.mkdir(parents=True)
-        (kept / "losses.json").write_text(json.dumps(np.geomspace(4, 1, 150).tolist()))
-        if experiment.keep_features and job.stage == "align":
-            modalities = [*experiment.encoders, "text"]
-            features = {f"{m}-{when}": rng.normal(size=(12, 8)) for m in modalities for when in ("before", "after")}
-            save_file({key: value.astype(np.float32) for key, value in features.items()}, kept / "features.safetensors")
-    kinds = [TYPES[i % 3] for i in range(60)]
-    write_tables(folder, experiment, points, kinds, tabulate_budgets(experiment, ["Why?"]))
-    return Run(folder)
-
-
-def drawn(run, name):
-    figure = run_path(str(builtin_folder("plots") / f"{name}.py"))["draw"](run)
-    figure.canvas.draw()
+def drawn(run, name, width=PAGE_IN):
+    with style(width):
+        figure = run_path(str(builtin_folder("plots") / f"{name}.py"))["draw"](run)
+        figure.canvas.draw()
     return figure
 
 
@@ -109,13 +77,13 @@ def test_every_experiment_is_drawn_here():
 @pytest.mark.parametrize("name", sorted(LEGENDS))
 def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_path):
     run = made_up_run(tmp_path, name)
-    figure = drawn(run, run.config["figures"][0])
+    figure = drawn(run, run.experiment.figures[0])
     (legend,) = figure.legends
     assert sorted(text.get_text() for text in legend.get_texts()) == sorted(LEGENDS[name])
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert all(axis.get_xlabel() for axis in shown)
     assert all(axis.get_ylabel() for axis in shown[:: len(shown)])
-    assert figure.get_suptitle().startswith(run.config["title"])
+    assert figure.get_suptitle().startswith(run.experiment.title)
     looks = {
         (line.get_color(), line.get_marker(), line.get_linestyle(), line.get_fillstyle()) for line in legend.get_lines()
     }
@@ -125,22 +93,90 @@ def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_p
     box = legend.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.canvas.get_width_height()[0]
-    if run.config["evaluate"]:
+    if run.experiment.evaluate:
         assert any(axis.collections for axis in figure.axes)  # bands
-        control = [line for line in legend.get_lines() if line.get_color() == "0.3"]
-        assert {line.get_linestyle() for line in control} >= {"--", ":"}
+        assert {line.get_linestyle() for line in legend.get_lines()} >= {"--", ":"}
+
+
+def data_of(figure):
+    """All that a figure draws, without its texts."""
+    shown = []
+    for axis in figure.axes:
+        shown += [line.get_xydata() for line in axis.lines]
+        bands = (part for part in axis.collections if isinstance(part, PolyCollection))
+        shown += [path.vertices for band in bands for path in band.get_paths()]
+        shown += [np.asarray(image.get_array()) for image in axis.images]
+    return shown
+
+
+@pytest.mark.parametrize("name", sorted(LEGENDS))
+def test_other_names_of_the_variants_leave_a_figure_as_it_is(name, tmp_path):
+    original = made_up_run(tmp_path / "original", name)
+    names = {variant: f"v{place}" for place, variant in enumerate(reversed(original.experiment.variants))}
+    renamed = made_up_run(tmp_path / "renamed", name, rename=names.__getitem__)
+    figures = [drawn(run, run.experiment.figures[0]) for run in (original, renamed)]
+    one, other = map(data_of, figures)
+    assert len(one) == len(other) > 0
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    labels = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in figures]
+    assert [names.get(label, label) for label in labels[0]] == labels[1]
+
+
+@pytest.mark.parametrize("width", [COLUMN_IN, PAGE_IN])
+@pytest.mark.parametrize("name", sorted(LEGENDS))
+def test_a_figure_is_as_wide_as_asked_and_nothing_overlaps_or_is_cut(name, width, tmp_path):
+    run = made_up_run(tmp_path, name)
+    figure = drawn(run, run.experiment.figures[0], width)
+    assert figure.get_figwidth() == width
+    (legend,) = figure.legends
+    whole = figure.bbox
+    texts = [figure._suptitle, *legend.get_texts()]
+    for axis in (axis for axis in figure.axes if axis.get_visible()):
+        assert axis.get_window_extent().width > 0.8 * figure.dpi
+        ticks = [t for t in axis.get_xticklabels() if t.get_text() and t.get_rotation() == 0]
+        edges = [t.get_window_extent() for t in ticks]
+        assert all(a.x1 <= b.x0 for a, b in pairwise(edges)), [t.get_text() for t in ticks]
+        texts += [axis.title, axis.xaxis.label, axis.yaxis.label]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    for text, box in boxes:
+        assert min(box.x0, box.y0) >= -1, text
+        assert max(box.x1 - whole.x1, box.y1 - whole.y1) <= 1, text
+    for place, (text, box) in enumerate(boxes):
+        for other, its_box in boxes[place + 1 :]:
+            assert not box.overlaps(its_box), (text, other)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "mobility", "users"])
+def test_a_line_that_another_covers_shows_around_it(name, tmp_path):
+    run = made_up_run(tmp_path, name)
+    for axis in drawn(run, run.experiment.figures[0]).axes:
+        for first, second in zip(axis.lines, axis.lines[1:], strict=False):
+            both = first.get_linestyle() == second.get_linestyle() == "-"
+            if both and len(first.get_xdata()) > 1:
+                assert first.get_linewidth() > second.get_linewidth()
+                assert first.get_markersize() > second.get_markersize()
+
+
+def test_a_users_text_is_no_formula_and_fonts_are_true_type(tmp_path):
+    experiment = load_experiment("quickstart", overrides=["title=Ba$$in $5 against $10_x^2"])
+    run = made_up_run(tmp_path, experiment, finished=control_alone)
+    assert drawn(run, "accuracy_vs_snr")._suptitle.get_text().startswith(r"Ba\$\$in \$5 against \$10_x^2")
+    (png,) = draw_figures(run)
+    pdf = png.with_suffix(".pdf").read_bytes()
+    assert b"/Type3" not in pdf
+    assert b"/CIDFontType2" in pdf or b"/TrueType" in pdf
 
 
 @pytest.mark.parametrize("name", sorted(LEGENDS))
 def test_a_run_of_which_only_the_control_succeeded_is_still_drawn(name, tmp_path):
     """The figure must not hide, by failing itself, which jobs are missing."""
-    run = made_up_run(tmp_path, name, finished=lambda job: job.subject == MAJORITY)
-    assert drawn(run, run.config["figures"][0]).axes
+    run = made_up_run(tmp_path, name, finished=control_alone)
+    assert drawn(run, run.experiment.figures[0]).axes
 
 
 def test_a_run_without_points_tells_its_losses(tmp_path):
-    made_up_run(tmp_path, "fig2a")
-    table = losses_table(tabulate_losses(load_experiment("fig2a"), tmp_path))
+    table = losses_table(made_up_run(tmp_path, "fig2a"))
     variants, losses = ([*column.cells] for column in table.columns)
     assert variants == list(load_experiment("fig2a").variants)
     assert set(losses) == {f"{np.geomspace(4, 1, 150)[-15:].mean():.3f}"}
@@ -150,8 +186,8 @@ def test_the_papers_figure_draws_what_the_paper_states_at_its_profile_alone(tmp_
     run = made_up_run(tmp_path, "fig3")
     left, right = drawn(run, "fig3").axes
     tiny = len(left.lines), len(right.lines)
-    run.config["profile"] = "paper"
-    left, right = drawn(run, "fig3").axes
+    paper = replace(run, experiment=run.experiment.model_copy(update={"profile": "paper"}))
+    left, right = drawn(paper, "fig3").axes
     levels = [line.get_ydata()[0] for line in left.lines[tiny[0] :]]
     assert levels == [47.9, 47.6, 43.0]
     (gains,) = right.lines[tiny[1] :]
