@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.endtoend.commands import results_of
+from tokcom_phy import Run
 from tokcom_phy.results.tables import COLUMNS
 
 
@@ -138,3 +139,15 @@ def test_two_launched_processes_train_what_one_does(finished_run, experiment, tm
         alone, together = (json.loads((folder / file).read_text()) for folder in (finished_run, run_dir))
         assert together == pytest.approx(alone, rel=1e-3), file
     assert not list(run_dir.glob("checkpoints/*/.tokcom-*"))
+
+
+def test_an_opened_run_holds_the_tables_and_its_systems_answer_as_they_did(finished_run):
+    run = Run.open(finished_run)
+    for name, table in {"results": run.results, "curves": run.curves, "differences": run.differences}.items():
+        assert (finished_run / f"{name}.csv").read_text(encoding="utf-8") == table.to_csv(index=False)
+    question = run.questions.iloc[0]
+    given = run.answers(0).set_index(["variant", "link", "snr_db"])["answer"]
+    for variant, link in (("aligned", "ofdm-tdl-c"), ("blind", "awgn"), ("aligned-on-air", "awgn")):
+        text, transmission = run.system(variant).answer(question.question, question.video_id, link, snr_db=20.0)
+        assert text == given[variant, link, 20.0]
+        assert tuple(transmission.sent) == run.variants(name=variant)[0].users

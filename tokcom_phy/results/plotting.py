@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ PAGE_IN = 7.16
 PANEL_IN = 1.7
 """A panel is at least this wide [in]."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # TrueType, which publishers ask for, not Type 3
     "ps.fonttype": 42,
     "font.size": 8,
@@ -138,7 +138,8 @@ def panels(count: int, columns: int = 4, height: float = 1.75) -> tuple[Figure, 
 
 def title(axis: Axes, text: str) -> None:
     """Put a title, in which a user's names may stand, over a panel."""
-    columns = axis.get_gridspec().ncols
+    spec = axis.get_subplotspec()
+    columns = spec.get_gridspec().ncols if spec else 1
     room = int(12 * _WIDTH_IN.get() / columns)
     axis.set_title(plain(textwrap.fill(text, max(room, 12))))
 

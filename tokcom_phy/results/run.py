@@ -49,7 +49,7 @@ class AskedQuestion:
 
 
 _QUESTIONS = TypeAdapter(list[AskedQuestion])
-_LINKS = TypeAdapter(dict[str, dict[str, Any]])
+_LINKS: TypeAdapter[Mapping[str, dict[str, Any]]] = TypeAdapter(Mapping[str, dict[str, Any]])
 _PROVENANCE = TypeAdapter(dict[str, Any])
 _LOSSES = TypeAdapter(list[float], config=ConfigDict(strict=True))
 

@@ -13,6 +13,7 @@ from tokcom_phy.data.store import Modality
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.encoders import Encoder, load_encoder
+from tokcom_phy.model.slide import slide
 from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.transmission import Transmission
 from tokcom_phy.radio import Link
@@ -87,7 +88,8 @@ class TrainedSystem:
         return (texts[0] if isinstance(question, str) else texts), transmission
 
     def _features(self, clip: str | Path) -> dict[str, Tensor]:
-        """Tokens of a clip, equation (2), in the precision of the feature store: modality → float32 [1, ŝ_m, d_m]."""
+        """Tokens of a clip (2) that are sent (3), in the precision of the feature store, or all for an own selector:
+        modality → float32 [1, s_m or ŝ_m, d_m]."""
         data = self.experiment.data
         encoders = {m: self._encoder(m) for m in self.variant.modalities}
         if not encoders:
@@ -101,10 +103,11 @@ class TrainedSystem:
         features = encode_clip(self._sources(clip, encoders), encoders, whole)
         if isinstance(features, Skipped):
             raise UserError(features.reason)
-        return {
-            m: torch.from_numpy(features.tokens[m]).float().view(1, encoder.num_tokens, encoder.width)
-            for m, encoder in encoders.items()
-        }
+        found = {}
+        for m, encoder in encoders.items():
+            tokens = torch.from_numpy(features.tokens[m]).float().view(1, encoder.num_tokens, encoder.width)
+            found[m] = tokens if m in self.system.selectors else slide(tokens, self.variant.modalities[m])
+        return found
 
     def _encoder(self, modality: str) -> Encoder:
         """The encoder of a modality, loaded at its first use."""
