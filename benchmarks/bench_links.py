@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from rich.console import Console
 from sionna.phy import config as sionna_config
 from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
@@ -236,6 +237,9 @@ def plot_scaling(growth: dict[str, dict[int, float]], path: Path) -> None:
         ax.loglog(sizes, cost[-1] * sizes / sizes[-1], "k:", lw=1, label="linear")
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
         ax.set(xlabel=axis, ylabel="forward and backward [ms]")
         ax.grid(alpha=0.3, which="both")
         ax.legend()

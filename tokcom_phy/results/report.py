@@ -15,6 +15,7 @@ from tokcom_phy.experiments.run_dir import CONFIG
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.results.budget import BITS_PER_VALUE
 from tokcom_phy.results.reading import read_json
+from tokcom_phy.results.report_answers import SHOWN_OF_TYPE, SingleQuestion, single_questions
 from tokcom_phy.results.report_tables import (
     Table,
     accuracy_tables,
@@ -53,6 +54,8 @@ class Section:
     asked: str
     facts: dict[str, str]
     questions: list[dict[str, str]]
+    single: list[SingleQuestion]
+    blind: str
     done: int
     wanted: int
     gaps: list[str]
@@ -105,7 +108,11 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
         lstrip_blocks=True,
     )
     page = environment.get_template(_TEMPLATE).render(
-        runs=sections, majority=MAJORITY, bits_per_value=BITS_PER_VALUE, version=version("tokcom-phy")
+        runs=sections,
+        majority=MAJORITY,
+        bits_per_value=BITS_PER_VALUE,
+        shown_of_type=SHOWN_OF_TYPE,
+        version=version("tokcom-phy"),
     )
     with write_atomically(target) as path:
         path.write_text(page, encoding="utf-8")
@@ -131,6 +138,8 @@ def _section(run_dir: Path, anchor: str) -> Section:
         asked=asked(experiment),
         facts=facts(experiment, len(questions)),
         questions=question_types(questions),
+        single=single_questions(run),
+        blind=", ".join(variant.name for variant in run.variants(blind=True)),
         done=sum(key in have for key in keys),
         wanted=len(keys),
         gaps=missing[:_SHOWN_GAPS],

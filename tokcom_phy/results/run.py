@@ -181,7 +181,8 @@ class Run:
         """What each system answered to one question, by its place in `questions`: variant, link, snr_db, seed, answer
         (None for the majority control) and whether it is correct."""
         found = self.points[["variant", "link", "snr_db", "seed"]].copy()
-        found["answer"] = [answers[question] if answers else None for answers in self.points["answers"]]
+        answers = [answers[question] if answers else None for answers in self.points["answers"]]
+        found["answer"] = pd.Series(answers, index=found.index, dtype=object)
         found["correct"] = [bool(marks[question]) for marks in self.points["correct"]]
         return found
 
