@@ -124,6 +124,44 @@ def test_fresh_deletes_runs_only(tokcom, experiment, tmp_path):
     assert (tmp_path / "thesis.tex").is_file()
 
 
+def test_a_trained_variant_is_evaluated_over_another_link_beside_its_own_points(finished_run, tokcom, tmp_path):
+    out = finished_run.parent / "again"
+    asked = ["--link", "ofdm-tdl-c", "--set", "speed=120", "--snr", "0", "--snr", "20", "--out", out]
+    done = tokcom("evaluate", f"{finished_run}:aligned", *asked)
+    assert done.returncode == 0, done.stderr
+    for name in ("aligned__awgn__+0dB__seed0.json", "blind__awgn__+20dB__seed0.json"):
+        assert (out / "points" / name).read_bytes() == (finished_run / "points" / name).read_bytes()
+    assert (out / "points" / "aligned__ofdm-tdl-c-speed-120__+20dB__seed0.json").is_file()
+    assert not (out / "checkpoints").exists()
+    assert (out / "questions.json").read_bytes() == (finished_run / "questions.json").read_bytes()
+    differences = pd.read_csv(out / "differences.csv")
+    pairs = differences[(differences["link"] == "awgn") & (differences["than_link"] == "ofdm-tdl-c-speed-120")]
+    assert set(pairs["snr_db"]) == {0, 20}
+    for wrong, message in {"aligend": "did you mean 'aligned'", "majority": "no variant 'majority'"}.items():
+        refused = tokcom("evaluate", f"{finished_run}:{wrong}", "--link", "rayleigh")
+        assert refused.returncode == 2
+        assert message in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_an_experiment_takes_a_trained_variant_and_sweeps_a_grid(finished_run, tokcom, tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "name: grid\ntitle: Grid\nprofile: tiny\n"
+        "data:\n  synthetic: {captions: 24, train_clips: 24, test_clips: 12, train_questions: 48, "
+        "test_questions: 40, seed: 5}\n"
+        f"variants:\n  mine: {{checkpoint: {finished_run / 'checkpoints' / 'aligned'}}}\n"
+        "evaluate:\n  - {variants: [mine], links: [ofdm-tdl-c], snr_db: [0]}\n"
+        "grid: {speed: [1, 120], delay_spread: [3e-8, 3e-7]}\n"
+    )
+    out = finished_run.parent / "grid"
+    done = tokcom("run", path, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert len(list((out / "points").glob("mine__*.json"))) == 4
+    assert not (out / "checkpoints").exists()
+    assert (out / "figures" / "grid.png").is_file()
+
+
 @pytest.mark.slow
 def test_two_launched_processes_train_what_one_does(finished_run, experiment, tmp_path):
     """The same losses in every stage, one run directory, and nothing left behind that was unfinished."""

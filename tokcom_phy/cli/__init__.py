@@ -7,6 +7,7 @@ imports inside its functions.
 import errno
 import os
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,6 +88,7 @@ def _quieten_libraries() -> None:
         "TRANSFORMERS_VERBOSITY": "error",
     }.items():
         os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _show_version(wanted: bool) -> None:
@@ -142,7 +144,56 @@ _add_experiment_command(
 )
 _add_experiment_command("align", "align", "Stage 1 of an experiment: cross-modal alignment.")
 _add_experiment_command("finetune", "finetune", "Stage 2 of an experiment: fine-tuning, after what it needs.")
-_add_experiment_command("evaluate", "evaluate", "Evaluate an experiment, after what it needs: tables and figures.")
+
+
+@app.command()
+def evaluate(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT|RUN:VARIANT", help="An experiment, or a trained variant of a run.")
+    ],
+    links: Annotated[
+        list[str] | None, typer.Option("--link", metavar="LINK", help="Link to evaluate RUN:VARIANT over; repeatable.")
+    ] = None,
+    overrides: Overrides = None,
+    snr_db: Annotated[
+        list[float] | None, typer.Option("--snr", metavar="DB", help="SNR of RUN:VARIANT [dB]; repeatable.")
+    ] = None,
+    profile: Profile = None,
+    out: RunDirectory = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    gpus_per_task: GpusPerTask = None,
+    fresh: Fresh = False,
+) -> None:
+    """Evaluate an experiment, after what it needs; or a trained variant of a run over other links.
+
+    With RUN:VARIANT, --set changes keys of the links, and the points are compared with the run's own.
+    """
+    from tokcom_phy.sweep.run import run
+
+    if ":" not in experiment:
+        if links or snr_db:
+            raise UserError("--link and --snr are for a trained variant: name it as RUN:VARIANT")
+        run(
+            experiment,
+            profile=profile,
+            out=out,
+            overrides=overrides,
+            workers=workers,
+            ray=ray,
+            gpus_per_task=gpus_per_task,
+            fresh=fresh,
+        )
+        return
+    from tokcom_phy.experiments.overrides import parse_overrides
+    from tokcom_phy.sweep.reevaluate import reevaluate
+
+    for option, value in {"--profile": profile, "--ray": ray, "--gpus-per-task": gpus_per_task}.items():
+        if value is not None:
+            raise UserError(f"{option} does not go with RUN:VARIANT: leave it out")
+    run_dir, _, variant = experiment.rpartition(":")
+    changes = parse_overrides(overrides or [], "speed=30")
+    reevaluate(Path(run_dir), variant, links or [], changes, snr_db or [], out=out, workers=workers, fresh=fresh)
 
 
 @app.command()

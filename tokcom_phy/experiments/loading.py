@@ -43,6 +43,9 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
         resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
+    figures = resolved.get("figures") or []
+    if resolved.get("grid") and isinstance(figures, list) and "grid" not in figures:
+        resolved["figures"] = [*figures, "grid"]
     experiment = check(Experiment, resolved, path.name)
     try:
         experiment.resolved()

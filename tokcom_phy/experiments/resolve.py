@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from tokcom_phy.experiments.grid import Cell
 from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.system_config import TEXT, Delivery
@@ -24,12 +25,18 @@ class ResolvedLink:
     Attributes
     ----------
     name : str
-        The experiment's name for it: a built-in's name, a path, or a key under ``links:``.
+        The experiment's name for it: a built-in's name, a path, or a key under ``links:``; with the cell of a grid.
     config : LinkConfig
+    base : str
+        The name without the cell.
+    cell : key → value
+        Where it stands in the experiment's grid; empty where there is none.
     """
 
     name: str
     config: LinkConfig
+    base: str = ""
+    cell: Cell = field(default_factory=dict)
 
     def settings(self) -> dict[str, object]:
         """All settings as JSON values, what a run keeps in ``links.json``."""
@@ -56,6 +63,7 @@ class ResolvedVariant:
     stage1_link, stage2_link : links that the stages train through
     components : own parts in place of the paper's
     checkpoint : where a system that was trained before lies; None for one that the run trains
+    base, cell : its name without the grid, and where it stands there; an empty cell where there is no grid
     """
 
     name: str
@@ -69,7 +77,9 @@ class ResolvedVariant:
     stage1_link: ResolvedLink
     stage2_link: ResolvedLink
     components: Components
-    checkpoint: Path | None = None
+    checkpoint: Path | None
+    base: str
+    cell: Cell
 
     @property
     def blind(self) -> bool:

@@ -1,6 +1,5 @@
 """What an experiment's YAML file may say: every key, checked before anything is computed."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from tokcom_phy.experiments.dataset import Data
+from tokcom_phy.experiments.grid import Cell, cell_name, cells, nested
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
-from tokcom_phy.experiments.validation import check, merged
+from tokcom_phy.experiments.validation import Strict, check, merged
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
@@ -25,66 +26,6 @@ from tokcom_phy.utils.instantiate import TARGET
 _PARTS = ("transmitter", "receiver", "selector")
 
 
-class Strict(BaseModel):
-    """Settings of which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class SyntheticCorpus(Strict):
-    """Size and seed of the synthetic corpus; `tokcom_phy.synthetic.corpus.synthesize` makes it."""
-
-    captions: PositiveInt
-    """Captioned clips, for stage 1."""
-    train_clips: PositiveInt
-    """Clips that stage 2 asks about."""
-    test_clips: PositiveInt
-    """Clips that the evaluation asks about."""
-    train_questions: PositiveInt
-    """Questions of stage 2."""
-    test_questions: PositiveInt
-    """Questions of the evaluation."""
-    seed: int = 0
-    """Seed of scenes, captions and questions."""
-
-    @property
-    def digest(self) -> str:
-        """Short name of this corpus, for its folder."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
-
-
-class Splits(Strict):
-    """Names of the annotation files that are used, SPLIT of ``desc_SPLIT.json`` and ``avqa-SPLIT.json``."""
-
-    captions: str = "train"
-    """Captions of stage 1."""
-    train: str = "train"
-    """Questions of stage 2, on which the majority control is fitted too."""
-    test: str = "test"
-    """Questions of the evaluation."""
-
-
-class Data(Strict):
-    """Where the clips and annotations come from."""
-
-    root: Path | None = None
-    """Folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made."""
-    synthetic: SyntheticCorpus | None = None
-    """The synthetic corpus, used when there is no root."""
-    splits: Splits = Splits()
-    """Which of the annotation files train and test."""
-    fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
-    """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
-    audio_windows: PositiveInt = 1
-    """Equal parts into which a clip's sound is cut, each encoded by an AST; one window is the beginning of the clip."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "Data":
-        if self.root is None and self.synthetic is None:
-            raise ValueError("no dataset: name the folder with VALOR/ and MUSIC-AVQA/ by --set data.root=DIR")
-        return self
-
-
 class Variant(Strict):
     """One system under test."""
 
@@ -92,13 +33,13 @@ class Variant(Strict):
     """What stage 1 trains: 'contrastive' (contrast and text reconstruction), 'reconstruction' (text alone), 'none'."""
     modalities: tuple[str, ...] | None = None
     """Non-text modalities that reach the model; all of the experiment's by default, none for a blind system."""
-    lengths: dict[str, PositiveInt] = {}
+    lengths: dict[str, PositiveInt] = Field(default_factory=dict)
     """modality → s_m, tokens that are sent, where it differs from the experiment's."""
     question: Delivery = "reliable"
     """Whether the question arrives safely ('reliable') or is sent over the link ('on-air')."""
-    stage1: dict[str, Any] = {}
+    stage1: dict[str, Any] = Field(default_factory=dict)
     """Settings of stage 1 where they differ from the experiment's, such as ``{temperature: 0.03}``."""
-    stage2: dict[str, Any] = {}
+    stage2: dict[str, Any] = Field(default_factory=dict)
     """Settings of stage 2 where they differ from the experiment's."""
     transmitter: dict[str, Any] | None = None
     """Transmitter where it differs from the experiment's; ``{}`` is the paper's."""
@@ -132,12 +73,14 @@ class ResolvedExperiment:
 
     Attributes
     ----------
+    series : what is evaluated, every cell of the grid included
     variants : name → variant, in declared order
     links : name → link; those that are evaluated first, in declared order, then those that are only trained through
     visits : variant → link → SNRs [dB] of its evaluations; the majority control goes wherever a variant goes
     jobs : what is to be done, in order
     """
 
+    series: tuple[Series, ...]
     variants: Mapping[str, ResolvedVariant]
     links: Mapping[str, ResolvedLink]
     visits: Visits
@@ -197,7 +140,7 @@ class Experiment(Strict):
     questions and answers by import path."""
     keep_features: NonNegativeInt = 0
     """Captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures."""
-    links: dict[str, dict[str, Any]] = {}
+    links: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Links of this experiment alone: name → the link it extends, and keys that differ."""
     threads: PositiveInt | None = None
     """CPU threads of a worker; results are bit-identical for equal threads."""
@@ -213,6 +156,9 @@ class Experiment(Strict):
     """The systems under test, by name."""
     evaluate: tuple[Series, ...] = ()
     """Which variants are evaluated over which links at which SNRs."""
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """Keys whose values are swept in every combination: of the evaluated links, such as ``{speed: [1, 30, 120]}``, or
+    of stages, such as ``{stage2.snr_db: [0, 10]}``. Every link, or variant, of a series is evaluated in each cell."""
     figures: tuple[str, ...] = ()
     """Figures to draw: names of files in plots/, or paths."""
 
@@ -293,54 +239,63 @@ class Experiment(Strict):
 
     @cached_property
     def _resolved(self) -> ResolvedExperiment:
-        visits = self._visits()
-        stages = {name: self._stages(name) for name in self.variants}
-        trained = [stage.link for pair in stages.values() for stage in pair]
-        links = self._links([*visits.get(MAJORITY, {}), *trained])
-        variants = {name: self._variant(name, *stages[name], links) for name in self.variants}
-        return ResolvedExperiment(variants, links, visits, plan(variants.values(), links, visits, self.seeds))
-
-    def _visits(self) -> Visits:
-        found: dict[str, dict[str, set[float]]] = {}
-        for series in self.evaluate:
-            for variant in (*series.variants, MAJORITY):
-                for link in series.links:
-                    found.setdefault(variant, {}).setdefault(link, set()).update(series.snr_db)
-        return {
-            variant: {link: tuple(sorted(snr_db)) for link, snr_db in by_link.items()}
-            for variant, by_link in found.items()
+        link_cells, variant_cells = cells(self.grid, of_stages=False), cells(self.grid, of_stages=True)
+        series = tuple(_expanded(series, link_cells, variant_cells) for series in self.evaluate)
+        visits = _visits(series)
+        bases = {cell_name(name, cell): (name, cell) for name in self.variants for cell in variant_cells}
+        stages = {name: self._stages(*base) for name, base in bases.items()}
+        evaluated = {
+            cell_name(link, cell): (link, cell) for one in self.evaluate for link in one.links for cell in link_cells
         }
+        trained: dict[str, tuple[str, Cell]] = {
+            stage.link: (stage.link, {}) for pair in stages.values() for stage in pair
+        }
+        links = self._links({**trained, **evaluated}, [*visits.get(MAJORITY, {}), *trained])
+        variants = {name: self._variant(name, *bases[name], *stages[name], links) for name in bases}
+        jobs = plan(variants.values(), links, visits, self.seeds)
+        return ResolvedExperiment(series, variants, links, visits, jobs)
 
-    def _links(self, names: list[str]) -> dict[str, ResolvedLink]:
-        """The links of these names, and those of the experiment that nobody uses are checked too."""
-        unused = [name for name in self.links if name not in names]
-        links = {name: ResolvedLink(name, self._link_config(name)) for name in dict.fromkeys([*names, *unused])}
-        if len({Path(name).stem for name in links}) < len(links):
-            raise UserError(f"links {', '.join(sorted(links))} share a file name: rename one")
-        return {name: link for name, link in links.items() if name not in unused}
+    def _links(self, bases: Mapping[str, tuple[str, Cell]], names: list[str]) -> dict[str, ResolvedLink]:
+        """Links by name, each of a base and a cell; links of the experiment that are not used are checked too."""
+        for name in self.links:
+            self._link_config(name, {})
+        links = {
+            name: ResolvedLink(name, self._link_config(*bases[name]), *bases[name]) for name in dict.fromkeys(names)
+        }
+        if len({Path(name).stem for name in [*links, *self.links]}) < len({*links, *self.links}):
+            raise UserError(f"links {', '.join(sorted({*links, *self.links}))} share a file name: rename one")
+        return links
 
-    def _link_config(self, name: str) -> LinkConfig:
+    def _link_config(self, name: str, cell: Cell) -> LinkConfig:
         if name in self.links:
-            return inline_config(f"links.{name}", self.links[name])
+            return inline_config(f"links.{name}", merged(self.links[name], nested(cell)))
         if Path(name).suffix != ".yaml" and name not in builtin_names("links"):
             raise UserError(f"unknown link '{name}': {nearest(name, [*self.links, *builtin_names('links')])}")
-        return read_config(name, {})[1]
+        return read_config(name, nested(cell))[1]
 
-    def _stages(self, name: str) -> tuple[AlignmentSettings, FinetuningSettings]:
-        variant = self.variants[name]
+    def _stages(self, name: str, cell: Cell) -> tuple[AlignmentSettings, FinetuningSettings]:
+        variant, changes = self.variants[name], {"stage1": {}, "stage2": {}, **nested(cell)}
+        stage1 = merged(merged(self.stage1.model_dump(), variant.stage1), changes["stage1"])
+        stage2 = merged(merged(self.stage2.model_dump(), variant.stage2), changes["stage2"])
         return (
-            check(AlignmentSettings, merged(self.stage1.model_dump(), variant.stage1), f"variants.{name}.stage1"),
-            check(FinetuningSettings, merged(self.stage2.model_dump(), variant.stage2), f"variants.{name}.stage2"),
+            check(AlignmentSettings, stage1, f"variants.{name}.stage1"),
+            check(FinetuningSettings, stage2, f"variants.{name}.stage2"),
         )
 
     def _variant(
-        self, name: str, stage1: AlignmentSettings, stage2: FinetuningSettings, links: Mapping[str, ResolvedLink]
+        self,
+        name: str,
+        base: str,
+        cell: Cell,
+        stage1: AlignmentSettings,
+        stage2: FinetuningSettings,
+        links: Mapping[str, ResolvedLink],
     ) -> ResolvedVariant:
-        variant = self.variants[name]
+        variant = self.variants[base]
         lengths = {**self.lengths, **variant.lengths}
         chosen = self.encoders if variant.modalities is None else variant.modalities
         aligned = variant.alignment != "none" and variant.checkpoint is None
-        defaults, components = self._components(name)
+        defaults, components = self._components(base)
         return ResolvedVariant(
             name=name,
             alignment=variant.alignment,
@@ -358,6 +313,8 @@ class Experiment(Strict):
             stage2_link=links[stage2.link],
             components=components,
             checkpoint=variant.checkpoint,
+            base=base,
+            cell=cell,
         )
 
     def _components(self, name: str) -> tuple[Components, Components]:
@@ -371,3 +328,24 @@ class Experiment(Strict):
         except UserError as error:
             raise UserError(f"variants.{name}: {error}") from error
         return found[0], found[1]
+
+
+def _expanded(series: Series, link_cells: list[Cell], variant_cells: list[Cell]) -> Series:
+    """A series with every link and variant in each of their cells."""
+    return series.model_copy(
+        update={
+            "links": tuple(cell_name(link, cell) for link in series.links for cell in link_cells),
+            "variants": tuple(cell_name(variant, cell) for variant in series.variants for cell in variant_cells),
+        }
+    )
+
+
+def _visits(all_series: tuple[Series, ...]) -> Visits:
+    found: dict[str, dict[str, set[float]]] = {}
+    for series in all_series:
+        for variant in (*series.variants, MAJORITY):
+            for link in series.links:
+                found.setdefault(variant, {}).setdefault(link, set()).update(series.snr_db)
+    return {
+        variant: {link: tuple(sorted(snr_db)) for link, snr_db in by_link.items()} for variant, by_link in found.items()
+    }

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokcom_phy.utils.errors import UserError, nearest
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Settings of which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def check(model: type[Settings], values: Any, where: str) -> Settings:

@@ -5,9 +5,10 @@ from itertools import product
 from pathlib import Path
 
 from tokcom_phy.data.formats import caption_splits, load_captions, load_questions
+from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
-from tokcom_phy.experiments.schema import Data, Experiment, ResolvedExperiment
+from tokcom_phy.experiments.schema import Experiment, ResolvedExperiment
 from tokcom_phy.model.encoders import encoder_width, num_tokens
 from tokcom_phy.model.foundation import check_foundation
 from tokcom_phy.model.foundation_config import foundation_width

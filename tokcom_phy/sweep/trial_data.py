@@ -16,7 +16,8 @@ from tokcom_phy.data.formats import (
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.sources import available_clips
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
-from tokcom_phy.experiments.schema import Experiment, SyntheticCorpus
+from tokcom_phy.experiments.dataset import SyntheticCorpus
+from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.encoders import load_encoder
 from tokcom_phy.sweep.estimate import Estimate, Step, size_on_disk
 from tokcom_phy.sweep.preflight import stored_lengths

@@ -1,0 +1,63 @@
+"""What an experiment may say of its data: which clips, captions and questions."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+
+from tokcom_phy.experiments.validation import Strict
+
+
+class SyntheticCorpus(Strict):
+    """Size and seed of the synthetic corpus; `tokcom_phy.synthetic.corpus.synthesize` makes it."""
+
+    captions: PositiveInt
+    """Captioned clips, for stage 1."""
+    train_clips: PositiveInt
+    """Clips that stage 2 asks about."""
+    test_clips: PositiveInt
+    """Clips that the evaluation asks about."""
+    train_questions: PositiveInt
+    """Questions of stage 2."""
+    test_questions: PositiveInt
+    """Questions of the evaluation."""
+    seed: int = 0
+    """Seed of scenes, captions and questions."""
+
+    @property
+    def digest(self) -> str:
+        """Short name of this corpus, for its folder."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+class Splits(Strict):
+    """Names of the annotation files that are used, SPLIT of ``desc_SPLIT.json`` and ``avqa-SPLIT.json``."""
+
+    captions: str = "train"
+    """Captions of stage 1."""
+    train: str = "train"
+    """Questions of stage 2, on which the majority control is fitted too."""
+    test: str = "test"
+    """Questions of the evaluation."""
+
+
+class Data(Strict):
+    """Where the clips and annotations come from."""
+
+    root: Path | None = None
+    """Folder that holds VALOR/ and MUSIC-AVQA/; without it the synthetic corpus is made."""
+    synthetic: SyntheticCorpus | None = None
+    """The synthetic corpus, used when there is no root."""
+    splits: Splits = Splits()
+    """Which of the annotation files train and test."""
+    fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
+    audio_windows: PositiveInt = 1
+    """Equal parts into which a clip's sound is cut, each encoded by an AST; one window is the beginning of the clip."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if self.root is None and self.synthetic is None:
+            raise ValueError("no dataset: name the folder with VALOR/ and MUSIC-AVQA/ by --set data.root=DIR")
+        return self
