@@ -21,7 +21,7 @@ def cells(grid: Mapping[str, Sequence[Any]], of_stages: bool) -> list[Cell]:
 
 def cell_name(base: str, cell: Cell) -> str:
     """Name of a link or variant in a cell: ``ofdm-tdl-c-speed30-delay_spread3e-07``."""
-    parts = [f"{key.replace('stage1.', '1.').replace('stage2.', '2.')}{_short(value)}" for key, value in cell.items()]
+    parts = [re.sub(r"[^\w-]+", "_", f"{key}{_short(value)}") for key, value in cell.items()]
     return "-".join([Path(base).stem if cell else base, *parts])
 
 
@@ -39,4 +39,4 @@ def nested(cell: Cell) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float | int) and not isinstance(value, bool) else str(value)
-    return re.sub(r"[^\w.-]+", "_", text.replace("+", ""))
+    return text.replace("+", "")

@@ -87,7 +87,12 @@ def tabulate_budget(
         If the foundation model is not to be had.
     """
     width = foundation_width(experiment.foundation)
-    visits = ((variant, link) for series in experiment.evaluate for variant in series.variants for link in series.links)
+    visits = (
+        (variant, link)
+        for series in experiment.resolved().series
+        for variant in series.variants
+        for link in series.links
+    )
     rows = []
     for name, link in dict.fromkeys(visits):
         lengths = sent_tokens(experiment.resolved().variants[name], question_tokens)

@@ -59,7 +59,7 @@ def results_table(run: Run) -> SnrTable:
     table = SnrTable("Answer accuracy [%] against SNR [dB]", [*(f"{snr:g}" for snr in snrs), "±"])
     for link in run.experiment.resolved().evaluated_links:
         table.add(link)
-        for variant in (*run.experiment.variants, MAJORITY):
+        for variant in (*run.experiment.resolved().variants, MAJORITY):
             curve = curves[(curves["link"] == link) & (curves["variant"] == variant)]
             if curve.empty:
                 continue

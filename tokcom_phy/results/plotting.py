@@ -319,7 +319,7 @@ def against_setting(run: Run, values: Mapping[str, float], xlabel: str, log: boo
     figure, (axis,) = panels(1, height=2.6)
     table = run.accuracy[run.accuracy["link"].isin(list(values))].copy()
     table["x"] = table["link"].map(values).astype(float)
-    snrs = sorted({snr_db for series in run.experiment.evaluate for snr_db in series.snr_db})
+    snrs = sorted({snr_db for series in run.experiment.resolved().series for snr_db in series.snr_db})
     handles: dict[str, Line2D] = {}
     for snr_db, look in zip(snrs, ordered_looks(len(snrs)), strict=True):
         rows = table[(table["variant"] == variant) & (table["snr_db"] == snr_db)]

@@ -127,7 +127,7 @@ def radio_tables(run: Run) -> list[Table]:
         for (quantity, modality), of in on_link.groupby(["quantity", "modality"]):
             means = of.groupby(["variant", "snr_db"])["value"].mean().unstack("snr_db").reindex(columns=snrs)
             alike: dict[tuple[str, ...], list[str]] = {}
-            for variant in (name for name in run.experiment.variants if name in means.index):
+            for variant in (name for name in run.experiment.resolved().variants if name in means.index):
                 texts = tuple("–" if np.isnan(v) else number(f"{v:z.1f}") for v in means.loc[variant])
                 alike.setdefault(texts, []).append(variant)
             for texts, names in alike.items():
@@ -187,7 +187,7 @@ def _costs(row: Any) -> list[Cell]:
 
 def systems(run: Run) -> list[str]:
     """All variants in declared order, and the majority control."""
-    return [*run.experiment.variants, MAJORITY]
+    return [*run.experiment.resolved().variants, MAJORITY]
 
 
 def _by_link(table: pd.DataFrame, run: Run) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -11,13 +11,14 @@ from tokcom_phy.experiments.schema import Experiment
 
 def asked(experiment: Experiment) -> str:
     """The question of the experiment in a sentence."""
-    if not experiment.evaluate:
-        return f"How does the training of {_count(experiment.variants, 'variant')} go?"
-    snrs = sorted({snr_db for series in experiment.evaluate for snr_db in series.snr_db})
+    if not experiment.resolved().series:
+        return f"How does the training of {_count(experiment.resolved().variants, 'variant')} go?"
+    snrs = sorted({snr_db for series in experiment.resolved().series for snr_db in series.snr_db})
     links = experiment.resolved().evaluated_links
     at = db(snrs[0]) if len(snrs) == 1 else f"{len(snrs)} SNRs from {db(snrs[0])} to {db(snrs[-1])}"
+    variants = experiment.resolved().variants
     return (
-        f"How often do {_count(experiment.variants, 'variant')} answer right over {_count(links, 'link')} at {at}, "
+        f"How often do {_count(variants, 'variant')} answer right over {_count(links, 'link')} at {at}, "
         f"with {_count(experiment.seeds, 'seed')} of training and radio?"
     )
 

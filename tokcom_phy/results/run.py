@@ -1,7 +1,7 @@
 """A run, opened once: what it was asked, what it reached, and its trained systems."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -274,7 +274,7 @@ def _resolved_links(path: Path, kept: Mapping[str, dict[str, Any]], experiment: 
     if not kept:
         return dict(names)
     try:
-        return {name: ResolvedLink(name, validate_config(name, kept[name])) for name in names}
+        return {name: replace(link, config=validate_config(name, kept[name])) for name, link in names.items()}
     except KeyError as error:
         raise damaged(path, f"it has no link {error}") from error
     except UserError as error:
@@ -283,7 +283,7 @@ def _resolved_links(path: Path, kept: Mapping[str, dict[str, Any]], experiment: 
 
 def _check_point(point: Point, run_dir: Path, experiment: Experiment, asked: int) -> None:
     path = point_file(run_dir, point.name)
-    if point.variant not in (*experiment.variants, MAJORITY):
+    if point.variant not in (*experiment.resolved().variants, MAJORITY):
         raise damaged(path, f"the experiment has no variant '{point.variant}'", AGAIN)
     if point.link not in experiment.resolved().evaluated_links:
         raise damaged(path, f"the experiment is not evaluated over link '{point.link}'", AGAIN)

@@ -155,7 +155,7 @@ def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.
     """
     all_marks = _marks(points)
     pairs: dict[tuple[tuple[str, str], tuple[str, str], float], None] = {}
-    for series in experiment.evaluate:
+    for series in experiment.resolved().series:
         variants, links = (*series.variants, MAJORITY), series.links
         for snr_db in sorted(series.snr_db):
             for link in links:

@@ -137,8 +137,8 @@ def load_system(run_dir: Path, experiment: Experiment, variant: str, seed: int) 
     UserError
         If there is no such variant, it has not been trained with this seed, or its files are damaged.
     """
-    if variant not in experiment.variants:
-        raise UserError(f"unknown variant '{variant}': {nearest(variant, experiment.variants)}")
+    if variant not in experiment.resolved().variants:
+        raise UserError(f"unknown variant '{variant}': {nearest(variant, experiment.resolved().variants)}")
     folder = experiment.resolved().variants[variant].system_folder(run_dir, seed)
     if not folder.is_dir():
         seeds = ", ".join(map(str, experiment.seeds))

@@ -126,9 +126,7 @@ def _trained(original: Experiment, run_dir: Path, name: str) -> dict[str, Any]:
     folder = item.checkpoint or (run_dir / "checkpoints" / name).resolve()
     missing = [seed for seed in original.seeds if not (item.system_folder(run_dir, seed) / "config.json").is_file()]
     if missing:
-        raise UserError(
-            f"'{name}' of {run_dir} is not trained with seed {missing[0]}: finish tokcom run first"
-        )
+        raise UserError(f"'{name}' of {run_dir} is not trained with seed {missing[0]}: finish tokcom run first")
     return Variant.model_validate({**settings, "checkpoint": folder}).model_dump()
 
 
