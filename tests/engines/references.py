@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from stock import LSChannelEstimator, ResourceGridMapper
+from stock import LMMSEChannelEstimator, LSChannelEstimator, ResourceGridMapper
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
@@ -61,8 +61,8 @@ def _grid_and_estimates() -> dict[str, Tensor]:
         h_hat, err_var = LSChannelEstimator(grid, short, device="cpu")(y, no)
         found |= {f"{interpolation} estimate": h_hat, f"{interpolation} error": err_var.expand(h_hat.shape)[:1, :, :1]}
     lmmse = ofdm_link(interpolation="lmmse", speed=30.0)
-    h_hat, err_var = lmmse.estimator.lmmse(y, no)
     over_frequency, over_time = lmmse.channel.covariances()
+    h_hat, err_var = LMMSEChannelEstimator(grid, over_time, over_frequency, order="f-t", device="cpu")(y, no)
     return {
         **found,
         "lmmse estimate": h_hat,

@@ -6,6 +6,7 @@ import torch
 from sionna.phy.channel import ApplyOFDMChannel
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import (
+    LMMSEChannelEstimator,
     LMMSEEqualizer,
     LSChannelEstimator,
     MFEqualizer,
@@ -46,7 +47,9 @@ def stock_chain(link: OfdmLink, part: Part, slot: int, symbols: Tensor) -> tuple
     if config.csi == "perfect":
         h_hat, err_var = h, torch.zeros(1)
     elif config.interpolation == "lmmse":
-        h_hat, err_var = link.estimator.lmmse(y, no)
+        over_frequency, over_time = link.channel.covariances()
+        over_frequency = over_frequency[:width, :width]
+        h_hat, err_var = LMMSEChannelEstimator(grid, over_time, over_frequency, order="f-t", device="cpu")(y, no)
     else:
         h_hat, err_var = LSChannelEstimator(grid, INTERPOLATIONS[config.interpolation], device="cpu")(y, no)
     streams = StreamManagement(np.ones([1, len(users)]), 1)

@@ -1,8 +1,10 @@
 """Channel estimation from pilots: least squares on orthogonal combs, interpolated over the slot.
 
-Least squares with nearest or linear interpolation is linear and independent of the noise power, so the weights of
-Sionna's interpolators are computed once; LMMSE interpolation is Sionna's estimator itself.
+Every interpolation is linear in the pilots, so its weights are computed once: those of nearest and linear interpolation
+by Sionna's interpolators, those of LMMSE interpolation for all noise powers at once (`tokcom_phy.radio.wiener`).
 """
+
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,10 +14,10 @@ from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.seeding import generator_for, sionna_seed
 from tokcom_phy.radio.sionna import (
     LinearInterpolator,
-    LMMSEChannelEstimator,
     NearestNeighborInterpolator,
     ResourceGrid,
 )
+from tokcom_phy.radio.wiener import WienerFilter
 
 
 class PilotEstimator:
@@ -44,15 +46,32 @@ class PilotEstimator:
         self.num_users = num_users
         self.grid = self._grid(config.num_ofdm_symbols, num_subcarriers, sorted(config.pilot_symbols), channel.device)
         self.pilots = self.grid.pilot_pattern.pilots[:, 0].unflatten(-1, (-1, num_subcarriers))
-        if config.csi == "ls" and config.interpolation == "lmmse":
-            over_frequency, over_time = channel.covariances()
-            over_frequency = over_frequency[:num_subcarriers, :num_subcarriers]
-            self.lmmse = LMMSEChannelEstimator(self.grid, over_time, over_frequency, order="f-t", device=channel.device)
-        elif config.csi == "ls":
+        self._channel = channel
+        if config.csi == "ls" and not self._knows_covariances:
             one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
             one_comb = self._grid(config.num_ofdm_symbols, num_users, sorted(config.pilot_symbols), channel.device)
             self._over_frequency = self._weights(one_symbol)[:, :, 0]
             self._over_time = self._weights(one_comb)[0, :, :, 0]
+
+    @property
+    def _knows_covariances(self) -> bool:
+        return self.config.interpolation in ("lmmse", "wiener")
+
+    @cached_property
+    def filters(self) -> list[WienerFilter]:
+        """The LMMSE filter of each comb; on first use, since covariances may take draws of the channel."""
+        over_frequency, over_time = self._channel.covariances()
+        num_subcarriers = self.pilots.shape[-1]
+        return [
+            WienerFilter(
+                over_frequency[:num_subcarriers, :num_subcarriers],
+                over_time,
+                range(comb, num_subcarriers, self.num_users),
+                sorted(self.config.pilot_symbols),
+                two_dimensional=self.config.interpolation == "wiener",
+            )
+            for comb in range(self.num_users)
+        ]
 
     def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
         with sionna_seed(device, "pilots"):
@@ -108,34 +127,31 @@ class PilotEstimator:
         h_hat : complex64 [b, num_rx_ant, users, slots, symbols, num_subcarriers]
         err_var : float32, broadcastable to [b, users, slots, symbols, num_subcarriers]
         """
-        if self.config.interpolation == "lmmse":
-            return self._estimate_lmmse(h, noise, amplitude, users, symbols)
-        over_time = self._over_time[:, symbols]
-        estimates = []
+        at_pilots = []
         for position, user in enumerate(users):
             comb = slice(user, None, self.num_users)
-            at_pilots = h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb]
-            over_frequency = at_pilots @ self._over_frequency[user]
+            at_pilots.append(h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb])
+        if self._knows_covariances:
+            return self._filter(at_pilots, amplitude, users, symbols)
+        over_time = self._over_time[:, symbols]
+        estimates = []
+        for user, values in zip(users, at_pilots, strict=True):
+            over_frequency = values @ self._over_frequency[user]
             estimates.append(torch.einsum("pt,...pf->...tf", over_time, over_frequency))
         # Interpolation weights sum to one, so the error variance at the pilots is that of every resource element.
         err_var = torch.full((1, 1, 1, 1, 1), 1 / self.num_users, device=h.device)
         return torch.stack(estimates, dim=2), err_var
 
-    def _estimate_lmmse(
-        self, h: Tensor, noise: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]
+    def _filter(
+        self, at_pilots: list[Tensor], amplitude: Tensor, users: list[int], symbols: list[int]
     ) -> tuple[Tensor, Tensor]:
-        batch, num_rx_ant, _, slots, _, num_subcarriers = h.shape
-        received = (h * self.pilots[users][:, None]).sum(2) + noise
-        y = received.new_zeros(batch * slots, 1, num_rx_ant, self.config.num_ofdm_symbols, num_subcarriers)
-        y[:, 0, :, sorted(self.config.pilot_symbols)] = received.transpose(1, 2).flatten(0, 1)
-        h_hat, err_var = [], []
+        """LMMSE estimates; the filters expect a channel of unit power, and the noise that this leaves at the pilots."""
+        power = amplitude.square()
+        estimates, err_vars = [], []
         for position, user in enumerate(users):
-            # The filters expect a channel of unit power.
-            scale = amplitude[:, position].repeat_interleave(slots)
-            estimate, variance = self.lmmse(y / scale[:, None, None, None, None], 1 / scale.square())
-            h_hat.append(estimate[:, 0, :, user, 0, symbols] * scale[:, None, None, None])
-            err_var.append(variance[:, 0, 0, user, 0, symbols] * scale.square()[:, None, None])
-        return (
-            torch.stack(h_hat, 2).unflatten(0, (batch, slots)).movedim(1, 3),
-            torch.stack(err_var, 1).unflatten(0, (batch, slots)).movedim(1, 2),
-        )
+            no = 1 / (power[:, position] * self.num_users)
+            h_hat, err_var = self.filters[user](at_pilots[position], no, symbols)
+            estimates.append(h_hat)
+            err_vars.append(err_var * power[:, position, None, None])
+        h_hat, slots = torch.stack(estimates, dim=2), at_pilots[0].shape[2]
+        return h_hat, torch.stack(err_vars, dim=1).unsqueeze(2).expand(-1, -1, slots, -1, -1)

@@ -140,8 +140,10 @@ class OfdmConfig(LinkFamilyConfig):
     csi: Literal["perfect", "ls"] = "ls"
     """Channel state information: 'perfect', or 'ls' (least squares at the pilots, interpolated)."""
 
-    interpolation: Literal["nearest", "linear", "lmmse"] = "linear"
-    """Interpolation between pilots under csi 'ls': 'nearest', 'linear' or 'lmmse'."""
+    interpolation: Literal["nearest", "linear", "lmmse", "wiener"] = "linear"
+    """Interpolation between pilots under csi 'ls': 'nearest', 'linear', or by the channel's covariances and the noise
+    variance, which the receiver knows: 'lmmse' (over subcarriers, then over OFDM symbols, as Sionna does) or 'wiener'
+    (over both at once)."""
 
     combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
     """'lmmse', 'zf' or 'mrc'."""

@@ -8,6 +8,7 @@ from tokcom_phy.radio.engine import engine
 
 __all__ = [
     "CDL",
+    "DIAGONAL_LOADING",
     "TDL",
     "CRCDecoder",
     "CRCEncoder",
@@ -15,7 +16,6 @@ __all__ = [
     "GenerateFlatFadingChannel",
     "LDPC5GDecoder",
     "LDPC5GEncoder",
-    "LMMSEChannelEstimator",
     "LinearInterpolator",
     "Mapper",
     "NearestNeighborInterpolator",
@@ -49,13 +49,15 @@ if TYPE_CHECKING or engine() == "torch":
     from sionna.phy.mapping import Demapper, Mapper
     from sionna.phy.ofdm import (
         LinearInterpolator,
-        LMMSEChannelEstimator,
         NearestNeighborInterpolator,
         ResourceGrid,
         tdl_freq_cov_mat,
         tdl_time_cov_mat,
     )
     from sionna.phy.utils import rand
+
+    DIAGONAL_LOADING = True
+    """Whether Sionna's LMMSE interpolation loads the diagonal of the covariance that it inverts."""
 
     def default_device() -> str:
         """Sionna's default device; in distributed training the GPU of this process."""
@@ -75,6 +77,7 @@ if TYPE_CHECKING or engine() == "torch":
 else:
     from tokcom_phy.radio.sionna_tensorflow import (
         CDL,
+        DIAGONAL_LOADING,
         TDL,
         CRCDecoder,
         CRCEncoder,
@@ -83,7 +86,6 @@ else:
         LDPC5GDecoder,
         LDPC5GEncoder,
         LinearInterpolator,
-        LMMSEChannelEstimator,
         Mapper,
         NearestNeighborInterpolator,
         PanelArray,

@@ -23,6 +23,7 @@ from sionna.phy.fec import crc, ldpc  # isort: skip
 
 __all__ = [
     "CDL",
+    "DIAGONAL_LOADING",
     "TDL",
     "CRCDecoder",
     "CRCEncoder",
@@ -30,7 +31,6 @@ __all__ = [
     "GenerateFlatFadingChannel",
     "LDPC5GDecoder",
     "LDPC5GEncoder",
-    "LMMSEChannelEstimator",
     "LinearInterpolator",
     "Mapper",
     "NearestNeighborInterpolator",
@@ -52,6 +52,9 @@ __all__ = [
 
 # Each link and each code block is compiled once, which TensorFlow reports as retracing.
 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
+
+DIAGONAL_LOADING = False
+"""Whether Sionna's LMMSE interpolation loads the diagonal of the covariance that it inverts."""
 
 _LOS_ANGLE_OF_ARRIVAL = math.acos(0.7)
 """The specular path of TDL-D and TDL-E is shifted by 0.7 of the maximum Doppler shift (TR 38.901, 7.7.2)."""
@@ -302,15 +305,6 @@ class LinearInterpolator(_Interpolator):
     """Sionna's linear interpolator."""
 
     kind = ofdm.LinearInterpolator
-
-
-class LMMSEChannelEstimator(Block):
-    """Least squares at the pilots, then Sionna's LMMSE interpolation: one block in Sionna 2."""
-
-    @staticmethod
-    def kind(grid: ofdm.ResourceGrid, cov_mat_time: tf.Tensor, cov_mat_freq: tf.Tensor, order: str) -> Any:
-        interpolator = ofdm.LMMSEInterpolator(grid.pilot_pattern, cov_mat_time, cov_mat_freq, order=order)
-        return ofdm.LSChannelEstimator(grid, interpolator=interpolator)
 
 
 def cir_to_ofdm_channel(frequencies: Tensor, a: Tensor, tau: Tensor) -> Tensor:
