@@ -25,7 +25,7 @@ from sionna.phy import config as sionna_config
 from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
 from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray
 from sionna.phy.mimo import StreamManagement
-from sionna.phy.ofdm import LMMSEEqualizer, LSChannelEstimator, ResourceGridMapper
+from sionna.phy.ofdm import LMMSEChannelEstimator, LMMSEEqualizer, LSChannelEstimator, ResourceGridMapper
 from torch import Tensor
 
 from tokcom_phy.radio import load_link
@@ -38,6 +38,7 @@ from tokcom_phy.utils.files import write_atomically
 BEGIN, END = "<!-- bench_links: begin -->", "<!-- bench_links: end -->"
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1
 USERS = ["audio", "video", "text"]
+INTERPOLATIONS = ("nearest", "linear", "lmmse", "wiener")
 
 
 class Comparison(TypedDict):
@@ -177,6 +178,37 @@ def awgn_sides() -> tuple[Callable[[], object], Callable[[], object]]:
     )
 
 
+def interpolations(repeats: int) -> dict[str, dict[str, float]]:
+    """Draws [s] of 32 examples × 3 users × 1,024 symbols by interpolation, at one SNR and at 32 that are new each time."""
+    links = [ofdm_link(interpolation=name) for name in INTERPOLATIONS]
+    lengths = dict.fromkeys(USERS, 1024)
+
+    def one(link: OfdmLink) -> Callable[[], object]:
+        return lambda: link.draw(32, lengths, SNR_DB, seed=0)
+
+    def many(link: OfdmLink) -> Callable[[], object]:
+        return lambda: link.draw(32, lengths, 30 * torch.rand(32) - 10, seed=0)
+
+    times = seconds(*map(one, links), *map(many, links), repeats=repeats)
+    return {name: {"one SNR": times[i], "32 SNRs": times[i + len(links)]} for i, name in enumerate(INTERPOLATIONS)}
+
+
+def lmmse_sides(slots: int = 2) -> tuple[Callable[[], object], Callable[[], object]]:
+    """LMMSE estimates of some slots, 3 users and 8 antennas: the link's estimator, and Sionna's, which takes the most."""
+    link = ofdm_link(interpolation="lmmse")
+    estimator, config, device = link.estimator, link.config, link.device
+    over_frequency, over_time = link.channel.covariances()
+    theirs = LMMSEChannelEstimator(estimator.grid, over_time, over_frequency, order="f-t", device=device)
+    symbols = list(range(config.num_ofdm_symbols))
+    size = (config.num_ofdm_symbols, config.num_subcarriers)
+    y = torch.randn(slots, 1, config.num_rx_ant, *size, dtype=torch.complex64, device=device)
+    noise = y[:, 0, :, sorted(config.pilot_symbols)].unsqueeze(2)
+    h = torch.randn(slots, config.num_rx_ant, len(USERS), *noise.shape[2:], dtype=torch.complex64, device=device)
+    amplitude = torch.full((slots, len(USERS)), NO**-0.5, device=device)
+    no = torch.tensor(NO, device=device)
+    return lambda: estimator.estimate(h, noise, amplitude, [0, 1, 2], symbols), lambda: theirs(y, no)
+
+
 def peak_memory(side: str) -> float:
     """How much more memory a process takes at its peak once it runs a side [MB]."""
     command = [sys.executable, __file__, "--memory", side, "--device", default_device()]
@@ -256,13 +288,24 @@ def machine() -> str:
     return f"{name}; Sionna {version('sionna')}, PyTorch {torch.__version__}"
 
 
-def write_page(page: Path, ratios: dict[str, Comparison], growth: dict[str, dict[int, float]]) -> None:
+def write_page(
+    page: Path,
+    ratios: dict[str, Comparison],
+    interpolated: dict[str, dict[str, float]],
+    growth: dict[str, dict[int, float]],
+) -> None:
     """Put the tables between the marks of a page."""
     lines = ["| what | opponent | tokcom-phy | opponent's | ratio |", "| --- | --- | --- | --- | --- |"]
     for what, found in ratios.items():
         ours, theirs = (f"{value:.3g} {found['unit']}" for value in (found["ours"], found["theirs"]))
         lines.append(f"| {what} | {found['opponent']} | {ours} | {theirs} | {found['ratio']:.2f} |")
     lines += ["", f"{machine()}; medians of warm runs; the ratio is the opponent's over tokcom-phy's."]
+    linear = interpolated["linear"]["one SNR"]
+    lines += ["", "| `interpolation` | draw at one SNR [ms] | over `linear` | at 32 SNRs [ms] | over `linear` |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for name, times in interpolated.items():
+        cells = " | ".join(f"{1e3 * time:.0f} | {time / linear:.2f}" for time in times.values())
+        lines.append(f"| `{name}` | {cells} |")
     lines += ["", "| against | forward and backward [ms] | exponent |", "| --- | --- | --- |"]
     for axis, exponent in exponents(growth).items():
         cells = ", ".join(f"{size}: {1e3 * seconds:.0f}" for size, seconds in growth[axis].items())
@@ -301,6 +344,15 @@ def main() -> None:
     for name in ("TDL-C", "CDL-C"):
         generation = generation_sides(name)
         compare(f"drawing {name}", "Sionna's generation", "s", *seconds(*generation, repeats=repeats))
+    interpolated = interpolations(repeats)
+    linear = interpolated["linear"]["one SNR"]
+    for name, times in interpolated.items():
+        cells = ", ".join(
+            f"{what} {time:.3g} s ([bold]{time / linear:.2f}[/] × linear)" for what, time in times.items()
+        )
+        console.print(f"interpolation {name}: {cells}")
+    estimators = seconds(*lmmse_sides(), repeats=max(repeats // 2, 1))
+    compare("LMMSE estimates of 2 slots", "Sionna's LMMSEChannelEstimator", "s", *estimators)
     growth = scaling(repeats)
     for axis, exponent in exponents(growth).items():
         points = ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in growth[axis].items())
@@ -314,10 +366,11 @@ def main() -> None:
     if options.plot:
         plot_scaling(growth, options.plot)
     if options.page:
-        write_page(options.page, ratios, growth)
+        write_page(options.page, ratios, interpolated, growth)
     if options.json:
         with write_atomically(options.json) as temporary:
-            temporary.write_text(json.dumps({"machine": machine(), "ratios": ratios, "growth": growth}, indent=2))
+            found = {"machine": machine(), "ratios": ratios, "interpolations": interpolated, "growth": growth}
+            temporary.write_text(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

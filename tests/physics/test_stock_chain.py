@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tokcom_phy.radio import load_link
 from tokcom_phy.radio.ofdm import OfdmLink, Part
-from tokcom_phy.radio.seeding import complex_noise
+from tokcom_phy.radio.seeding import complex_normal, with_variance
 
 SEED, BATCH, SNR_DB, NO = 7, 3, 10.0, 0.1
 EQUALIZERS = {"lmmse": LMMSEEqualizer, "zf": ZFEqualizer, "mrc": MFEqualizer}
@@ -33,10 +33,10 @@ def stock_chain(link: OfdmLink, part: Part, slot: int, symbols: Tensor) -> tuple
 
     # The link draws noise slot by slot, first for the pilots, then for the data.
     receiver = () if config.access == "mu-mimo" else part.users
-    keys = [(SEED, index, "noise", *receiver) for index in range(BATCH)]
     turn = part.slots.index(slot)
     width = part.subcarriers.stop - part.subcarriers.start
-    drawn = complex_noise(((turn + 1) * config.num_ofdm_symbols, config.num_rx_ant, width), "cpu", keys)
+    shape = ((turn + 1) * config.num_ofdm_symbols, config.num_rx_ant, width)
+    drawn = with_variance(complex_normal(shape, "cpu", SEED, range(BATCH), "noise", *receiver), 1.0)
     order = sorted(config.pilot_symbols) + link.data_symbols
     noise = torch.empty(BATCH, config.num_ofdm_symbols, config.num_rx_ant, width, dtype=torch.complex64)
     noise[:, order] = drawn[:, turn * config.num_ofdm_symbols :]

@@ -1,12 +1,13 @@
 """The request for a draw: users, payload lengths, SNRs, and which realisations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.seeding import Key
+from tokcom_phy.radio.cache import Drawn, RealisationCache
+from tokcom_phy.radio.seeding import complex_normal, with_variance
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class DrawRequest:
     no : user → float32 [b]
         Noise power over the received power of this user.
     mask : user → bool [b, num_symbols], may be empty
+    cache : RealisationCache, optional
+        Of what was drawn already.
     """
 
     seed: int
@@ -29,10 +32,27 @@ class DrawRequest:
     num_symbols: dict[str, int]
     no: dict[str, Tensor]
     mask: dict[str, Tensor]
+    cache: RealisationCache | None = None
 
-    def noise_keys(self, users: Sequence[str] = ()) -> list[Key]:
-        """Seed keys of each example's noise, at a receiver for ``users`` alone or at one for all users."""
-        return [(self.seed, index, "noise", *users) for index in self.indices]
+    @property
+    def key(self) -> Hashable:
+        """What the realisations of a link depend on."""
+        no = tuple((user, _bytes(tensor)) for user, tensor in self.no.items())
+        mask = tuple((user, _bytes(tensor)) for user, tensor in self.mask.items())
+        return self.seed, tuple(self.indices), tuple(self.num_symbols.items()), no, mask
+
+    def once(self, key: Hashable, draw: Callable[[], Drawn]) -> Drawn:
+        """What the cache holds under ``key``, which must name all that it depends on; else the result of ``draw``."""
+        return self.cache.get(key, draw) if self.cache else draw()
+
+    def normal(self, shape: tuple[int, ...], device: str, *purpose: str) -> Tensor:
+        """`tokcom_phy.radio.seeding.complex_normal` for each example, complex64 [b, *shape]; the same at every SNR."""
+        key = ("normal", self.seed, tuple(self.indices), shape, purpose)
+        return self.once(key, lambda: complex_normal(shape, device, self.seed, self.indices, *purpose))
+
+    def noise(self, shape: tuple[int, ...], device: str, users: Sequence[str] = ()) -> Tensor:
+        """Noise of unit variance at a receiver for ``users`` alone, or at one for all users: complex64 [b, *shape]."""
+        return with_variance(self.normal(shape, device, "noise", *users), 1.0)
 
     def masks(self, users: Sequence[str]) -> dict[str, Tensor]:
         """The masks of some of the users."""
@@ -40,12 +60,11 @@ class DrawRequest:
 
     def take(self, positions: list[int]) -> "DrawRequest":
         """The request for some of the examples."""
-        return DrawRequest(
-            self.seed,
-            [self.indices[position] for position in positions],
-            self.num_symbols,
-            {user: no[positions] for user, no in self.no.items()},
-            {user: mask[positions] for user, mask in self.mask.items()},
+        return replace(
+            self,
+            indices=[self.indices[position] for position in positions],
+            no={user: no[positions] for user, no in self.no.items()},
+            mask={user: mask[positions] for user, mask in self.mask.items()},
         )
 
 
@@ -56,3 +75,7 @@ def activity(request: DrawRequest, users: Sequence[str], num_symbols: int) -> Te
     for position, user in enumerate(users):
         active[:, position, : request.num_symbols[user]] = request.mask.get(user, True)
     return active
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.cpu().numpy().tobytes()

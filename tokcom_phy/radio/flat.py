@@ -11,7 +11,7 @@ from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_distribution, draw_fades
-from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise, sionna_seed
+from tokcom_phy.radio.seeding import BLOCK, blocks, sionna_seed, with_variance
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
@@ -40,9 +40,11 @@ class FlatLink(Link[FlatConfig]):
         if config.fading == "none":
             return self._draw_unfaded(request, users[0])
         n = max(request.num_symbols[user] for user in users)
-        h = torch.stack([self.gains(request.seed, request.indices, n, user) for user in users], dim=2)
-        keys = request.noise_keys(() if config.access == "mu-mimo" else users)
-        noise = complex_noise((n, config.num_rx_ant), self.device, keys).mT
+        h = request.once(
+            ("gains", request.seed, tuple(request.indices), n, tuple(users)),
+            lambda: torch.stack([self.gains(request.seed, request.indices, n, user) for user in users], dim=2),
+        )
+        noise = request.noise((n, config.num_rx_ant), self.device, () if config.access == "mu-mimo" else users).mT
         if config.combining == "none":
             (user,) = users
             amplitude = request.no[user].sqrt()[:, None]
@@ -61,7 +63,7 @@ class FlatLink(Link[FlatConfig]):
         if self.config.noiseless:
             no = torch.zeros_like(no)
         else:
-            noise = {user: complex_noise((n,), self.device, request.noise_keys([user]), no.tolist())}
+            noise = {user: with_variance(request.normal((n,), self.device, "noise", user), no)}
         var, sinr = no[:, None].expand(-1, n), (1 / no)[:, None].expand(-1, n)
         return LinkState({user: {user: None}}, noise, {user: var}, {user: sinr}, request.masks([user]))
 

@@ -92,7 +92,7 @@ class Link(nn.Module, ABC, Generic[Config]):
         return repr(self.name)
 
     def cached(self, max_bytes: int) -> Self:
-        """A copy of this link that caches its realisations, up to ``max_bytes`` bytes."""
+        """A copy of this link that caches realisations, and channels and noise for other SNRs, up to ``max_bytes``."""
         twin = copy(self)
         twin._cache = RealisationCache(max_bytes)
         return twin
@@ -176,8 +176,8 @@ class Link(nn.Module, ABC, Generic[Config]):
                 f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
                 "index or seed negative"
             )
-        request = DrawRequest(seed, names, lengths, no, masks)
-        return self._cache.draw(request, self._draw_checked) if self._cache else self._draw_checked(request)
+        request = DrawRequest(seed, names, lengths, no, masks, self._cache)
+        return request.once(request.key, lambda: self._draw_checked(request))
 
     def _draw_checked(self, request: DrawRequest) -> LinkState:
         state = self._draw(request)

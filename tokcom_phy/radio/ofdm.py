@@ -1,7 +1,8 @@
 """OFDM uplinks: resource grid, pilots, channel estimation and multiuser combining."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from tokcom_phy.radio.estimation import PilotEstimator
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.panels import SEED, Panel, draw_band_limited_delays, draw_delays, draw_response
-from tokcom_phy.radio.seeding import BLOCK, blocks, complex_noise
+from tokcom_phy.radio.seeding import BLOCK, at_once, blocks, with_variance
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class OfdmLink(Link[OfdmConfig]):
         state = self._draw_users(self._with_interferers(request))
         n = max(request.num_symbols.values())
         sent = {
-            user: complex_noise((n,), self.device, [(request.seed, index, "sent", user) for index in request.indices])
+            user: with_variance(request.normal((n,), self.device, "sent", user), 1.0)
             for user in self.config.interferers
         }
         return state.fold_interference(sent)
@@ -85,12 +86,13 @@ class OfdmLink(Link[OfdmConfig]):
         )
 
     def _draw_users(self, request: DrawRequest) -> LinkState:
-        parts = [self._draw_block(request.take(positions), block) for block, positions in blocks(request.indices)]
-        order = [position for _, positions in blocks(request.indices) for position in positions]
-        return LinkState.concatenate(parts, order)
+        positions = [positions for _, positions in blocks(request.indices)]
+        order = [position for block in positions for position in block]
+        groups = [order] if at_once(self.device) else positions
+        return LinkState.concatenate([self._draw_group(request.take(group)) for group in groups], order)
 
-    def _draw_block(self, request: DrawRequest, block: int) -> LinkState:
-        return LinkState.merge(self._draw_part(request, block, part) for part in self.parts(request.num_symbols))
+    def _draw_group(self, request: DrawRequest) -> LinkState:
+        return LinkState.merge(self._draw_part(request, part) for part in self.parts(request.num_symbols))
 
     def parts(self, num_symbols: Mapping[str, int]) -> list[Part]:
         """Resource allocation of the users, by the multiple access of the link.
@@ -120,7 +122,7 @@ class OfdmLink(Link[OfdmConfig]):
     def _num_slots(self, num_symbols: int, num_subcarriers: int) -> int:
         return -(-num_symbols // (len(self.data_symbols) * num_subcarriers))
 
-    def _draw_part(self, request: DrawRequest, block: int, part: Part) -> LinkState:
+    def _draw_part(self, request: DrawRequest, part: Part) -> LinkState:
         config = self.config
         n = max(request.num_symbols[user] for user in part.users)
         width = part.subcarriers.stop - part.subcarriers.start
@@ -129,16 +131,13 @@ class OfdmLink(Link[OfdmConfig]):
         data_symbols = self.data_symbols[: -(-n // width)] if len(part.slots) == 1 else self.data_symbols
         in_slot = pilot_symbols + data_symbols
 
-        response = self.channel.draw(
-            request.seed,
-            block,
-            [self._position(user) for user in part.users],
-            part.slots[-1] * config.num_ofdm_symbols + max(in_slot) + 1,
-        )
-        rows = [index % BLOCK for index in request.indices]
+        response = self._response(request, part, part.slots[-1] * config.num_ofdm_symbols + max(in_slot) + 1)
         amplitude = torch.stack([request.no[user] for user in part.users], dim=1).rsqrt()
-        keys = request.noise_keys(() if config.access == "mu-mimo" else part.users)
-        noise = complex_noise((len(part.slots) * len(in_slot), config.num_rx_ant, width), self.device, keys)
+        noise = request.noise(
+            (len(part.slots) * len(in_slot), config.num_rx_ant, width),
+            self.device,
+            () if config.access == "mu-mimo" else part.users,
+        )
         noise = noise.transpose(1, 2).unflatten(2, (len(part.slots), len(in_slot)))
         active = activity(request, part.users, n)
 
@@ -148,7 +147,7 @@ class OfdmLink(Link[OfdmConfig]):
             window = slice(first, first + _SLOTS_AT_A_TIME)
             slots = part.slots[window]
             symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in in_slot]
-            h = response(symbols, part.subcarriers)[rows] * amplitude[:, None, :, None, None]
+            h = response(symbols) * amplitude[:, None, :, None, None]
             elements = slice(window.start * len(data_symbols) * width, window.stop * len(data_symbols) * width)
             pieces.append(
                 self._combine(
@@ -162,6 +161,30 @@ class OfdmLink(Link[OfdmConfig]):
             )
         whole = Combined(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
         return combined_state(request, part.users, whole)
+
+    def _response(self, request: DrawRequest, part: Part, num_symbols: int) -> Callable[[Sequence[int]], Tensor]:
+        """The channel of a part as a function of OFDM symbols, complex64 [b, num_rx_ant, users, symbols, subcarriers].
+
+        It is the same at every SNR: drawn on first use, unless cached.
+        """
+        users = tuple(self._position(user) for user in part.users)
+        band = part.subcarriers
+        draw = cache(lambda block: self.channel.draw(request.seed, block, users, num_symbols))
+
+        def evaluate(block: int, symbols: Sequence[int]) -> Tensor:
+            return draw(block)(symbols, band)
+
+        def responses(symbols: Sequence[int]) -> Iterator[Tensor]:
+            for block, positions in blocks(request.indices):
+                key = ("response", request.seed, block, users, num_symbols, tuple(symbols), band.start, band.stop)
+                whole = request.once(key, partial(evaluate, block, symbols))
+                yield whole[[request.indices[position] % BLOCK for position in positions]]
+
+        def response(symbols: Sequence[int]) -> Tensor:
+            found = list(responses(symbols))
+            return found[0] if len(found) == 1 else torch.cat(found)
+
+        return response
 
     def _combine(
         self, part: Part, h: Tensor, noise: Tensor, amplitude: Tensor, active: Tensor, data_symbols: list[int]

@@ -1,25 +1,23 @@
 """Random numbers of a link: a realisation depends on its seed and index alone, not on the rest of the batch.
 
-Noise has a generator per example. Sionna draws channels in batches from a process-global generator, so channels are
+Noise follows from seed and index. Sionna draws channels in batches from a process-global generator, so channels are
 drawn in blocks of `BLOCK` consecutive indices, each from its own seed; the global state is restored afterwards.
 """
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio import philox
 from tokcom_phy.radio.sionna import seeded
 
 BLOCK = 8
-_CHUNK = 8192
 _CPU_GRAIN = 16
-
-Key = tuple[int | str, ...]
 
 
 def entropy(*key: int | str) -> int:
@@ -46,35 +44,51 @@ def generator_for(device: str, *key: int | str) -> torch.Generator:
     return torch.Generator(device).manual_seed(entropy(*key))
 
 
-def complex_noise(
-    shape: tuple[int, ...], device: str, keys: Iterable[Key], variances: Iterable[float] | None = None
-) -> Tensor:
-    """Circular Gaussian noise with a generator per example.
+def at_once(device: str) -> bool:
+    """Whether a batch is drawn without a loop over its examples or blocks of them: on a GPU.
+
+    A CPU has a generator for each example, whose numbers results depend on, and computes block by block, in its caches.
+    """
+    return not device.startswith("cpu")
+
+
+def complex_normal(shape: tuple[int, ...], device: str, seed: int, indices: Sequence[int], *purpose: str) -> Tensor:
+    """Complex Gaussian numbers whose real and imaginary parts have unit variance.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the noise of one example. Noise of a smaller first axis is an exact prefix of noise of a larger one.
+        Of one example. Numbers of a smaller first axis are an exact prefix of those of a larger one.
     device : str
-    keys : keys of `entropy`, one per example
-    variances : float, one per example, optional
-        E|n|², 1 by default.
+        A GPU computes all numbers at once from seed, index and position (`tokcom_phy.radio.philox`); they are others
+        than a CPU's.
+    seed : int
+    indices : sequence of int [b]
+        An example's numbers follow from seed, index and purpose alone.
+    *purpose : str
+        What they are for, such as ``"noise", "audio"``.
 
     Returns
     -------
-    complex64 [examples, *shape]
+    complex64 [b, *shape]
     """
-    keys = list(keys)
-    num_reals = 2 * math.prod(shape)
-    out = torch.empty(len(keys), num_reals, device=device)
-    # A CPU fills in groups of sixteen, so a prefix does not depend on the length; on a GPU it does, hence fixed chunks.
-    grain = _CPU_GRAIN if out.device.type == "cpu" else _CHUNK
-    whole = num_reals - num_reals % grain
-    at_once = max(whole, 1) if out.device.type == "cpu" else grain
-    for row, key, variance in zip(out, keys, variances or [1.0] * len(keys), strict=True):
-        generator, std = generator_for(device, *key), math.sqrt(variance / 2)
-        for chunk in row[:whole].split(at_once):
-            chunk.normal_(std=std, generator=generator)
-        if whole < num_reals:
-            row[whole:] = row.new_empty(grain).normal_(std=std, generator=generator)[: num_reals - whole]
-    return torch.view_as_complex(out.view(len(keys), *shape, 2))
+    num = math.prod(shape)
+    if at_once(device):
+        numbers = philox.complex_normal(num, torch.tensor(indices, device=device), entropy(seed, *purpose))
+        return numbers.view(len(indices), *shape)
+    out = torch.empty(len(indices), 2 * num)
+    # A CPU fills in groups of sixteen, so that a prefix does not depend on the length.
+    whole = 2 * num - 2 * num % _CPU_GRAIN
+    for row, index in zip(out, indices, strict=True):
+        generator = generator_for("cpu", seed, index, *purpose)
+        if whole:
+            row[:whole].normal_(generator=generator)
+        if whole < 2 * num:
+            row[whole:] = row.new_empty(_CPU_GRAIN).normal_(generator=generator)[: 2 * num - whole]
+    return torch.view_as_complex(out.view(len(indices), *shape, 2))
+
+
+def with_variance(numbers: Tensor, variance: float | Tensor) -> Tensor:
+    """Scale the numbers of `complex_normal`, complex64 [b, ...], to E|n|² = ``variance``, one for all or float [b]."""
+    std = (torch.as_tensor(variance, dtype=torch.float64, device=numbers.device) / 2).sqrt().float()
+    return numbers * std.reshape(-1, *(1 for _ in numbers.shape[1:]))
