@@ -179,7 +179,7 @@ def awgn_sides() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def interpolations(repeats: int) -> dict[str, dict[str, float]]:
-    """Draws [s] of 32 examples × 3 users × 1,024 symbols by interpolation, at one SNR and at 32 that are new each time."""
+    """Draws [s] of 32 examples × 3 users × 1,024 symbols by interpolation, at one SNR and at 32, new each time."""
     links = [ofdm_link(interpolation=name) for name in INTERPOLATIONS]
     lengths = dict.fromkeys(USERS, 1024)
 
@@ -194,7 +194,7 @@ def interpolations(repeats: int) -> dict[str, dict[str, float]]:
 
 
 def lmmse_sides(slots: int = 2) -> tuple[Callable[[], object], Callable[[], object]]:
-    """LMMSE estimates of some slots, 3 users and 8 antennas: the link's estimator, and Sionna's, which takes the most."""
+    """LMMSE estimates of some slots, 3 users and 8 antennas: by the link's estimator, and by Sionna's."""
     link = ofdm_link(interpolation="lmmse")
     estimator, config, device = link.estimator, link.config, link.device
     over_frequency, over_time = link.channel.covariances()

@@ -31,5 +31,6 @@ def _pilots(link: ResolvedLink) -> int:
 
 
 def _label(link: ResolvedLink) -> str:
-    pilots = f"LS, {_pilots(link)} pilot symbol{'s' * (_pilots(link) > 1)}"
-    return f"{pilots} a slot" if link.settings()["interpolation"] == "linear" else f"{pilots}, nearest"
+    names = {"linear": "LS", "nearest": "LS, nearest", "lmmse": "LMMSE", "wiener": "LMMSE, two-dimensional"}
+    plural = "s" * (_pilots(link) > 1)
+    return f"{names[str(link.settings()['interpolation'])]}, {_pilots(link)} pilot symbol{plural} a slot"
