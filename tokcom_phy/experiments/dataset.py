@@ -4,25 +4,28 @@ import hashlib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 
 from tokcom_phy.experiments.validation import Strict
+from tokcom_phy.utils.bounds import Seed, Within
+
+Items = Annotated[PositiveInt, Within(1, 10**7, "clips and annotations are made and kept one by one")]
 
 
 class SyntheticCorpus(Strict):
     """Size and seed of the synthetic corpus; `tokcom_phy.synthetic.corpus.synthesize` makes it."""
 
-    captions: PositiveInt
+    captions: Items
     """Captioned clips, for stage 1."""
-    train_clips: PositiveInt
+    train_clips: Items
     """Clips that stage 2 asks about."""
-    test_clips: PositiveInt
+    test_clips: Items
     """Clips that the evaluation asks about."""
-    train_questions: PositiveInt
+    train_questions: Items
     """Questions of stage 2."""
-    test_questions: PositiveInt
+    test_questions: Items
     """Questions of the evaluation."""
-    seed: int = 0
+    seed: Annotated[int, Seed] = 0
     """Seed of scenes, captions and questions."""
 
     @property
@@ -51,9 +54,9 @@ class Data(Strict):
     """The synthetic corpus, used when there is no root."""
     splits: Splits = Splits()
     """Which of the annotation files train and test."""
-    fps: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    fps: Annotated[float, Within(1e-3, 1e3, "videos have fewer frames a second")] | None = None
     """Rate [1/s] at which frames are taken, 0.6 in the paper's code; evenly by default."""
-    audio_windows: PositiveInt = 1
+    audio_windows: Annotated[PositiveInt, Within(1, 1000, "a clip is cut into so many parts")] = 1
     """Equal parts into which a clip's sound is cut, each encoded by an AST; one window is the beginning of the clip."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from tokcom_phy.experiments.validation import check
 from tokcom_phy.radio.link_config import anchor_target
 from tokcom_phy.utils.errors import UserError, nearest
 from tokcom_phy.utils.files import find
+from tokcom_phy.utils.yaml_files import read_yaml
 
 
 def load_experiment(name_or_path: str, profile: str | None = None, overrides: list[str] | None = None) -> Experiment:
@@ -62,10 +63,7 @@ def as_yaml(experiment: Experiment) -> str:
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in extended_by:
         raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise UserError(f"{path} holds no settings: write KEY: VALUE lines, see the built-in experiments")
     inline = settings.get("links")

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tokcom_phy.utils.errors import UserError, reason
+from tokcom_phy.utils.yaml_files import parse_yaml
 
 
 def apply_overrides(settings: DictConfig, overrides: Sequence[str], example: str) -> None:
@@ -28,11 +29,12 @@ def apply_overrides(settings: DictConfig, overrides: Sequence[str], example: str
     """
     for override in overrides:
         if "=" not in override.strip("="):
-            raise UserError(f"--set {override}: write KEY=VALUE, for example --set {example}")
+            raise UserError(f"--set {override[:100]}: write KEY=VALUE, for example --set {example}")
+        parse_yaml(override.partition("=")[2], f"--set {override.partition('=')[0]}")
         try:
             settings.merge_with_dotlist([override])
         except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-            raise UserError(f"--set {override}: {reason(error)}") from error
+            raise UserError(f"--set {override[:100]}: {reason(error)}") from error
 
 
 def parse_overrides(overrides: Sequence[str], example: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What an experiment's YAML file may say: every key, checked before anything is computed."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.grid import Cell, cell_name, cells, nested
@@ -19,11 +20,20 @@ from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.bounds import Seed, Snr, Within
+from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
 
+MAX_NAME = 100
+"""Length of a name [bytes]: files of 255 at most are named by two of them."""
+
 _PARTS = ("transmitter", "receiver", "selector")
+
+MAX_CELLS = 10_000
+"""Combinations of a grid."""
+
+Tokens = Annotated[PositiveInt, Within(1, 65536, "no encoder has more tokens")]
 
 
 class Variant(Strict):
@@ -33,7 +43,7 @@ class Variant(Strict):
     """What stage 1 trains: 'contrastive' (contrast and text reconstruction), 'reconstruction' (text alone), 'none'."""
     modalities: tuple[str, ...] | None = None
     """Non-text modalities that reach the model; all of the experiment's by default, none for a blind system."""
-    lengths: dict[str, PositiveInt] = Field(default_factory=dict)
+    lengths: dict[str, Tokens] = Field(default_factory=dict)
     """modality → s_m, tokens that are sent, where it differs from the experiment's."""
     question: Delivery = "reliable"
     """Whether the question arrives safely ('reliable') or is sent over the link ('on-air')."""
@@ -63,7 +73,7 @@ class Series(Strict):
     """Names of variants."""
     links: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names or paths of links, or keys of the experiment's own ``links``."""
-    snr_db: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    snr_db: Annotated[tuple[Annotated[float, Snr], ...], Field(min_length=1)]
     """SNRs per user and receive antenna [dB]."""
 
 
@@ -114,7 +124,7 @@ class Experiment(Strict):
     """The line that its figures carry."""
     profile: str
     """Defaults to start from: 'tiny' or 'paper'."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Seed], ...], Field(min_length=1)] = (0,)
     """Each trains and evaluates everything anew."""
     foundation: str
     """Language model: a hub name, a folder, a GGUF file, or a model that the package ships."""
@@ -124,9 +134,9 @@ class Experiment(Strict):
     encoders: dict[str, str | dict[str, Any]]
     """modality → encoder: a hub name, a folder, a model that the package ships, ``{features: DIR}`` for arrays, or
     ``{_target_: module.Class, …}`` for one's own; null leaves a modality of the profile out."""
-    lengths: dict[str, PositiveInt]
+    lengths: dict[str, Tokens]
     """modality → s_m, tokens that are sent, equation (3): a number, or a length that the profile names, as 'short'."""
-    receiver_width: PositiveInt
+    receiver_width: Annotated[PositiveInt, Within(1, 65536, "no language model is wider")]
     """Hidden width of the receivers (8)."""
     transmitter: dict[str, Any] | None = None
     """Own transmitters (4), ``{_target_: module.Class, argument: value}`` for all modalities or under the name of
@@ -138,13 +148,13 @@ class Experiment(Strict):
     metrics: tuple[str | dict[str, Any], ...] = ()
     """Scores of every answer beside exact match: names of torchmetrics' text metrics, such as rouge_l, or functions of
     questions and answers by import path."""
-    keep_features: NonNegativeInt = 0
+    keep_features: Annotated[NonNegativeInt, Within(0, 10**6, "they are kept in memory")] = 0
     """Captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures."""
     links: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Links of this experiment alone: name → the link it extends, and keys that differ."""
-    threads: PositiveInt | None = None
+    threads: Annotated[PositiveInt, Within(1, 1024, "no machine has more cores to a worker")] | None = None
     """CPU threads of a worker; results are bit-identical for equal threads."""
-    evaluation_batch: PositiveInt = 100
+    evaluation_batch: Annotated[PositiveInt, Within(1, 10**5, "no memory holds more answers at once")] = 100
     """Questions answered at once."""
     data: Data
     """Where the clips and annotations come from."""
@@ -187,8 +197,12 @@ class Experiment(Strict):
         for name in (self.name, *self.variants, *self.links):
             if not re.fullmatch(r"(?!stage1-)\w[\w.-]*", name):
                 raise ValueError(
-                    f"name '{name}': use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
+                    f"name {quoted(name)}: use letters, digits, '-', '_' and '.', and do not begin with 'stage1-'"
                 )
+            if len(name.encode()) > MAX_NAME:
+                raise ValueError(f"name '{name[:20]}…' is longer than {MAX_NAME} bytes: files are named by it")
+        if math.prod(len(values) for values in self.grid.values()) > MAX_CELLS:
+            raise ValueError(f"grid: more than {MAX_CELLS} combinations: leave some values out")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is named twice")
         for series in self.evaluate:
@@ -252,6 +266,11 @@ class Experiment(Strict):
         }
         links = self._links({**trained, **evaluated}, [*visits.get(MAJORITY, {}), *trained])
         variants = {name: self._variant(name, *bases[name], *stages[name], links) for name in bases}
+        for stem in (Path(name).stem for name in [*links, *variants]):
+            if len(stem.encode()) > MAX_NAME:
+                raise UserError(
+                    f"name '{stem[:20]}…' is longer than {MAX_NAME} bytes: points are named by it, shorten it"
+                )
         jobs = plan(variants.values(), links, visits, self.seeds)
         return ResolvedExperiment(series, variants, links, visits, jobs)
 
@@ -264,6 +283,11 @@ class Experiment(Strict):
         }
         if len({Path(name).stem for name in [*links, *self.links]}) < len({*links, *self.links}):
             raise UserError(f"links {', '.join(sorted({*links, *self.links}))} share a file name: rename one")
+        for name in links:
+            if len((stem := Path(name).stem).encode()) > MAX_NAME:
+                raise UserError(
+                    f"name '{stem[:20]}…' is longer than {MAX_NAME} bytes: points are named by it, rename it"
+                )
         return links
 
     def _link_config(self, name: str, cell: Cell) -> LinkConfig:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest, quoted
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def check(model: type[Settings], values: Any, where: str) -> Settings:
         if fault["type"] == "extra_forbidden":
             raise UserError(f"{where}: unknown key '{key}': {_nearest_key(model, fault['loc'])}") from error
         message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {fault['input']!r})"
+        shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {quoted(fault['input'])})"
         raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
 
 

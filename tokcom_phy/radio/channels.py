@@ -27,8 +27,12 @@ from tokcom_phy.radio.sionna import (
     tdl_time_cov_mat,
 )
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.memory import check_memory
 
 Response = Callable[[Sequence[int], slice], Tensor]
+
+_PATHS, _RAYS = 24, 20
+"""Most paths of a model of TR 38.901, and rays of a path, by which Sionna makes it fade."""
 
 _RELEASE = "16.1"
 """Release of TR 38.901 of the UMi, UMa and RMa tables: the latest that both engines have."""
@@ -51,6 +55,10 @@ class Channel(ABC):
 
     def check_drawable(self) -> None:  # noqa: B027  most channels need nothing
         """Raise a `UserError` if this machine lacks what realisations are drawn with."""
+
+    def memory(self, num_symbols: int) -> int:
+        """Estimate of the memory that a block of that many OFDM symbols takes beside its responses [bytes]."""
+        return 0
 
     @abstractmethod
     def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
@@ -86,6 +94,13 @@ class Channel(ABC):
         complex64 [num_subcarriers, num_subcarriers], complex64 [num_ofdm_symbols, num_ofdm_symbols]
         """
         users, symbols = range(len(self.config.users)), range(self.config.num_ofdm_symbols)
+        samples = 16 * BLOCK * self.config.num_rx_ant * len(users) * len(symbols) * self.config.num_subcarriers
+        check_memory(
+            f"channel {self.config.channel} under interpolation 'lmmse'",
+            2 * 8 * samples,
+            self.device,
+            "lower num_rx_ant, num_subcarriers or num_ofdm_symbols",
+        )
         h = torch.cat([self.response(0, block, users, symbols, slice(None)) for block in range(16)])
         over_time, over_frequency = h.movedim(3, -1).flatten(0, -2), h.flatten(0, -2)
         return _covariance(over_frequency), _covariance(over_time)
@@ -98,6 +113,11 @@ def _covariance(samples: Tensor) -> Tensor:
 
 class PathChannel(Channel):
     """A channel made of propagation paths."""
+
+    def memory(self, num_symbols: int) -> int:
+        at_once = 1 if isinstance(self, TdlChannel) else len(self.config.users)
+        elements = BLOCK * self.config.num_rx_ant * _PATHS * num_symbols
+        return 8 * elements * (2 * _RAYS * at_once + 2 * len(self.config.users))
 
     @abstractmethod
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,7 @@ class DigitalLink(Link[DigitalConfig]):
     def __init__(self, name: str, config: DigitalConfig, over: Link[Any]):
         check_rate(config.bits, config.modulation, symbols_per_block(config.bits))
         super().__init__(name, config, over.device)
+        self.memory_mend = over.memory_mend
         self.over = over
         self.snr_offset_db = over.snr_offset_db
         self.users = over.users
@@ -70,6 +71,9 @@ class DigitalLink(Link[DigitalConfig]):
 
     def _draw(self, request: DrawRequest) -> LinkState:
         return self.over._draw(request)
+
+    def _memory(self, request: DrawRequest) -> int:
+        return self.over._memory(request)
 
     def _cost(self, load: Load) -> Budget:
         return self.over._cost(load)

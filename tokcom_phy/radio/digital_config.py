@@ -1,13 +1,14 @@
 """Settings of digital links."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
 from tokcom_phy.radio.erasure_config import ErasureConfig
-from tokcom_phy.radio.family_config import LinkFamilyConfig, Positive
+from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.ofdm_config import OfdmConfig
+from tokcom_phy.utils.bounds import Within
 
 
 class DigitalConfig(LinkFamilyConfig):
@@ -23,7 +24,7 @@ class DigitalConfig(LinkFamilyConfig):
     bits: int = Field(default=2, ge=1, le=4)
     """Bits per value of the uniform quantiser."""
 
-    clip: Positive | None = None
+    clip: Annotated[float, Within(0.01, 100, "Gaussian values end far below 100 deviations")] | None = None
     """Half range of the quantiser over the root mean square of a user's block; null for the optimum of Gaussian
     values."""
 

@@ -27,7 +27,8 @@ class ErasureLink(Link[ErasureConfig]):
         return LinkState.merge(self._draw_user(request, user) for user in request.num_symbols)
 
     def _draw_user(self, request: DrawRequest, user: str) -> LinkState:
-        n, size = request.num_symbols[user], self.config.packet_symbols
+        n = request.num_symbols[user]
+        size = min(self.config.packet_symbols, n)
         lost = self.losses(request, user, -(-n // size)).repeat_interleave(size, dim=1)[:, :n]
         sinr = torch.where(lost, 0.0, torch.inf)
         return LinkState(
@@ -53,5 +54,4 @@ class ErasureLink(Link[ErasureConfig]):
 
     def _packets(self, batch: int, num_packets: int) -> Tensor:
         """Lost packets of an anonymous user, bool [batch, num_packets]."""
-        size = self.config.packet_symbols
-        return self.draw(batch, num_packets * size, 0.0, SEED).sinr[ANONYMOUS][:, ::size] == 0
+        return self.losses(DrawRequest(SEED, list(range(batch)), {}, {}, {}), ANONYMOUS, num_packets)

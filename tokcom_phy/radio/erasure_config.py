@@ -1,10 +1,11 @@
 """Settings of erasure links."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tokcom_phy.radio.family_config import Count, LinkFamilyConfig, Positive
+from tokcom_phy.radio.family_config import LinkFamilyConfig, SymbolRate, Symbols
+from tokcom_phy.utils.bounds import Within
 
 
 class ErasureConfig(LinkFamilyConfig):
@@ -16,13 +17,13 @@ class ErasureConfig(LinkFamilyConfig):
     loss_rate: float = Field(default=0.1, ge=0, lt=1, allow_inf_nan=False)
     """Mean share of lost packets."""
 
-    mean_burst: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    mean_burst: Annotated[float, Within(1, 1e9, "a burst is a packet or more, no payload has as many")] | None = None
     """Mean number of consecutive lost packets (Gilbert–Elliott model); null for independent losses."""
 
-    packet_symbols: Count = 64
+    packet_symbols: Symbols = 64
     """Symbols of a packet; half the token width for one packet per token."""
 
-    symbol_rate: Positive = 1e6
+    symbol_rate: SymbolRate = 1e6
     """Channel uses per second [Hz], for the budget."""
 
     @model_validator(mode="after")

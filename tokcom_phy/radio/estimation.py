@@ -19,6 +19,9 @@ from tokcom_phy.radio.sionna import (
 )
 from tokcom_phy.radio.wiener import WienerFilter
 
+_PROBES = 4
+"""One pilot in so many is probed at a time."""
+
 
 class PilotEstimator:
     """Least-squares estimation and interpolation in one slot, for users that share its resource elements.
@@ -50,8 +53,11 @@ class PilotEstimator:
         if config.csi == "ls" and not self._knows_covariances:
             one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
             one_comb = self._grid(config.num_ofdm_symbols, num_users, sorted(config.pilot_symbols), channel.device)
-            self._over_frequency = self._weights(one_symbol)[:, :, 0]
-            self._over_time = self._weights(one_comb)[0, :, :, 0]
+            combs = [torch.arange(user, num_subcarriers, num_users) for user in range(num_users)]
+            subcarriers, moments = torch.arange(num_subcarriers), torch.arange(config.num_ofdm_symbols)
+            of_users = [self._weights(one_symbol, user, comb, subcarriers) for user, comb in enumerate(combs)]
+            self._over_frequency = torch.stack(of_users)
+            self._over_time = self._weights(one_comb, 0, torch.tensor(sorted(config.pilot_symbols)), moments)
 
     @property
     def _knows_covariances(self) -> bool:
@@ -90,19 +96,33 @@ class PilotEstimator:
         grid.pilot_pattern.pilots = torch.view_as_complex(signs).to(device) * (combs != 0)
         return grid
 
-    def _weights(self, grid: ResourceGrid) -> Tensor:
-        """Interpolation weights of each pilot, from Sionna: [num_users, pilots of a user, symbols, subcarriers]."""
+    def _weights(self, grid: ResourceGrid, user: int, places: Tensor, targets: Tensor) -> Tensor:
+        """Interpolation weights of each pilot of a user, from Sionna: [pilots, targets].
+
+        Parameters
+        ----------
+        grid : ResourceGrid
+            Of one OFDM symbol, or of one comb.
+        user : int
+        places, targets : int64
+            Subcarriers or OFDM symbols of the user's pilots, ascending, and those that are interpolated.
+        """
         interpolators = {"nearest": NearestNeighborInterpolator, "linear": LinearInterpolator}
         interpolate = interpolators[self.config.interpolation](grid.pilot_pattern, device=grid.device)
         pilots = grid.pilot_pattern.pilots[:, 0]
-        weights = []
-        for user in range(self.num_users):
-            own = pilots[user].nonzero()[:, 0]
-            unit = torch.eye(pilots.shape[1], dtype=pilots.dtype, device=pilots.device)[own]
-            unit = unit[:, None, None, None, None].expand(-1, 1, 1, self.num_users, 1, -1)
-            h_hat, _ = interpolate(unit, unit.real)
-            weights.append(h_hat[:, 0, 0, user, 0])
-        return torch.stack(weights)
+        own = pilots[user].nonzero()[:, 0]
+        weights = torch.zeros(len(own), len(targets), dtype=pilots.dtype, device=pilots.device)
+        after = torch.searchsorted(places, targets).clamp(1, max(len(places) - 1, 1))
+        # What is interpolated depends on the pilots next to it, two at most: each fourth one is probed at once.
+        for first in range(min(_PROBES, len(own))):
+            unit = torch.zeros(1, 1, 1, self.num_users, 1, pilots.shape[1], dtype=pilots.dtype, device=pilots.device)
+            unit[..., own[first::_PROBES]] = 1
+            h_hat = interpolate(unit, unit.real)[0][0, 0, 0, user, 0]
+            answers = h_hat[0] if len(h_hat) == 1 else h_hat[:, 0]
+            for pilot in (after - 1, after):
+                mine = (pilot % _PROBES == first) & (pilot < len(own))
+                weights[pilot[mine], targets[mine]] = answers[mine]
+        return weights
 
     def estimate(
         self, h: Tensor, noise: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]

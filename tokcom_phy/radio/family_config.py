@@ -5,17 +5,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
+from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import nearest
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
 
 FOLDER = "_folder_"
 """Folder of the file that names a link family by import path; a run keeps it to find the family's code again."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Decibels = Annotated[float, Field(allow_inf_nan=False)]
-Users = Annotated[list[str], Field(min_length=1)]
+SnrDb = Annotated[float, Snr]
+Antennas = Annotated[Count, Within(1, 1024, "the largest arrays of base stations have 1024 antennas")]
+Symbols = Annotated[Count, Within(1, 10**9, "no payload is longer")]
+SymbolRate = Annotated[float, Within(1, 1e12, "a radio sends from 1 symbol to 1e12 symbols a second")]
+Users = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=32)]
 
 
 class LinkFamilyConfig(BaseModel):
@@ -32,7 +34,9 @@ class LinkFamilyConfig(BaseModel):
     power: Literal["block", "token"] = "block"
     """Unit mean power of each user's whole 'block', or of every 'token' by itself."""
 
-    amplifier_backoff_db: float | None = Field(default=None, ge=-40, allow_inf_nan=False)
+    amplifier_backoff_db: (
+        Annotated[float, Within(-40, 60, "with more back-off an amplifier is linear: leave it out")] | None
+    ) = None
     """Saturation power of each user's amplifier (Rapp's model) over its mean input power [dB]; null for an ideal
     amplifier."""
 

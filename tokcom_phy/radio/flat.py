@@ -21,6 +21,8 @@ _FADES = 16
 class FlatLink(Link[FlatConfig]):
     """A link of the flat family; see `FlatConfig`."""
 
+    memory_mend = "lower num_rx_ant, shorten the payload, or draw fewer examples at once"
+
     def __init__(self, name: str, config: FlatConfig, device: str | None = None):
         super().__init__(name, config, device)
         self.snr_offset_db = config.snr_offset_db
@@ -33,6 +35,12 @@ class FlatLink(Link[FlatConfig]):
         if self.config.access == "mu-mimo":
             return self._draw_together(request, users)
         return LinkState.merge(self._draw_together(request, [user]) for user in users)
+
+    def _memory(self, request: DrawRequest) -> int:
+        users = len(request.num_symbols) if self.config.access == "mu-mimo" else 1
+        elements = len(request.indices) * max(request.num_symbols.values())
+        in_draw = elements * (self.config.num_rx_ant * (3 * users + 2) + 6 * users**2)
+        return 8 * in_draw + super()._memory(request)
 
     def _draw_together(self, request: DrawRequest, users: list[str]) -> LinkState:
         """Draw users that share all channel uses."""
@@ -89,7 +97,7 @@ class FlatLink(Link[FlatConfig]):
             with sionna_seed(self.device, seed, block, "fading", user):
                 drawn = [self._fades() for _ in range(num_draws)]
             h[positions] = torch.cat(drawn, dim=1)[rows]
-        return h[:, :num_fades].repeat_interleave(config.coherence, dim=1)[:, :num_symbols].mT
+        return h[:, :num_fades].repeat_interleave(min(config.coherence, num_symbols), dim=1)[:, :num_symbols].mT
 
     def _fades(self) -> Tensor:
         """`_FADES` fades of each example of a block, complex64 [BLOCK, _FADES, num_rx_ant]."""

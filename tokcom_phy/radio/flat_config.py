@@ -1,19 +1,21 @@
 """Settings of frequency-flat links."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tokcom_phy.radio.family_config import (
-    Count,
-    Decibels,
+    Antennas,
     LinkFamilyConfig,
-    Positive,
+    SnrDb,
+    SymbolRate,
+    Symbols,
     Users,
     check_antennas,
     check_distinct,
     check_known,
 )
+from tokcom_phy.utils.bounds import Within
 
 
 class FlatConfig(LinkFamilyConfig):
@@ -25,10 +27,10 @@ class FlatConfig(LinkFamilyConfig):
     fading: Literal["none", "rayleigh", "rician"] = "rayleigh"
     """Distribution of the gain: 'none' (gain one), 'rayleigh' or 'rician'."""
 
-    k_factor_db: Decibels = 6.0
+    k_factor_db: Annotated[float, Within(-100, 100, "beyond, the channel is Rayleigh fading, or does not fade")] = 6.0
     """K-factor of Rician fading: power of the line of sight over the scattered power [dB]."""
 
-    coherence: Count = 64
+    coherence: Symbols = 64
     """Coherence interval of block fading [symbols]; blocks fade independently."""
 
     noiseless: bool = False
@@ -40,10 +42,10 @@ class FlatConfig(LinkFamilyConfig):
     users: Users = Field(default=["audio", "video", "text"])
     """Users that share the link under mu-mimo; orthogonal access admits any user."""
 
-    snr_offset_db: dict[str, Decibels] = Field(default={})
+    snr_offset_db: dict[str, SnrDb] = Field(default={})
     """Offset of a user's SNR from the SNR at which the link is used, by user [dB]: near and far users."""
 
-    num_rx_ant: Count = 1
+    num_rx_ant: Antennas = 1
     """Receive antennas."""
 
     combining: Literal["none", "lmmse", "zf", "mrc"] = "lmmse"
@@ -52,7 +54,7 @@ class FlatConfig(LinkFamilyConfig):
     unbiased: bool = False
     """Divide the LMMSE output by its own gain; without it, the output has the least mean squared error."""
 
-    symbol_rate: Positive = 1e6
+    symbol_rate: SymbolRate = 1e6
     """Channel uses per second [Hz], for the budget."""
 
     @model_validator(mode="after")

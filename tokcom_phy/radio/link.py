@@ -18,6 +18,7 @@ from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
 from tokcom_phy.radio.symbols import check_tokens, like_tokens, symbol_mask, symbols_per_token, to_symbols
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.memory import check_memory
 
 Config = TypeVar("Config", bound=LinkFamilyConfig)
 Value = TypeVar("Value", float | Tensor, Tensor)
@@ -61,6 +62,8 @@ class Link(nn.Module, ABC, Generic[Config]):
     symbol_rate: float = 1e6
     analog: ClassVar[bool] = True
     sent_as: str = "tokens"
+    memory_mend: str = "shorten the payload, or draw fewer examples at once"
+    """What to lower where a draw needs more memory than is free."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -111,6 +114,11 @@ class Link(nn.Module, ABC, Generic[Config]):
     @abstractmethod
     def _draw(self, request: DrawRequest) -> LinkState:
         """Draw the requested realisations."""
+
+    def _memory(self, request: DrawRequest) -> int:
+        """Estimate of the memory that a draw takes at its peak [bytes]; by default that of the realisation."""
+        users = len(request.num_symbols)
+        return len(request.indices) * sum(request.num_symbols.values()) * 8 * (users + 2)
 
     def check_users(self, users: Sequence[str]) -> None:
         """Raise a `UserError` if one of ``users`` is unknown to this link."""
@@ -180,6 +188,13 @@ class Link(nn.Module, ABC, Generic[Config]):
         return request.once(request.key, lambda: self._draw_checked(request))
 
     def _draw_checked(self, request: DrawRequest) -> LinkState:
+        most = max(request.num_symbols.values())
+        check_memory(
+            f"link '{self.name}' draws {len(request.indices)} examples of {most} symbols",
+            self._memory(request),
+            self.device,
+            self.memory_mend,
+        )
         state = self._draw(request)
         if isinstance(state, LinkState):
             batch = len(request.indices)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from tokcom_phy.radio.digital_config import DigitalConfig
@@ -12,9 +11,10 @@ from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import FOLDER, LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.ofdm_config import OfdmConfig, SceneConfig
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_folder, find
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
+from tokcom_phy.utils.yaml_files import parse_yaml, read_text
 
 LinkConfig = LinkFamilyConfig
 """Settings of any link."""
@@ -154,11 +154,8 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The settings of a link file, laid over those that it extends; paths are made relative to its folder."""
     if path in extended_by:
         raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not a readable YAML file: {' '.join(str(error).split())}") from error
+    text = read_text(path)
+    content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise UserError(
             f"{path} holds no keys: write a family ({', '.join(FAMILIES)}) and what differs from its defaults"
@@ -234,4 +231,4 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
     message = mistake["msg"].removeprefix("Value error, ")
     if not key or mistake["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, not {mistake['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}, not {quoted(mistake['input'])}"

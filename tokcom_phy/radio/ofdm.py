@@ -46,6 +46,7 @@ class OfdmLink(Link[OfdmConfig]):
     """A link of the OFDM family; see `OfdmConfig`."""
 
     users: Sequence[str]
+    memory_mend = "lower num_rx_ant, shorten the payload, or draw fewer examples at once"
 
     def __init__(self, name: str, config: OfdmConfig, device: str | None = None):
         super().__init__(name, config, device)
@@ -74,6 +75,19 @@ class OfdmLink(Link[OfdmConfig]):
             for user in self.config.interferers
         }
         return state.fold_interference(sent)
+
+    def _memory(self, request: DrawRequest) -> int:
+        config, users = self.config, len(self.config.users)
+        elements = len(self.data_symbols) * config.num_subcarriers // (users if config.access == "ofdma" else 1)
+        slots = -(-max(request.num_symbols.values()) // elements)
+        last = slots * config.num_ofdm_symbols * (users if config.access == "tdma" else 1)
+        at_once = min(slots, _SLOTS_AT_A_TIME) * config.num_ofdm_symbols * config.num_subcarriers
+        antennas = BLOCK * config.num_rx_ant
+        examples = min(len(request.indices), BLOCK)
+        noise = examples * config.num_rx_ant * slots * config.num_ofdm_symbols * config.num_subcarriers
+        combined = 6 * users**2 * examples * slots * elements
+        in_draw = self.channel.memory(last) + 8 * (4 * antennas * users * at_once + 2 * noise + combined)
+        return in_draw + super()._memory(request)
 
     def _with_interferers(self, request: DrawRequest) -> DrawRequest:
         interferers = self.config.interferers

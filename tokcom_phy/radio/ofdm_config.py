@@ -6,18 +6,21 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tokcom_phy.radio.family_config import (
+    Antennas,
     Count,
-    Decibels,
     LinkFamilyConfig,
-    NonNegative,
-    Positive,
+    SnrDb,
     Users,
     check_antennas,
     check_distinct,
     check_known,
 )
+from tokcom_phy.utils.bounds import Seed, Within
 
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Coordinate = Annotated[float, Within(-1e6, 1e6, "a scene lies within 1000 km of its origin")]
+MAX_ELEMENTS, MAX_LMMSE = 100_000, 600
+"""Largest slot, in resource elements, and most subcarriers for LMMSE interpolation."""
+
 Point = tuple[Coordinate, Coordinate, Coordinate]
 
 
@@ -35,16 +38,16 @@ class SceneConfig(BaseModel):
     facing: Point
     """A point that the antennas face, x, y, z [m]."""
 
-    radius: Positive = 200.0
+    radius: Annotated[float, Within(0.1, 1e5, "a cell has a radius of up to 100 km")] = 200.0
     """Maximum distance of a user from the base station [m]."""
 
-    user_height: Positive = 1.5
+    user_height: Annotated[float, Within(0.01, 1e4, "users are from the ground to 10 km above it")] = 1.5
     """Height of a user's antenna above the ground [m]."""
 
-    positions: Count = 256
+    positions: Annotated[Count, Within(1, 10**5, "each position is traced by itself")] = 256
     """Number of traced positions; each realisation of the link draws distinct ones for its users."""
 
-    min_path_gain_db: Decibels = -130.0
+    min_path_gain_db: Annotated[float, Within(-300, 0, "a path loses at most 300 dB, and gains nothing")] = -130.0
     """Least total path gain of a served position [dB]."""
 
     max_depth: int = Field(default=3, ge=0, le=10)
@@ -53,7 +56,7 @@ class SceneConfig(BaseModel):
     diffraction: bool = True
     """Whether paths are diffracted at edges."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Annotated[int, Seed] = 0
     """Seed of the positions."""
 
     @model_validator(mode="after")
@@ -94,22 +97,22 @@ class OfdmConfig(LinkFamilyConfig):
     responses: Path | None = None
     """NumPy file of the channel responses of channel 'file', relative to the link file's folder."""
 
-    delay_spread: Positive = 100e-9
+    delay_spread: Annotated[float, Within(1e-12, 1e-4, "100 µs are a detour of 30 km")] = 100e-9
     """RMS delay spread of TDL and CDL models [s]."""
 
-    carrier_frequency: Positive = 3.5e9
+    carrier_frequency: Annotated[float, Within(1e8, 1e12, "mobile radio lies between 0.1 GHz and 1 THz")] = 3.5e9
     """Carrier frequency [Hz]."""
 
-    speed: NonNegative = 0.8333
+    speed: Annotated[float, Within(0, 1e4, "satellites in low orbit move at 8e3 m/s, light at 3e8")] = 0.8333
     """Speed of every user [m/s]."""
 
-    num_subcarriers: Count = 132
+    num_subcarriers: Annotated[Count, Within(1, 3300, "a 5G carrier has at most 275 resource blocks of 12")] = 132
     """Number of subcarriers, all of them used."""
 
-    subcarrier_spacing: Positive = 30e3
+    subcarrier_spacing: Annotated[float, Within(100, 1e7, "5G has 15e3 to 960e3 Hz")] = 30e3
     """Subcarrier spacing [Hz]."""
 
-    num_ofdm_symbols: Count = 14
+    num_ofdm_symbols: Annotated[Count, Within(1, 280, "a slot of 5G has 14, and 20 slots are 280")] = 14
     """OFDM symbols of a slot."""
 
     cyclic_prefix_length: int = Field(default=9, ge=0)
@@ -124,10 +127,10 @@ class OfdmConfig(LinkFamilyConfig):
     interferers: list[str] = Field(default=[])
     """Users that interfere under mu-mimo: they always send Gaussian symbols, at the mean SNR [dB] of the others."""
 
-    snr_offset_db: dict[str, Decibels] = Field(default={})
+    snr_offset_db: dict[str, SnrDb] = Field(default={})
     """Offset of a user's SNR from the SNR at which the link is used, by user [dB]: near and far users."""
 
-    num_rx_ant: Count = 8
+    num_rx_ant: Antennas = 8
     """Receive antennas of the base station."""
 
     polarization: Literal["single", "dual"] = "single"
@@ -193,6 +196,16 @@ class OfdmConfig(LinkFamilyConfig):
 
     @model_validator(mode="after")
     def _slot_fits(self) -> Self:
+        if self.num_ofdm_symbols * self.num_subcarriers > MAX_ELEMENTS:
+            raise ValueError(
+                f"a slot of {self.num_ofdm_symbols} OFDM symbols on {self.num_subcarriers} subcarriers has more than "
+                f"{MAX_ELEMENTS} resource elements, twice as many as 5G's largest: lower num_ofdm_symbols"
+            )
+        if (self.csi, self.interpolation) == ("ls", "lmmse") and self.num_subcarriers > MAX_LMMSE:
+            raise ValueError(
+                f"interpolation 'lmmse' takes time by the cube of the subcarriers, and {self.num_subcarriers} are "
+                f"more than {MAX_LMMSE}: lower num_subcarriers, or choose linear"
+            )
         if len(set(self.pilot_symbols)) < len(self.pilot_symbols) or not all(
             0 <= symbol < self.num_ofdm_symbols for symbol in self.pilot_symbols
         ):

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from tokcom_phy.utils.errors import UserError
 
+MAX_SNR_DB = 200
+"""An SNR and a user's offset from it together [dB]; squares of what is scaled by them are float32."""
+
 
 def noise_power(snr_db: float | Tensor) -> Tensor:
     """Noise power N0 at an SNR: the one definition of SNR in this toolkit.
@@ -23,12 +26,13 @@ def noise_power(snr_db: float | Tensor) -> Tensor:
     Raises
     ------
     UserError
-        If an SNR is NaN or infinite.
+        If an SNR is NaN or beyond ±`MAX_SNR_DB`.
     """
     snr_db = torch.as_tensor(snr_db, dtype=torch.float32)
-    if not torch.isfinite(snr_db).all():
+    if not (snr_db.abs() <= MAX_SNR_DB).all():
         raise UserError(
-            f"snr_db is {snr_db.flatten().tolist()[:4]}: give finite values in dB (link 'ideal' has no noise)"
+            f"snr_db is {snr_db.flatten().tolist()[:4]}: give finite values within ±{MAX_SNR_DB} dB (link 'ideal' has "
+            "no noise)"
         )
     return 10.0 ** (-snr_db / 10.0)
 

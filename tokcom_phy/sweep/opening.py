@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import yaml
 from filelock import FileLock, Timeout
 
 from tokcom_phy.experiments.loading import as_yaml
@@ -16,6 +15,7 @@ from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.sweep.provenance import provenance
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import TEMPORARY, cannot_write, write_atomically
+from tokcom_phy.utils.yaml_files import parse_yaml, read_yaml
 
 
 def open_run(run_dir: Path, experiment: Experiment, fresh: bool) -> None:
@@ -44,7 +44,7 @@ def open_run(run_dir: Path, experiment: Experiment, fresh: bool) -> None:
             _remove_run(run_dir)
     text = as_yaml(experiment)
     has_results = any((run_dir / part).is_dir() for part in ("points", "checkpoints"))
-    if has_results and (difference := first_difference(_read_config(run_dir), yaml.safe_load(text))):
+    if has_results and (difference := first_difference(_read_config(run_dir), parse_yaml(text, CONFIG))):
         raise UserError(
             f"{run_dir} holds a run of another configuration: {difference}; choose another --out, or --fresh to "
             "start anew"
@@ -58,8 +58,8 @@ def open_run(run_dir: Path, experiment: Experiment, fresh: bool) -> None:
 
 def _read_config(run_dir: Path) -> object:
     try:
-        return yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return read_yaml(run_dir / CONFIG)
+    except UserError as error:
         raise UserError(f"{run_dir / CONFIG} is missing or damaged: restore it, or start anew with --fresh") from error
 
 
@@ -150,4 +150,6 @@ def first_difference(before: object, now: object, key: str = "") -> str:
 def _short(value: object) -> str:
     """A setting's value; of a long list or table, its length."""
     words = json.dumps(value, ensure_ascii=False)
-    return words if len(words) <= 100 or not isinstance(value, dict | list) else f"{len(value)} entries"
+    if len(words) <= 100:
+        return words
+    return f"{len(value)} entries" if isinstance(value, dict | list) else f"{words[:100]}…"

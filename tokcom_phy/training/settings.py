@@ -17,10 +17,13 @@ from pydantic import (
 )
 
 from tokcom_phy.model.losses import Pooling
+from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import UserError, nearest
 
 
-def _ascending(snr_db: float | tuple[float, float]) -> float | tuple[float, float]:
+def _snr_range(snr_db: float | tuple[float, float]) -> float | tuple[float, float]:
+    for snr in snr_db if isinstance(snr_db, tuple) else (snr_db,):
+        Snr.check(snr)
     if isinstance(snr_db, tuple) and snr_db[0] > snr_db[1]:
         raise ValueError(f"range {snr_db[0]:g} to {snr_db[1]:g} dB runs backwards: give the lower SNR first")
     return snr_db
@@ -61,7 +64,10 @@ NEED_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 FINAL_RATE = {"cosine_with_min_lr": "min_lr", "cosine_warmup_with_min_lr": "min_lr", "polynomial": "lr_end"}
 """Schedules that end at a given learning rate, and what they call it."""
 
-SnrRange = Annotated[FiniteFloat | tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
+SnrRange = Annotated[FiniteFloat | tuple[FiniteFloat, FiniteFloat], AfterValidator(_snr_range)]
+Steps = Annotated[PositiveInt, Within(1, 10**9, "no training has more steps")]
+Examples = Annotated[PositiveInt, Within(1, 10**6, "no memory holds the examples of a larger step")]
+Rate = Annotated[float, Within(0, 100, "a larger step or decay leads nowhere")]
 Tracker = Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_installed)]
 
 
@@ -74,36 +80,36 @@ class TrainingSettings(BaseModel):
     """Name or path of the link that is trained through."""
     snr_db: SnrRange = 10.0
     """Training SNR [dB]. A pair is a range from which it is drawn uniformly, per example."""
-    steps: PositiveInt
+    steps: Steps
     """Optimiser steps."""
-    batch: PositiveInt
+    batch: Examples
     """Examples in an optimiser step, over all processes."""
-    accumulation: PositiveInt = 1
+    accumulation: Examples = 1
     """Number of equal parts in which a step's examples are computed one after the other, to save memory. The
     contrastive loss (11) has the negatives of its own part only."""
     optimizer: Annotated[str, AfterValidator(_optimizer)] = OPTIMIZER
     """Optimiser, by its name in transformers (``optim`` of TrainingArguments), such as adafactor or sgd."""
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[Rate, Field(gt=0)]
     """Highest learning rate of the schedule."""
-    final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
+    final_learning_rate: Rate = 1e-6
     """Learning rate at the last step, for cosine_with_min_lr, cosine_warmup_with_min_lr and polynomial."""
     lr_scheduler_type: Annotated[str, AfterValidator(_scheduler)] = SCHEDULER
     """Learning rate schedule, by its name in transformers, such as linear or constant_with_warmup."""
     lr_scheduler_kwargs: dict[str, float | int | str] = {}
     """Further arguments of the schedule, such as ``{num_cycles: 2}`` for cosine_with_restarts."""
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: Annotated[NonNegativeInt, Within(0, 10**9, "no training has more steps")] = 0
     """Optimiser steps in which the learning rate rises from 0, for schedules that warm up."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Rate = 0.0
     """Decoupled weight decay, of optimisers that have one."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay of the mean gradient, of optimisers of Adam's kind."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the mean squared gradient, of optimisers of Adam's kind."""
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    adam_epsilon: Annotated[Rate, Field(gt=0)] = 1e-8
     """Added to the root of the mean squared gradient, of optimisers of Adam's kind."""
-    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    max_grad_norm: Annotated[float, Within(0, 1e9, "0 clips nothing")] = 1.0
     """Norm to which the gradient is clipped; 0 clips nothing."""
-    checkpoint_steps: PositiveInt = 100
+    checkpoint_steps: Steps = 100
     """Optimiser steps between checkpoints. A training that was killed resumes from the last; one that was interrupted
     saves its step first."""
     report_to: tuple[Tracker, ...] = ()
@@ -140,7 +146,7 @@ class TrainingSettings(BaseModel):
 class AlignmentSettings(TrainingSettings):
     """Stage 1, cross-modal alignment."""
 
-    temperature: Annotated[float, Field(gt=0)] = 0.07
+    temperature: Annotated[float, Within(1e-4, 1e4, "similarities over it vanish or overflow")] = 0.07
     """τ of the contrastive loss (11)."""
     pooling: Pooling = "mean"
     """How tokens become one feature (10): their mean, or the first token (cls)."""
@@ -156,9 +162,9 @@ class LoraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    r: PositiveInt = 4
+    r: Annotated[PositiveInt, Within(1, 65536, "no matrix of a language model has a higher rank")] = 4
     """Rank of the adapter's matrices."""
-    alpha: PositiveInt | PositiveFloat = 16
+    alpha: Annotated[PositiveInt | PositiveFloat, Within(0, 1e6, "a larger scale leads nowhere")] = 16
     """Scale of the adapter: its product is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout of the adapter's input while training."""

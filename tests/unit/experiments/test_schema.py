@@ -115,7 +115,11 @@ def test_config_yaml_is_plain_yaml():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("seeds=[-1]", "greater than or equal to 0"),
+        ("seeds=[-1]", "not within 0 to 4294967295"),
+        ("seeds=[4294967296]", "32 bits"),
+        ("threads=2147483648", "threads: 2147483648 is not within 1 to 1024"),
+        ("stage1.snr_db=[-400, 0]", "not within -100 to 100"),
+        ("evaluate.0.snr_db=[1e9]", "not within -100 to 100"),
         ("seeds=[1, 0, 1]", "seeds: one is named twice"),
         ("stage2.snr_db=[20,0]", "range 20 to 0 dB runs backwards"),
         ("name=../../elsewhere", "name '../../elsewhere'"),
