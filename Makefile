@@ -10,7 +10,7 @@ TF     := .venv-tensorflow
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-tensorflow check format bench clean
+.PHONY: help install demo test test-slow test-tensorflow check format reference bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(VENV)/.installed-test ## lint, formatting, types and the direction of i
 format: $(VENV)/.installed-test ## mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+reference: install ## write docs/reference.md and schemas/ anew, after a change of any key or its docstring
+	$(BIN)/python -m tokcom_phy.experiments.reference
 
 bench: install $(TF)/.installed-test ## run every benchmark; each prints a ratio against a named opponent
 	@for file in $(filter-out benchmarks/bench_bridge.py benchmarks/bench_engines.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

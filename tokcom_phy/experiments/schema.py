@@ -103,7 +103,7 @@ class ResolvedExperiment:
 
     @property
     def needs_media(self) -> bool:
-        """Whether any variant hears or sees something; a question-only experiment needs no clip."""
+        """Whether any variant gets audio, video or the like; a question-only experiment needs no clip."""
         return any(variant.needs_media for variant in self.variants.values())
 
     @property

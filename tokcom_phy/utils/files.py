@@ -20,8 +20,8 @@ _SUFFIX = {"links": ".yaml", "experiments": ".yaml", "plots": ".py"}
 
 
 def builtin_folder(kind: str) -> Path:
-    """The folder of the built-in ``links``, ``experiments`` or ``plots``: inside the wheel, or beside the package in a
-    checkout."""
+    """The folder of the built-in ``links``, ``experiments``, ``plots`` or ``schemas``: inside the wheel, or beside the
+    package in a checkout."""
     in_wheel = _PACKAGE / "builtin" / kind
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / kind
 
