@@ -43,7 +43,7 @@ reference: install ## write docs/reference.md and schemas/ anew, after a change 
 	$(BIN)/python -m tokcom_phy.experiments.reference
 
 bench: install $(TF)/.installed-test ## run every benchmark; each prints a ratio against a named opponent
-	@for file in $(filter-out benchmarks/bench_bridge.py benchmarks/bench_engines.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/bench_bridge.py benchmarks/bench_engines.py,$(wildcard benchmarks/bench_*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 	@echo "== benchmarks/bench_bridge.py"; $(TF)/bin/python benchmarks/bench_bridge.py --beside $(BIN)/python
 
 clean: ## remove what was built; keep runs/ and the environments

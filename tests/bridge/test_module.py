@@ -1,43 +1,19 @@
 """TensorFlow blocks inside torch models: exact gradients, parameters that torch trains, and the ways they are used."""
 
-import copy
 import gc
-import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import pytest
 import torch
+from tensorflow_blocks import amplifier, dense, leaf, saturate
 from torch import nn
 from torch.autograd import gradcheck
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader, Dataset
 
 from tokcom_phy.bridge import TensorFlowModule
 from tokcom_phy.bridge.runtime import tf
 from tokcom_phy.radio.power import rapp
 from tokcom_phy.utils.errors import UserError
-
-
-def leaf(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, dtype=dtype, requires_grad=True)
-
-
-def dense(width_in: int, width_out: int, dtype: str = "float32") -> keras.Layer:
-    layer = keras.layers.Dense(width_out, dtype=dtype, bias_initializer="ones")
-    layer.build((None, width_in))
-    return layer
-
-
-def amplifier(x):
-    gain = (1 + tf.abs(x) ** 4) ** -0.25
-    return x * tf.complex(gain, tf.zeros_like(gain))
-
-
-def saturate(x):
-    return tf.tanh(x) + x**3
 
 
 def polar(x):
@@ -301,99 +277,6 @@ def test_variable_of_a_function_is_trained_once_an_example_showed_it():
         hidden(torch.ones(3))
 
 
-class Filter(tf.Module):
-    """A block as TensorFlow users write them: variables, one of them a counter, and a compiled call."""
-
-    def __init__(self):
-        super().__init__()
-        self.taps = tf.Variable([1.0, 0.5, 0.25], name="taps")
-        self.calls = tf.Variable(0, name="calls")
-
-    @tf.function
-    def __call__(self, x):
-        self.calls.assign_add(1)
-        return tf.nn.conv1d(x[..., None], self.taps[:, None, None], 1, "VALID")[..., 0]
-
-
-def test_tensorflow_module():
-    module = TensorFlowModule(Filter())
-    x = torch.randn(2, 10, requires_grad=True)
-    taps = module.taps_0.detach().clone().requires_grad_()
-    expected = nn.functional.conv1d(x[:, None], taps[None, None])[:, 0]
-    result = module(x)
-    torch.testing.assert_close(result, expected)
-    result.square().sum().backward()
-    torch.testing.assert_close(module.taps_0.grad, torch.autograd.grad(expected.square().sum(), taps)[0])
-    module(x)
-    assert module.calls_1.item() == 2
-
-
-@pytest.mark.parametrize(
-    ("make", "inputs"),
-    [
-        (lambda: keras.layers.GRU(2, dtype="float64"), 1),
-        (lambda: keras.layers.Conv1D(2, 2, dtype="float64"), 1),
-        (lambda: keras.layers.MultiHeadAttention(2, 2, dtype="float64"), 2),
-    ],
-    ids=["GRU", "Conv1D", "MultiHeadAttention"],
-)
-def test_gradients_of_keras_layers_are_exact(make, inputs):
-    arguments = [leaf(1, 3, 2)] * inputs
-    module = TensorFlowModule(make(), *(argument.detach() for argument in arguments))
-    assert gradcheck(lambda *_: module(*arguments), (*arguments, *module.parameters()))
-
-
-def test_function_that_autograph_compiles():
-    def block(x):
-        for _ in tf.range(3):
-            x = x * x if tf.reduce_sum(x) > 0 else x + 1.0
-        return x
-
-    assert gradcheck(TensorFlowModule(block), (leaf(4),))
-
-
-def test_keras_model_of_several_inputs_and_outputs():
-    inputs = [keras.Input((3,)), keras.Input((2,))]
-    model = keras.Model(inputs, [keras.layers.Add()([keras.layers.Dense(2)(inputs[0]), inputs[1]]), inputs[1]])
-    module = TensorFlowModule(model)
-    a, b = torch.randn(4, 3), torch.randn(4, 2)
-    first, second = module([a, b])
-    torch.testing.assert_close(first, a @ module.kernel_0 + module.bias_1 + b)
-    torch.testing.assert_close(second, b)
-
-
-def test_block_of_sionna():
-    from sionna.phy.mapping import Demapper
-
-    module = TensorFlowModule(Demapper("app", "qam", 2))
-    x = torch.randn(2, 8, dtype=torch.complex64, requires_grad=True)
-    llr = module(x, torch.tensor(0.5))
-    exact = -2 * 2**0.5 / 0.5 * torch.view_as_real(x)  # log P(1)/P(0) of Gray-labelled QPSK
-    torch.testing.assert_close(llr.unflatten(-1, (-1, 2)), exact, rtol=1e-4, atol=1e-4)
-    llr.sum().backward()
-    torch.testing.assert_close(x.grad, torch.full_like(x, -4 * 2**0.5 * (1 + 1j)), rtol=1e-4, atol=1e-4)
-
-
-def test_block_that_xla_compiles():
-    assert gradcheck(TensorFlowModule(tf.function(saturate, jit_compile=True)), (leaf(3),))
-
-
-def test_shapes_that_vary_are_compiled_at_most_twice_a_rank():
-    traces = []
-
-    def block(x):
-        traces.append(x.shape)
-        return x * 2
-
-    module = TensorFlowModule(block)
-    for size in range(1, 30):
-        assert module(torch.ones(size, 3)).shape == (size, 3)
-    assert len(traces) <= 2
-    for size in range(1, 30):
-        module(torch.ones(7, size))
-    assert len(traces) <= 3
-
-
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -412,61 +295,3 @@ def test_mistakes_are_told_in_one_line(make, reason):
     with pytest.raises(UserError, match=reason) as mistake:
         make()
     assert "\n" not in str(mistake.value)
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"])
-@pytest.mark.parametrize("make", [lambda: dense(3, 2), Filter, lambda: saturate], ids=["keras", "module", "function"])
-def test_copies_are_equal_and_independent(duplicate, make):
-    module = TensorFlowModule(make())
-    x = torch.randn(4, 3)
-    expected = module(x)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.0)
-    twin = duplicate(module)
-    assert torch.equal(twin(x), expected)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.zero_()
-    twin(x)
-    assert torch.equal(module(x), expected)
-
-
-class Received(Dataset):
-    """Items that a TensorFlow block computes."""
-
-    def __init__(self, module: nn.Module):
-        self.module = module
-
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        x = torch.full((3,), float(index), requires_grad=True)
-        result = self.module(x[None])[0]
-        return torch.autograd.grad(result.sum(), x)[0] + result.detach()
-
-
-def test_data_loader_workers_that_start_afresh_compute_the_same():
-    items = Received(TensorFlowModule(dense(3, 3)))
-    loaded = torch.cat(list(DataLoader(items, batch_size=4, num_workers=1, multiprocessing_context="spawn")))
-    torch.testing.assert_close(loaded, torch.stack([items[i] for i in range(8)]))
-
-
-def test_data_loader_worker_that_was_forked_from_a_running_tensorflow_says_so():
-    items = Received(TensorFlowModule(dense(3, 3)))
-    with pytest.raises(UserError, match=r'multiprocessing_context="spawn"'):
-        list(DataLoader(items, num_workers=1, multiprocessing_context="fork"))
-
-
-def test_data_loader_workers_forked_before_tensorflow_runs_compute_the_same():
-    code = (
-        "import torch; from torch.utils.data import DataLoader; from test_module import *; "
-        "print(torch.cat(list(DataLoader(Received(TensorFlowModule(saturate)), num_workers=2, "
-        "multiprocessing_context='fork')))[:, 0].tolist())"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True, cwd=Path(__file__).parent
-    )
-    x = torch.arange(8.0)
-    torch.testing.assert_close(torch.tensor(eval(run.stdout)), x.tanh() + x**3 + 1 - x.tanh() ** 2 + 3 * x**2)

@@ -386,16 +386,3 @@ def test_two_at_a_time_do_the_work_once(root: Path, encoders: dict[str, Path], e
 def test_lengths_and_encoders_name_the_same(root: Path, encoders: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=r"token lengths of \['audio'\] for encoders of \['audio', 'video'\]"):
         prepare(root, encoders, {"audio": 8})
-
-
-def test_one_name_for_two_clips_is_refused(root: Path, encoders: dict[str, Path]) -> None:
-    write_clip(root / "VALOR" / "a.mp4", seconds=0.5)
-    write_clip(root / "MUSIC-AVQA" / "a.mp4", seconds=0.5)
-    with pytest.raises(UserError, match="two clips are named 'a'"):
-        prepare(root, encoders, LENGTHS)
-
-
-def test_a_folder_that_cannot_be_written_is_named(root: Path, encoders: dict[str, Path]) -> None:
-    (root / "features").write_text("a file in the way")
-    with pytest.raises(UserError, match=r"cannot write .*features"):
-        prepare(root, encoders, LENGTHS)

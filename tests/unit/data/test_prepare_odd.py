@@ -213,3 +213,16 @@ def test_a_damaged_store_is_named_and_mended(root: Path, encoders: dict[str, Pat
         FeatureStore.open(out)
     assert prepare(root, encoders, LENGTHS) == out
     assert (out / FILE_NAME).read_bytes() == whole
+
+
+def test_one_name_for_two_clips_is_refused(root: Path, encoders: dict[str, Path]) -> None:
+    write_clip(root / "VALOR" / "a.mp4", seconds=0.5)
+    write_clip(root / "MUSIC-AVQA" / "a.mp4", seconds=0.5)
+    with pytest.raises(UserError, match="two clips are named 'a'"):
+        prepare(root, encoders, LENGTHS)
+
+
+def test_a_folder_that_cannot_be_written_is_named(root: Path, encoders: dict[str, Path]) -> None:
+    (root / "features").write_text("a file in the way")
+    with pytest.raises(UserError, match=r"cannot write .*features"):
+        prepare(root, encoders, LENGTHS)
