@@ -1,8 +1,9 @@
 """What a crossing costs, whatever the size: ``python benchmarks/bench_bridge.py [--json FILE] [--plot FILE]``.
 
 The opponent takes the tensor through NumPy, which copies it. Every figure is the median of several warm rounds, with
-the spread between their quartiles; rounds of the two sides alternate, so that both meet the same machine. Then the
-engines, as ``benchmarks/bench_engines.py`` measures them; ``--beside PYTHON`` names an environment with the other one.
+the spread between their quartiles; rounds of the two sides alternate, so that the load of the machine is the same for
+both. Then the engines, as ``benchmarks/bench_engines.py`` measures them; ``--beside PYTHON`` names an environment with
+the other one.
 """
 
 import argparse

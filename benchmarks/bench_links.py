@@ -1,8 +1,8 @@
 """How fast links are, with the stock Sionna chain as the opponent: ``python benchmarks/bench_links.py [--json FILE]``.
 
-Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that both meet the same
-machine. ``--plot FILE`` draws how the cost grows; ``--page docs/benchmarks.md`` writes all into that page. The stock
-side takes about 12 GB.
+Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that the load of the
+machine is the same for both. ``--plot FILE`` draws how the cost grows; ``--page docs/benchmarks.md`` writes all into
+that page. The stock side takes about 12 GB.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A Keras receiver trained with a torch transmitter over fading: ``python examples/neural_receiver.py``.
 
-Tokens go over Rayleigh fading as it comes, h·x + n, equation (6): nobody sends pilots and nobody equalises. The Keras
-model looks for h in each faded token, undoes it and recovers the features; the torch transmitter learns at the same
+Tokens go over Rayleigh fading as it comes, h·x + n, equation (6): there are no pilots and no equaliser. The Keras
+model estimates h in each faded token, undoes it and recovers the features; the torch transmitter learns at the same
 time what to send so that h can be found. Torch trains the model's TensorFlow variables as parameters of its own.
 Beside it: the token receiver of equation (8), which does not equalise, and the same one behind a perfect equaliser.
 """

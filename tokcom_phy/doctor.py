@@ -91,7 +91,7 @@ def _compute() -> list[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     findings = [Finding("cores", str(os.cpu_count())), Finding("memory", f"{memory:.0f} GiB")]
     try:
-        import torch
+        import torch  # may be missing, which is what this tells
     except ImportError:
         return findings
     if torch.cuda.is_available():
@@ -112,7 +112,7 @@ def _engine() -> Finding:
 
 def _codecs() -> Finding:
     try:
-        from av.codec import codecs_available
+        from av.codec import codecs_available  # likewise
     except ImportError:
         return Finding("codecs", "unknown", "pip install av")
     missing = {"h264", "mpeg4", "aac"} - codecs_available

@@ -117,7 +117,7 @@ def test_a_lost_block_is_zeros_and_the_rest_arrives(tmp_path: Path) -> None:
 
 
 def test_lost_symbols_are_never_taken_for_zeros() -> None:
-    """A decoder that hears nothing answers with zeros, whose plain CRC would hold."""
+    """A decoder without any signal gives zeros, whose plain CRC would hold."""
     link = load_link("digital-awgn", device="cpu", over="erasure")
     received, state = link.transmit({"audio": GAUSSIAN[:, :1].repeat(8, 1, 1)}, 0.0, seed=1)
     lost = state.sinr["audio"][:, 0] == 0

@@ -53,7 +53,7 @@ def batcher(foundation: Foundation, folder: Path) -> Batcher:
 
 
 def system(foundation: Foundation) -> TokenCommSystem:
-    """A system that hears and sees, asked over the air; the same weights every time."""
+    """A system with audio and video, its question over the air; the same weights every time."""
     set_seed(3)
     return TokenCommSystem(SystemConfig(WIDTHS, foundation.width, 16, "on-air"), foundation)
 

@@ -25,7 +25,7 @@ class TensorFlowModule(nn.Module):
 
     It is called like the block: arguments and results may be nested in lists, tuples and dictionaries, and what is no
     torch tensor is passed on as it is (each new Python value is compiled anew). A block that takes an argument
-    ``training`` is told whether the module is in training mode.
+    ``training`` gets the module's training mode.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Checking a dataset: all that is missing or odd is told before any compute is spent."""
+"""Checking a dataset: all that is missing or odd is reported before any compute is spent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator

@@ -83,7 +83,7 @@ class ResolvedVariant:
 
     @property
     def blind(self) -> bool:
-        """Whether it neither hears nor sees: the control that reads the question alone."""
+        """Whether it gets no modality but text: the control that reads the question alone."""
         return not self.modalities
 
     @property

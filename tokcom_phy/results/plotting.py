@@ -53,7 +53,7 @@ def style(width: float = PAGE_IN) -> Iterator[None]:
 
 
 class Look(NamedTuple):
-    """How one line is told from the others: by colour, and without colour by marker and dashes.
+    """How one line differs from the others: by colour, and without colour by marker and dashes.
 
     ``weight`` scales line and marker: what is drawn first is heavier, and shows where a later line covers it.
     """
@@ -94,7 +94,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 def control_looks(run: Run) -> dict[str, Look]:
-    """Looks of the controls: variants that neither hear nor see, and the majority control."""
+    """Looks of the controls: blind variants, and the majority control."""
     blind = [variant.name for variant in run.variants(blind=True)]
     return {**dict(zip(blind, cycle(BLIND_LOOKS), strict=False)), MAJORITY: MAJORITY_LOOK}
 
@@ -258,7 +258,7 @@ def seeds_in_words(run: Run) -> str:
 
 
 def listener(run: Run) -> str:
-    """The first variant that hears or sees: the one that an experiment about links is about."""
+    """The first variant that is not blind: the one that an experiment about links is about."""
     return run.variants(blind=False)[0].name
 
 

@@ -147,7 +147,7 @@ def training_table(run: Run) -> Table | None:
 
 
 def budget_tables(run: Run) -> list[Table]:
-    """What one question costs on the links as the run met them, a table for the variants that send the same.
+    """What one question costs on the links with the run's settings, a table for the variants that send the same.
 
     Raises
     ------

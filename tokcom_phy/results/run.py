@@ -210,7 +210,7 @@ class Run:
         return [v for v in found if all(_fits(getattr(v, name), value) for name, value in fields.items())]
 
     def links(self, **settings: Any) -> list[ResolvedLink]:
-        """The links, as the run met them, whose settings have these values; all of them without any.
+        """The links, as they were in the run, whose settings have these values; all of them without any.
 
         Those that are evaluated come first, in declared order.
 
@@ -269,7 +269,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _resolved_links(path: Path, kept: Mapping[str, dict[str, Any]], experiment: Experiment) -> dict[str, ResolvedLink]:
-    """The links as the run met them, or as the experiment names them where it has met none yet."""
+    """The links with the settings that the run kept, or the experiment's where it kept none yet."""
     names = experiment.resolved().links
     if not kept:
         return dict(names)

@@ -214,6 +214,6 @@ def _make_optimizer(trainer: Trainer, settings: TrainingSettings) -> None:
 
 
 def _tensorboard(folder: Path) -> TensorBoardCallback:
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # an extra
 
     return TensorBoardCallback(SummaryWriter(str(folder)) if process_index() == 0 else None)

@@ -12,7 +12,7 @@ from rich.console import Console
 def hold_locks(paths: list[Path], other: str) -> Iterator[None]:
     """Hold the lock files ``paths``; while another process has one, wait, and print that ``other`` is waited for.
 
-    A folder that cannot be written to needs no lock: nobody else writes there either.
+    A folder that cannot be written to needs no lock: no other process writes there either.
     """
     with ExitStack() as held:
         for path in paths:

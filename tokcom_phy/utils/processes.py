@@ -134,7 +134,7 @@ def _end_with_parent() -> None:
 
 def peak_memory() -> tuple[int, int]:
     """What this process has needed at its peak: resident memory, and memory of its GPU [bytes]."""
-    import torch
+    import torch  # slow to import
 
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     status = Path("/proc/self/status")  # `resource.getrusage` mixes it with the parent's

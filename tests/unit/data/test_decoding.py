@@ -191,7 +191,7 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("track", "codec"), [("video", b"mp4v"), ("audio", b"mp4a")])
-def test_a_codec_that_nobody_knows_is_named(tmp_path: Path, track: str, codec: bytes) -> None:
+def test_an_unknown_codec_is_named(tmp_path: Path, track: str, codec: bytes) -> None:
     path = write_video(tmp_path / "a.mp4", frames=grey_frames(4), waveform=tone(440, 1), codecs=("mpeg4", "aac"))
     data = path.read_bytes()
     start = data.index(codec, data.index(b"stsd", data.index(b"vide" if track == "video" else b"soun")))

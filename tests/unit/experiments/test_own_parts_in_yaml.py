@@ -1,4 +1,4 @@
-"""Own parts in an experiment's YAML: who has which, which stage 1 is shared, and how mistakes are told."""
+"""Own parts in an experiment's YAML: who has which, which stage 1 is shared, and how mistakes are reported."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A system with own parts: what they are built with, what they are told, and how their mistakes are told."""
+"""A system with own parts: what they are built with, what they are given, and how their mistakes are reported."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ WIDTHS = {"audio": 6, "video": 10}
 
 
 class Doubling(nn.Module):
-    """Remembers what it is built with and told."""
+    """Remembers what it is built and called with."""
 
     def __init__(self, token_width, hidden_width, modality, num_tokens=None, factor=2.0):
         super().__init__()
@@ -29,7 +29,7 @@ class Doubling(nn.Module):
         self.factor = nn.Parameter(torch.tensor(factor))
 
     def forward(self, tokens, noise_var, mask):
-        self.told = noise_var, mask
+        self.given = noise_var, mask
         return self.factor * tokens
 
 
@@ -121,14 +121,14 @@ def test_a_receiver_knows_the_noise_of_every_token(build):
     question = system.foundation.tokenize_questions(QUESTIONS)
     assert not question.mask.all()
     system.receive(system.transmit(features(), question, use("awgn", torch.tensor([10.0, 20.0]))))
-    noise_var, mask = system.receivers["text"].component.told
+    noise_var, mask = system.receivers["text"].component.given
     assert torch.equal(mask, question.mask)
     expected = torch.tensor([[0.1], [0.01]]).expand_as(noise_var).masked_fill(~mask, 1.0)
     torch.testing.assert_close(noise_var, expected)
 
     transmission = system.transmit(features(), question, use("ofdm-tdl-c"))
     system.receive(transmission)
-    noise_var, mask = system.receivers["text"].component.told
+    noise_var, mask = system.receivers["text"].component.given
     symbols = transmission.state.effective_noise_var["text"].unflatten(1, (question.length, 16)).mean(-1)
     for example in range(2):
         valid = noise_var[example][mask[example]]

@@ -196,7 +196,7 @@ def mutate(file: Path, rng: random.Random) -> None:
 
 
 def load(folder: Path, foundation: Foundation) -> str:
-    """What is told of a system that cannot be loaded, empty if it can."""
+    """The message about a system that cannot be loaded, empty if it can."""
     told = ""
     try:
         TokenCommSystem.from_pretrained(folder, foundation=foundation)

@@ -58,7 +58,7 @@ def test_a_reliable_question_skips_link_and_receiver(system, foundation, feature
 
 
 def test_a_question_over_the_air_is_padded_on_neither_side(system, features):
-    """The same question meets the same noise whatever the length of those beside it."""
+    """The same question gets the same noise whatever the length of those beside it."""
     together = system.foundation.tokenize_questions(QUESTIONS)
     alone = system.foundation.tokenize_questions(QUESTIONS[1:])
     padding = together.length - alone.length

@@ -1,4 +1,4 @@
-"""What would stop a run is told from its settings, models' configurations and annotations, before anything is made."""
+"""What would stop a run is reported from settings, models' configurations and annotations, before anything is made."""
 
 from pathlib import Path
 

@@ -103,7 +103,7 @@ def worker_loop() -> None:
 
 @contextmanager
 def shutdown() -> Iterator[None]:
-    """Shut the other ranks down, if there are any, when rank 0 has finished or met a user's mistake."""
+    """Shut the other ranks down, if there are any, when rank 0 has finished or stops at a user's mistake."""
     try:
         yield
     except UserError:
@@ -130,7 +130,7 @@ def _broadcast(message: Start | Job | None) -> Start | Job | None:
 def _gather_failures(start: Start, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
     """The failures of the lowest rank that has any, once all ranks have left a job.
 
-    A rank that fails while the others wait for it in a collective of the training never meets them here: it aborts
+    A rank that fails while the others wait for it in a collective of the training does not come here: it aborts
     after `FAILURE_TIMEOUT_S`, and the launch with it.
     """
     watchdog = threading.Timer(FAILURE_TIMEOUT_S, _abort_failed, (start, failures))

@@ -79,7 +79,7 @@ class _Process:
 
     def ask_to_end(self) -> None:
         if self.job:
-            self.process.terminate()  # before the pipe closes, so that a training saves its step and tells nobody
+            self.process.terminate()  # before the pipe closes, so that a training saves its step and sends no failure
         self.pipe.close()
 
     def end(self) -> None:
