@@ -16,7 +16,7 @@ import pytest
 
 from tests.endtoend.commands import results_of, start_tokcom
 from tokcom_phy.experiments.loading import load_experiment
-from tokcom_phy.sweep.messages import Report
+from tokcom_phy.sweep.messages import Report, Start
 from tokcom_phy.sweep.worker import Worker
 
 
@@ -108,19 +108,19 @@ def test_a_point_that_fails_leaves_the_others_of_its_job_alone(finished_run, exp
     shutil.copytree(finished_run, run_dir)
     settings = load_experiment(str(experiment))
     (root,) = (finished_run.parent / "data").glob("synthetic-*")
-    worker = Worker(settings, run_dir, root, root / "features")
+    worker = Worker(Start(settings, run_dir.resolve(), root.resolve(), (root / "features").resolve(), Path.cwd()))
     (job,) = (job for job in settings.resolved().jobs if job.name == "evaluate aligned awgn seed 0")
     blocked, free = (run_dir / "points" / f"{name}.json" for name in job.outputs)
     blocked.unlink()
     free.unlink()
     blocked.mkdir()  # where a file cannot come
-    told: list[Report] = []
-    (failure,) = worker.do(job, told.append)
+    reports: list[Report] = []
+    (failure,) = worker.execute(job, reports.append).failures
     assert failure.what == "aligned__awgn__+0dB__seed0"
     assert failure.why.startswith("IsADirectoryError")
     assert free.read_bytes() == (finished_run / "points" / free.name).read_bytes()
-    assert [report.done for report in told] == [0, 1]
-    assert told[1].accuracy == json.loads(free.read_text())["correct"].count("1") / 40
+    assert [report.done for report in reports] == [0, 1]
+    assert reports[1].accuracy == json.loads(free.read_text())["correct"].count("1") / 40
 
 
 @pytest.fixture
