@@ -1,11 +1,12 @@
 """One code block of a digital link: CRC, 5G LDPC code and QAM, all Sionna's."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.sionna import CRCDecoder, CRCEncoder, Demapper, LDPC5GDecoder, LDPC5GEncoder, Mapper
+from tokcom_phy.radio.belief_propagation import BeliefPropagation
+from tokcom_phy.radio.sionna import CRCDecoder, CRCEncoder, Demapper, LDPC5GDecoder, LDPC5GEncoder, Mapper, unwrapped
 from tokcom_phy.utils.errors import UserError
 
 BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
@@ -14,7 +15,7 @@ MAX_CODED_BITS = 3824
 """Maximum of information and CRC bits in a block, valid for both base graphs of the code (3GPP TS 38.212, 7.2.2)."""
 
 _MIN_RATE, _MAX_RATE = 1 / 5, 948 / 1024
-_ITERATIONS = 20
+ITERATIONS = 20
 _SYMBOLS_AT_A_TIME = 2**15
 _NOISE_VARIANCES = (1e-6, 1e6)
 
@@ -60,14 +61,16 @@ class BlockCode:
     """
 
     def __init__(self, num_info_bits: int, num_symbols: int, bits_per_symbol: int, device: str):
+        self.num_info_bits, self.num_symbols, self.bits_per_symbol = num_info_bits, num_symbols, bits_per_symbol
+        self.device = device
         self._crc = CRCEncoder("CRC16", device=device)
         self._crc_check = CRCDecoder(self._crc, device=device)
         self._encoder = LDPC5GEncoder(
             num_info_bits + CRC_BITS, num_symbols * bits_per_symbol, bits_per_symbol, device=device
         )
-        self._decoder = LDPC5GDecoder(self._encoder, num_iter=_ITERATIONS, device=device)
+        self._decoder = LDPC5GDecoder(self._encoder, num_iter=ITERATIONS, device=device)
         self._mapper = Mapper("qam", bits_per_symbol, device=device)
-        self._demapper = Demapper("app", "qam", bits_per_symbol, device=device)
+        self._demapper = Demapper("app", "pam", bits_per_symbol // 2, device=device)
         self._rows = max(1, _SYMBOLS_AT_A_TIME // num_symbols)
 
     def encode(self, bits: Tensor) -> Tensor:
@@ -76,6 +79,18 @@ class BlockCode:
         The CRC is masked with ones, so that the all-zero output of a decoder without input fails the check.
         """
         return torch.cat([self._mapper(self._encoder(_mask_crc(self._crc(part)))) for part in bits.split(self._rows)])
+
+    def demap(self, symbols: Tensor, no: Tensor) -> Tensor:
+        """Log-likelihood ratios of the coded bits: float32 [blocks, num_symbols · bits_per_symbol].
+
+        The labels of a square QAM alternate between its real and imaginary part, and so do two PAM demappers. A part
+        has half the power and half the noise; scaled by √2 it is PAM of unit power in real noise of variance N0, which
+        Sionna's demapper takes for complex noise of variance 2·N0.
+        """
+        parts = torch.view_as_real(symbols).movedim(-1, 0) * 2**0.5
+        no = 2 * no.clamp(*_NOISE_VARIANCES).expand(2, *symbols.shape)
+        llr = self._demapper(parts.to(symbols.dtype), no)
+        return llr.unflatten(2, (symbols.shape[1], -1)).permute(1, 2, 3, 0).flatten(1)
 
     def decode(self, symbols: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Demap and decode blocks by belief propagation.
@@ -94,11 +109,22 @@ class BlockCode:
         """
         bits, intact = [], []
         for part, var in zip(symbols.split(self._rows), no.split(self._rows), strict=True):
-            decoded = self._decoder(self._demapper(part, var.clamp(*_NOISE_VARIANCES)))
-            info, valid = self._crc_check(_mask_crc(decoded))
+            info, valid = self._crc_check(_mask_crc(self._decoder(self.demap(part, var))))
             bits.append(info)
             intact.append(valid[:, 0])
         return torch.cat(bits), torch.cat(intact)
+
+    def recovers(self, symbols: Tensor, no: Tensor, bits: Tensor) -> Tensor:
+        """Whether blocks are decoded to the bits that were sent, bool [blocks]; for measuring error rates.
+
+        The decoder is `BeliefPropagation`, which is faster than Sionna's and decides as it does.
+        """
+        return self._propagation.recovers(self.demap(symbols, no), _mask_crc(self._crc(bits)))
+
+    @cached_property
+    def _propagation(self) -> BeliefPropagation:
+        encoder, decoder = unwrapped(self._encoder), unwrapped(self._decoder)
+        return BeliefPropagation(encoder, decoder.pcm, ITERATIONS, self.device)
 
 
 def _mask_crc(bits: Tensor) -> Tensor:

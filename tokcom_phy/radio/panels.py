@@ -1,6 +1,6 @@
 """Panels of a link's figure, each drawn from plain data; a link family chooses its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +83,16 @@ def draw_bursts(axes: "Axes", lost: Tensor) -> None:
     bursts = np.flatnonzero(np.diff(padded) < 0) - np.flatnonzero(np.diff(padded) > 0)
     axes.hist(bursts, bins=[k + 0.5 for k in range(max(bursts, default=1) + 1)], density=True)
     axes.set(xlabel="packets lost in a row", ylabel="share of bursts", title="Bursts")
+
+
+def draw_block_errors(axes: "Axes", snr_db: Sequence[float], rates: Mapping[str, Sequence[float]]) -> None:
+    """Block error rate over SNR [dB], a curve for each scheme."""
+    for label, rate in rates.items():
+        axes.semilogy(snr_db, rate, ".-", label=label)
+    axes.set(xlabel="SNR per user and antenna [dB]", ylabel="block error rate", ylim=(1e-3, 1.2))
+    axes.set_title(f"Lost blocks, payloads of {NUM_SYMBOLS} symbols")
+    axes.grid(alpha=0.3)
+    axes.legend()
 
 
 def db(power: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The figure of a link: the panels of its family, a constellation, effective SNR and token NMSE."""
+"""The figure of a link: the panels of its family, a constellation if it is analog, effective SNR and token NMSE."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from rich.console import Console
+from rich.progress import Progress
 
+from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, db
 from tokcom_phy.radio.state import ANONYMOUS
@@ -18,7 +21,9 @@ _CONSTELLATION_SNR_DB = 15.0
 
 
 def draw_link(link: Link[Any], path: Path) -> None:
-    """Draw the panels of the link's family, a constellation, effective SNR and token NMSE.
+    """Draw the panels of the link's family, a constellation if it is analog, effective SNR and token NMSE.
+
+    A bar on standard error shows the progress. Digital links are drawn with mapped decoding.
 
     Parameters
     ----------
@@ -31,11 +36,20 @@ def draw_link(link: Link[Any], path: Path) -> None:
     UserError
         If the file cannot be written.
     """
-    panels = [*link.panels(), lambda axes: _draw_constellation(axes, link), lambda axes: _draw_quality(axes, link)]
+    if isinstance(link, DigitalLink):
+        link = link.mapped()
+    panels = link.panels()
+    if link.analog:
+        panels.append(lambda axes: _draw_constellation(axes, link))
+    panels.append(lambda axes: _draw_quality(axes, link))
     rows = -(-len(panels) // 2)
     figure, axes = plt.subplots(rows, 2, figsize=(11, 4.25 * rows), layout="constrained", squeeze=False)
-    for panel, own in zip(panels, axes.flat, strict=False):
-        panel(own)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        for panel, own in progress.track(
+            list(zip(panels, axes.flat, strict=False)), description=f"drawing {link.name}"
+        ):
+            panel(own)
     for unused in axes.flat[len(panels) :]:
         unused.remove()
     figure.suptitle(f"{link.name}: {link.description}", fontsize=11)

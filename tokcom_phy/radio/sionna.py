@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokcom_phy.radio.engine import engine
 
@@ -32,6 +32,7 @@ __all__ = [
     "subcarrier_frequencies",
     "tdl_freq_cov_mat",
     "tdl_time_cov_mat",
+    "unwrapped",
 ]
 
 if TYPE_CHECKING or engine() == "torch":
@@ -62,6 +63,10 @@ if TYPE_CHECKING or engine() == "torch":
     def default_device() -> str:
         """Sionna's default device; in distributed training the GPU of this process."""
         return f"cuda:{torch.cuda.current_device()}" if config.device.startswith("cuda") else config.device
+
+    def unwrapped(block: Any) -> Any:
+        """Sionna's own object."""
+        return block
 
     @contextmanager
     def seeded(seed: int, device: str) -> Iterator[None]:
@@ -101,4 +106,5 @@ else:
         subcarrier_frequencies,
         tdl_freq_cov_mat,
         tdl_time_cov_mat,
+        unwrapped,
     )

@@ -48,6 +48,7 @@ __all__ = [
     "subcarrier_frequencies",
     "tdl_freq_cov_mat",
     "tdl_time_cov_mat",
+    "unwrapped",
 ]
 
 # Each link and each code block is compiled once, which TensorFlow reports as retracing.
@@ -123,6 +124,11 @@ class Block:
 
     def __call__(self, *inputs: Any) -> Any:
         return _outward(self._compiled(*map(_inward, inputs)), self.device)
+
+
+def unwrapped(block: Block) -> Any:
+    """Sionna's own object."""
+    return block.block
 
 
 def adapted(kind: Callable[..., Any]) -> type[Block]:

@@ -64,6 +64,15 @@ LEGENDS = {
         "2 bits a value, 64-QAM",
         *CONTROLS,
     ],
+    "link-adaptation": [
+        "analog tokens",
+        "digital, adaptive",
+        "digital, adaptive, trained through it",
+        "1 bit a value, 16-QAM",
+        "2 bits a value, 64-QAM",
+        "3 bits a value, 256-QAM",
+        *CONTROLS,
+    ],
     "rate": ["awgn", "ofdm-tdl-c", "Pareto front", *CONTROLS],
     "near-far": [*SPEAKERS, *CONTROLS],
 }

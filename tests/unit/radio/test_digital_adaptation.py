@@ -1,0 +1,104 @@
+"""Adaptive digital links: the scheme of least expected distortion, and mistakes in naming candidates."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tokcom_phy.radio import load_link
+from tokcom_phy.radio.digital import DigitalLink
+from tokcom_phy.radio.digital_state import DigitalState
+from tokcom_phy.utils.errors import UserError
+
+SCHEMES = [
+    {"bits": 1, "modulation": "16-QAM"},
+    {"bits": 2, "modulation": "64-QAM"},
+    {"bits": 3, "modulation": "256-QAM"},
+]
+TOKENS = {"audio": torch.randn(64, 16, 128, generator=torch.Generator().manual_seed(0))}
+
+
+def link_with(below: str, **overrides: Any) -> DigitalLink:
+    over = overrides.pop("over", {})
+    link = load_link("digital-awgn", device="cpu", over={"extends": below, **over}, decoding="mapped", **overrides)
+    assert isinstance(link, DigitalLink)
+    return link
+
+
+def distortion(link: DigitalLink, snr_db: float) -> float:
+    """Squared error over power, over 64 realisations that all links have in common."""
+    return float((link(TOKENS, snr_db, seed=1)["audio"] - TOKENS["audio"]).square().mean())
+
+
+@pytest.mark.parametrize("below", ["awgn", "rayleigh", "ofdm-tdl-c"])
+def test_no_fixed_scheme_beats_adaptation_to_the_realisation_at_any_snr(below: str) -> None:
+    """In expectation over losses exactly; the average rule attains the best fixed scheme where it knows the channel."""
+    adaptive = link_with(below, schemes=SCHEMES, adaptation="instantaneous")
+    assert adaptive._adaptation is not None
+    won = 0
+    for snr_db in range(0, 31, 3):
+        state = adaptive.draw(32, {"audio": 1024}, float(snr_db), seed=1)
+        assert isinstance(state, DigitalState)
+        expected = adaptive._adaptation.distortions(state.sinr["audio"], [1024] * 32)
+        own = expected.gather(0, state.scheme["audio"][None])[0]
+        assert (own <= expected.min(0).values + 1e-12).all()
+        assert own.mean() <= expected.mean(1).min() + 1e-12
+        won += int(own.mean() < expected.mean(1).min() - 1e-3)
+    assert won > 0 or below == "awgn"
+
+
+@pytest.mark.parametrize("adaptation", ["average", "instantaneous"])
+def test_adaptive_links_deliver_what_their_best_fixed_scheme_does_over_awgn(adaptation: str) -> None:
+    adaptive = link_with("awgn", schemes=SCHEMES, adaptation=adaptation)
+    fixed = [link_with("awgn", **scheme) for scheme in SCHEMES]
+    for snr_db in (2.0, 10.0, 16.0, 25.0):
+        assert distortion(adaptive, snr_db) == min(distortion(link, snr_db) for link in fixed)
+
+
+def test_average_adaptation_uses_one_scheme_and_instantaneous_several() -> None:
+    used = {}
+    for adaptation in ("average", "instantaneous"):
+        link = link_with("rayleigh", schemes=SCHEMES, adaptation=adaptation, over={"coherence": 1024})
+        state = link.draw(64, {"audio": 1024}, 15.0, seed=1)
+        assert isinstance(state, DigitalState)
+        used[adaptation] = len(state.scheme["audio"].unique())
+    assert used["average"] == 1
+    assert used["instantaneous"] > 1
+
+
+def test_adaptation_with_bit_exact_decoding_delivers_the_chosen_scheme() -> None:
+    link = load_link("digital-awgn", device="cpu", schemes=SCHEMES, adaptation="instantaneous")
+    tokens = {"audio": TOKENS["audio"][:2]}
+    received = link(tokens, torch.tensor([10.0, 40.0]), seed=1)["audio"]
+    assert received[0].abs().unique().numel() < received[1].abs().unique().numel()
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 10.0, 18.0])
+def test_over_awgn_digital_errs_more_than_the_bound_and_analog_attains_it(snr_db: float) -> None:
+    """A channel use for two Gaussian values: D ≥ 1/(1 + γ), which y·γ/(1 + γ) attains (T. Goblick, 1965)."""
+    snr = 10 ** (snr_db / 10)
+    received = load_link("awgn", device="cpu")(TOKENS, snr_db, seed=1)["audio"] * snr / (1 + snr)
+    error = float((received - TOKENS["audio"]).square().mean())
+    assert error == pytest.approx(1 / (1 + snr), rel=0.02)  # four standard errors of 131,072 squared values
+    assert distortion(link_with("awgn", schemes=SCHEMES, adaptation="instantaneous"), snr_db) > 1.2 / (1 + snr)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schemes": [], "adaptation": "average"}, "schemes: the list is empty"),
+        ({"schemes": SCHEMES}, "schemes and adaptation belong together"),
+        ({"adaptation": "average"}, "schemes and adaptation belong together"),
+        (
+            {"schemes": [{"bits": 4, "modulation": "QPSK"}], "adaptation": "average"},
+            "4 bits a value in blocks of 476 QPSK symbols need code rate 4.02, 5G LDPC has 0.2 to 0.926",
+        ),
+        ({"quantizer": "lloyd-max", "clip": 2.0}, "clip is of the uniform quantizer"),
+        ({"decoding": "mapped", "amplifier_backoff_db": 3.0}, "'mapped' does not model an amplifier"),
+    ],
+)
+def test_mistakes_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_link("digital-awgn", device="cpu", **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

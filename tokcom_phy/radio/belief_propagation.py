@@ -1,0 +1,97 @@
+"""Belief propagation over many blocks at once, for measuring error rates."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LLR_MAX = 20.0
+_PHI_RANGE = (8.5e-8, 16.635532)
+_CHECK_EVERY = 3
+
+
+class BeliefPropagation:
+    """Sum-product decoding of a 5G LDPC code with flooding, the algorithm of Sionna's decoder and its constants.
+
+    Messages lie in memory as [edges, blocks], so that a gather copies whole rows, and blocks that are right leave the
+    batch: five to ten times as fast as Sionna's decoder on a CPU, with the same decisions up to rounding.
+
+    Parameters
+    ----------
+    encoder : Sionna's LDPC5GEncoder
+    pcm : scipy.sparse matrix [checks, nodes]
+        The parity checks of Sionna's decoder, without those that only concern punctured bits.
+    num_iter : int
+    """
+
+    def __init__(self, encoder: Any, pcm: Any, num_iter: int, device: str):
+        self._num_info_bits, self._lifting, self._num_fillers = encoder.k, encoder.z, encoder.k_ldpc - encoder.k
+        self._deinterleaver = torch.from_numpy(encoder.generate_out_int(encoder.n, encoder.num_bits_per_symbol)[1]).to(
+            device
+        )
+        self._num_nodes = pcm.shape[1]
+        self._num_iter = num_iter
+        check, node = (torch.from_numpy(index).long() for index in pcm.tocoo().coords)
+        degree = torch.bincount(check)[check]
+        order = (degree * pcm.shape[0] + check).argsort(stable=True)
+        self._node = node[order].to(device)  # of each edge, sorted by the degree of the check, then by check
+        self._groups = [(int(d), int((degree == d).sum())) for d in degree.unique()]
+
+    def recovers(self, llr: Tensor, bits: Tensor) -> Tensor:
+        """Whether blocks are decoded to the bits that were sent, bool [blocks].
+
+        Parameters
+        ----------
+        llr : float32 [blocks, coded bits]
+            Log-odds of a one, as Sionna's demappers give them.
+        bits : float32 [blocks, k]
+        """
+        channel = self._channel(llr)
+        expected = bits.mT > 0.5
+        right = torch.zeros(len(llr), dtype=torch.bool, device=llr.device)
+        left = torch.arange(len(llr), device=llr.device)
+        to_check = channel[self._node]
+        for iteration in range(1, self._num_iter + 1):
+            to_node = self._update_checks(to_check)
+            total = channel.index_add(0, self._node, to_node)
+            to_check = (total[self._node] - to_node).clamp_(-_LLR_MAX, _LLR_MAX)
+            if iteration % _CHECK_EVERY and iteration < self._num_iter:
+                continue
+            found = ((total[: len(expected)] < 0) == expected).all(0)
+            if found.any():
+                right[left[found]] = True
+                left, channel, to_check = left[~found], channel[:, ~found], to_check[:, ~found]
+                expected = expected[:, ~found]
+            if not len(left):
+                break
+        return right
+
+    def _channel(self, llr: Tensor) -> Tensor:
+        """Log-odds of a zero of all nodes, float32 [nodes, blocks]: punctured and unsent bits unknown, fillers zero."""
+        sent = -llr[:, self._deinterleaver].mT.clamp(-_LLR_MAX, _LLR_MAX)
+        systematic = self._num_info_bits - 2 * self._lifting
+        nodes = llr.new_zeros(self._num_nodes, len(llr))
+        start = 2 * self._lifting
+        nodes[start : self._num_info_bits] = sent[:systematic]
+        start = self._num_info_bits + self._num_fillers
+        nodes[self._num_info_bits : start] = _LLR_MAX
+        nodes[start : start + len(sent) - systematic] = sent[systematic:]
+        return nodes
+
+    def _update_checks(self, message: Tensor) -> Tensor:
+        """Box-plus of the other messages at each check, float32 [edges, blocks]."""
+        magnitude, negative = _phi(message.abs()), message < 0
+        out, start = torch.empty_like(message), 0
+        for degree, edges in self._groups:
+            part = slice(start, start + edges)
+            own, sign = magnitude[part].unflatten(0, (-1, degree)), negative[part].unflatten(0, (-1, degree))
+            others = _phi(own.sum(1, keepdim=True) - own)
+            flipped = (sign.sum(1, keepdim=True) & 1).bool() ^ sign
+            out[part] = torch.where(flipped, -others, others).flatten(0, 1)
+            start += edges
+        return out.clamp_(-_LLR_MAX, _LLR_MAX)
+
+
+def _phi(x: Tensor) -> Tensor:
+    """−log(tanh(x/2)), its own inverse."""
+    return x.clamp(*_PHI_RANGE).div_(2).tanh_().log_().neg_()
