@@ -220,12 +220,15 @@ def plot(
     width: Annotated[
         float, typer.Option(min=2.5, max=20, metavar="INCHES", help="Width of the figures; 3.5 is that of a column.")
     ] = 7.16,
+    trust_figures: Annotated[
+        bool, typer.Option("--trust-figures", help="Run the Python files that the run names as figures, too.")
+    ] = False,
 ) -> None:
     """Draw a run's figures again."""
     from tokcom_phy.results.figures import draw_figures
     from tokcom_phy.results.run import Run
 
-    for path in draw_figures(Run.open(run_dir), width):
+    for path in draw_figures(Run.open(run_dir), width, own=trust_figures):
         print(path)
 
 

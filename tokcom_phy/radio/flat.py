@@ -79,6 +79,8 @@ class FlatLink(Link[FlatConfig]):
         return single_carrier_cost(load, self.symbol_rate, shared=self.config.access == "mu-mimo")
 
     def panels(self) -> list[Panel]:
+        if self.config.fading == "none":
+            return []
         few = self.gains(SEED, range(3), NUM_SYMBOLS)[:, 0]
         many = self.gains(SEED, range(256), NUM_SYMBOLS)[:, 0, :: self.config.coherence]
         return [lambda axes: draw_fades(axes, few), lambda axes: draw_distribution(axes, many, self.name)]

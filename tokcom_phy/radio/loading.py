@@ -11,7 +11,7 @@ from tokcom_phy.radio.flat import FlatLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.link_config import LinkConfig, link_class, read_config, validate_config
 from tokcom_phy.radio.ofdm import OfdmLink
-from tokcom_phy.utils.errors import UserError, one_line
+from tokcom_phy.utils.errors import UserError, one_line, quoted
 
 _ANALOG: tuple[type[Link[Any]], ...] = (FlatLink, OfdmLink, ErasureLink)
 _LINKS = {link.config_class: link for link in _ANALOG}
@@ -38,6 +38,9 @@ def load_link(name_or_path: str | Path, /, *, device: str | None = None, **overr
     UserError
         If there is no such link, a key is unknown, or a value does not fit.
     """
+    if overrides:
+        changes = ", ".join(f"{key}={quoted(value)}" for key, value in overrides.items())
+        overrides = {"description": f"{Path(name_or_path).stem} with {changes}", **overrides}
     return build_link(*read_config(name_or_path, overrides), device)
 
 

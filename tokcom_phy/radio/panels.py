@@ -34,8 +34,13 @@ def draw_response(axes: "Axes", h: Tensor, frequencies: Tensor, duration: float,
     axes.set(xlabel="time [ms]", ylabel="frequency [MHz]", title=title)
 
 
+DROPS = 3
+"""Realisations that a panel of delays shows: of more, none could be told from the others."""
+
+
 def draw_delays(axes: "Axes", delays: Tensor, powers: Tensor) -> None:
-    """Path powers [realisations, paths] over delays [realisations, paths] [s]."""
+    """Path powers [realisations, paths] over delays [realisations, paths] [s], of the first `DROPS` realisations."""
+    delays, powers = delays[:DROPS], powers[:DROPS]
     single = len(delays) == 1
     for realisation, (tau, power) in enumerate(zip(delays.cpu(), powers.cpu(), strict=True)):
         visible = power > 1e-5

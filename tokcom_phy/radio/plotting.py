@@ -69,7 +69,8 @@ def _draw_constellation(axes: Axes, link: Link[Any]) -> None:
     axes.plot(received.real, received.imag, ".", ms=3, alpha=0.5, label="received")
     axes.plot(*points.T.numpy(), "k+", ms=8, label="sent")
     axes.set(xlabel="in phase", ylabel="quadrature", xlim=(-2, 2), ylim=(-2, 2), aspect="equal")
-    axes.set_title(f"Single user at {_CONSTELLATION_SNR_DB:.0f} dB")
+    below = "" if link.analog else ", the link below"
+    axes.set_title(f"Single user at {_CONSTELLATION_SNR_DB:.0f} dB{below}")
     axes.legend(loc="upper right")
 
 
@@ -84,9 +85,11 @@ def _draw_quality(axes: Axes, link: Link[Any]) -> None:
         effective.append(np.mean(list(state.effective_snr_db.values())))
         error = torch.stack([(received[user] - tokens[user]).square().mean() for user in users]).mean()
         nmse.append(float(db(error)))
-    title = "One user" if len(users) == 1 else f"Mean over {len(users)} users at once"
+    together = " at once" if getattr(link.config, "access", "") == "mu-mimo" else ""
+    title = "One user" if len(users) == 1 else f"Mean over {len(users)} users{together}"
     axes.plot(_SNR_DB, _SNR_DB, "k:", lw=1, label="SNR itself")
-    axes.plot(_SNR_DB, effective, "o-", ms=4, label="effective SNR")
+    if np.isfinite(effective).any():
+        axes.plot(_SNR_DB, effective, "o-", ms=4, label="effective SNR")
     axes.plot(_SNR_DB, nmse, "s-", ms=4, label="token NMSE")
     axes.set(xlabel="SNR per user and antenna [dB]", ylabel="[dB]", title=title)
     axes.grid(alpha=0.3)

@@ -31,11 +31,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Report:
-    """Progress of a job: units done so far, and the accuracy of the point that it has just finished."""
+    """Progress of a job: units done so far, and the accuracy of the point or the loss of the step just finished."""
 
     job: Job
     done: int
     accuracy: float | None = None
+    loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _write_results(run_dir: Path, console: Console) -> None:
         console.print(differences_table(opened))
     else:
         console.print(losses_table(opened))
-    for figure in draw_figures(opened):
+    for figure in draw_figures(opened, own=True):
         console.print(f"figure: {figure}", markup=False, soft_wrap=True)
 
 

@@ -39,7 +39,7 @@ def run_alignment(job: Job, resources: Resources, run_dir: Path, on_progress: On
         system = _new_system(resources, foundation, variant, "on-air", job.seed)
         if settings.checkpoint and variant.alignment == "contrastive":
             system.load_transceivers(settings.checkpoint / "transceivers.safetensors")
-            on_progress(settings.steps, settings.steps)
+            on_progress(settings.steps, settings.steps, None)
             save_training(system, [], folder)
             return
         batcher = Batcher.of(system, resources.store, variant.alignment_lengths)

@@ -78,7 +78,7 @@ class Worker:
             return self._evaluate(job, resources, on_progress)
         stage = run_alignment if job.stage == "align" else run_finetuning
         try:
-            stage(job, resources, self.start.run_dir, lambda done, _: on_progress(Report(job, done)))
+            stage(job, resources, self.start.run_dir, lambda done, _, loss: on_progress(Report(job, done, loss=loss)))
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors say that they cannot write
             if shutil.disk_usage(self.start.run_dir).free > DISK_FULL_BYTES:
                 raise

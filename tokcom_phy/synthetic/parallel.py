@@ -53,6 +53,8 @@ def each(
     UserError
         If ``workers`` is not positive, or processes are killed again and again.
     """
+    if not items:
+        return
     workers = min(num_workers(workers), -(-len(items) // _CHUNK))
     with progress() as bar:
         task = bar.add_task(description, total=len(items))

@@ -23,8 +23,8 @@ from tokcom_phy.training.interrupts import StopAfterStep, signals_after_step
 from tokcom_phy.training.settings import TrainingSettings
 from tokcom_phy.utils.errors import UserError, one_line
 
-OnProgress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
+OnProgress = Callable[[int, int, float | None], None]
+"""Called with (steps done, steps in all, last loss that was logged or None)."""
 
 TENSORBOARD = "tensorboard"
 
@@ -79,7 +79,8 @@ class _ProgressReport(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.stop.signal is None:  # else the listener may be gone
-            self.on_progress(state.global_step, state.max_steps)
+            logged = state.log_history[-1].get("loss") if state.log_history else None
+            self.on_progress(state.global_step, state.max_steps, logged)
 
 
 class _DivergenceGuard(TrainerCallback):

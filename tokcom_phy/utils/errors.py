@@ -9,11 +9,19 @@ _QUOTED = reprlib.Repr()
 _QUOTED.maxlevel, _QUOTED.maxstring, _QUOTED.maxother, _QUOTED.maxlong = 3, 80, 80, 40
 
 
+LONGEST = 1500
+"""Length of a message [characters]."""
+
+
 class UserError(Exception):
     """A mistake that the user can mend: one line that says what, where and how to mend it.
 
-    The command line prints the message alone and exits with code 2; ``--debug`` shows the traceback.
+    The command line prints the message alone and exits with code 2; ``--debug`` shows the traceback. The middle of a
+    message longer than `LONGEST` is left out: what it quotes may be of any length.
     """
+
+    def __init__(self, message: str):
+        super().__init__(message if len(message) <= LONGEST else f"{message[: LONGEST - 300]} … {message[-290:]}")
 
 
 class MediaError(UserError):

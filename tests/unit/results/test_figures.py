@@ -27,5 +27,21 @@ def test_a_script_that_fails_is_named_in_one_line(tmp_path, script, reason):
     experiment = load_experiment("quickstart", "tiny", [f"figures=[{own}]"])
     run = made_up_run(tmp_path / "run", experiment, finished=control_alone)
     with pytest.raises(UserError, match=f"cannot draw figure '{own}' .*{reason}.*--debug shows where") as raised:
-        draw_figures(run)
+        draw_figures(run, own=True)
     assert "\n" not in str(raised.value)
+
+
+def test_a_figure_by_path_is_run_only_where_it_is_trusted(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        f"open({str(tmp_path / 'was-run')!r}, 'w')\ndef draw(run):\n    from matplotlib import pyplot\n"
+        "    return pyplot.figure()\n"
+    )
+    experiment = load_experiment("quickstart", "tiny", [f"figures=[accuracy_vs_snr, {own}]"])
+    run = made_up_run(tmp_path / "run", experiment, finished=control_alone)
+    with pytest.raises(UserError, match=f"figure '{own}' .* is code of {own}: read it, then add --trust-figures"):
+        draw_figures(run)
+    assert not (tmp_path / "was-run").exists()
+    assert not (run.path / "figures").exists()
+    assert len(draw_figures(run, own=True)) == 2
+    assert (tmp_path / "was-run").exists()

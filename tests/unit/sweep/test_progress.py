@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report
 from tokcom_phy.sweep.progress import SweepProgress
+from tokcom_phy.synthetic.parallel import each
 
 
 class Sweep:
@@ -56,3 +58,42 @@ def test_a_terminal_of_eighty_columns_shows_all_of_it(tmp_path, seconds):
     for part in ("evaluate", "8/152", "2/s" if seconds < 1 else "0.5/min", "50.0 % text"):
         assert part in shown
     assert len(shown.splitlines()) == 1
+
+
+def shown(sweep: Sweep) -> str:
+    with sweep.console.capture() as capture:
+        sweep.console.print(sweep.progress)
+    return Text.from_ansi(capture.get()).plain
+
+
+def test_the_accuracy_is_that_of_a_system(tmp_path):
+    sweep = Sweep(1.0, tmp_path, terminal=True)
+    majority, aligned = (next(job for job in sweep.jobs if job.subject == name) for name in ("majority", "aligned"))
+    sweep.progress.on_report(Report(aligned, 1, 0.75))
+    sweep.progress.on_report(Report(majority, 1, 0.25))
+    assert "75.0 % aligned" in shown(sweep)
+    assert "25.0" not in shown(sweep)
+
+
+def test_a_stage_that_waits_has_no_time_left(tmp_path):
+    sweep = Sweep(1.0, tmp_path, terminal=True)
+    sweep.do(sweep.jobs[0])
+    assert "left 0:02:2" in shown(sweep)
+    sweep.now += 61
+    assert "left -:--:--" in shown(sweep)
+
+
+def test_a_training_shows_its_loss(tmp_path):
+    experiment = load_experiment("quickstart")
+    console = Console(file=StringIO(), width=80, force_terminal=True)
+    progress = SweepProgress(experiment.resolved().jobs, tmp_path, console)
+    job = next(job for job in experiment.resolved().jobs if job.stage == "finetune")
+    progress.on_report(Report(job, 3, loss=1.23456))
+    with console.capture() as capture:
+        console.print(progress)
+    assert "loss 1.23" in capture.get()
+
+
+def test_nothing_to_do_shows_no_bar(capsys):
+    assert list(each(str, [], workers=1, description="making")) == []
+    assert capsys.readouterr().out == ""

@@ -74,7 +74,7 @@ class Interrupted(Exception):
 
 
 def interrupt_at(step):
-    def on_progress(done, of):
+    def on_progress(done, of, loss):
         if done == step:
             raise Interrupted
 
@@ -270,7 +270,7 @@ def test_a_system_killed_while_it_learns_ends_as_if_it_had_not_been(foundation_f
             finetuned(foundation_folder, tmp_path, on_progress=interrupt_at(step), **once_again)
     steps = []
     resumed_losses, resumed = finetuned(
-        foundation_folder, tmp_path, on_progress=lambda done, of: steps.append(done), **once_again
+        foundation_folder, tmp_path, on_progress=lambda done, of, loss: steps.append(done), **once_again
     )
     assert steps == [3, 4]
     assert resumed_losses == losses

@@ -23,6 +23,11 @@ from tokcom_phy.utils.errors import UserError, one_line
 CONNECT_TIMEOUT_S = 10.0
 """How long the head of a cluster has to answer [s]."""
 
+_TOKEN = (
+    "if it asks for a token (RAY_AUTH_MODE=token), give this machine the same one, in ~/.ray/auth_token or "
+    "RAY_AUTH_TOKEN"
+)
+
 _OBJECT_STORE = 100 * 2**20  # [bytes]
 
 
@@ -51,7 +56,7 @@ def join(address: str) -> None:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address != "auto":
-            raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
+            raise UserError(f"no Ray cluster at {address}: {one_line(error)}; {_TOKEN}") from error
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
 
 

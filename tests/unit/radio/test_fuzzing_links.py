@@ -1,0 +1,109 @@
+"""Mutated link and experiment files load, or end in `UserError`: no other error, and in seconds."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.radio import load_link
+from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import builtin_folder, builtin_names
+from tokcom_phy.utils.yaml_files import read_yaml
+
+ODD: list[Any] = [
+    *(None, True, -1, 0, 1, 2**31, 2**32, 10**30, 1.5, -400.0, 1e300, float("nan"), float("inf"), "", " ", "\ud800"),
+    *("a\x1b[31m", "\0", "../x", "/etc", "x" * 300, "awgn", "${a}", "${oc.env:HOME}", [], {}, [[]] * 3, {"a": [1]}),
+    *([1] * 1000, {"extends": "awgn"}, {"_target_": "os.getcwd"}, {"family": "flat"}, {1: 2}, [None]),
+]
+
+WORDS = [
+    "&a ",
+    "*a",
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    "- ",
+    "!!timestamp ",
+    "!!set ",
+    "<<: ",
+    "\n",
+    "\t",
+    "'",
+    '"',
+    "#",
+    "| ",
+    "é",
+]
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths to everything in nested settings."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] * bool(path) + [leaf for key, part in inner for leaf in leaves(part, (*path, key))]
+
+
+def mutated(settings: dict[str, Any], rng: random.Random) -> str:
+    """Settings with some values replaced or removed, or their text spoilt."""
+    for _ in range(rng.randint(1, 3)):
+        *path, last = rng.choice(leaves(settings) or [("family",)])
+        place: Any = settings
+        for key in path:
+            place = place[key]
+        if rng.random() < 0.2:
+            del place[last]
+        else:
+            place[last] = rng.choice(ODD)
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=False)
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice(WORDS) + text[at + rng.choice([0, 0, 1, 9]) :]
+    return text
+
+
+def attack(kind: str, load: Callable[[str], object], folder: Path, seconds: float) -> int:
+    """Load mutated built-in files for some time; returns how many were loaded or refused."""
+    rng, tried, end = random.Random(kind), 0, time.monotonic() + seconds
+    names = builtin_names(kind)
+    while time.monotonic() < end:
+        settings = read_yaml(builtin_folder(kind) / f"{rng.choice(names)}.yaml")
+        path = folder / "mutated.yaml"
+        path.write_text(mutated(settings, rng))
+        start = time.monotonic()
+        message = ""
+        try:
+            load(str(path))
+        except UserError as error:
+            message = str(error)
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__}: {error}\n{path.read_text()}") from error
+        assert "\n" not in message, path.read_text()
+        assert len(message) < 2000, path.read_text()
+        assert time.monotonic() - start < 60, path.read_text()
+        tried += 1
+    return tried
+
+
+def draw(path: str) -> None:
+    """A link draws a little, or says why not."""
+    link = load_link(path)
+    link.draw(1, dict.fromkeys(link.users or ["text"], 8), 10.0, seed=0)
+
+
+SECONDS = [5, pytest.param(90, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_mutated_links(tmp_path: Path, seconds: float) -> None:
+    assert attack("links", draw, tmp_path, seconds) > 5
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_mutated_experiments(tmp_path: Path, seconds: float) -> None:
+    assert attack("experiments", load_experiment, tmp_path, seconds) > 2
