@@ -16,8 +16,10 @@ import pytest
 
 from tests.endtoend.commands import results_of, start_tokcom
 from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.run_dir import UNFINISHED
 from tokcom_phy.sweep.messages import Report, Start
 from tokcom_phy.sweep.worker import Worker
+from tokcom_phy.utils.files import TEMPORARY
 
 
 def finished_files(run_dir: Path) -> dict[Path, tuple[int, int]]:
@@ -27,7 +29,7 @@ def finished_files(run_dir: Path) -> dict[Path, tuple[int, int]]:
 
 
 def half_written(run_dir: Path) -> list[Path]:
-    return [path for path in run_dir.rglob(".*") if not path.name.endswith(".unfinished")]
+    return [path for path in run_dir.rglob(f"{TEMPORARY}*") if not path.name.endswith(UNFINISHED)]
 
 
 def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:

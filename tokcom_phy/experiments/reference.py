@@ -26,6 +26,7 @@ _HEAD = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
 _SECTIONS = {
     "Link": "Links",
     "SceneConfig": "Scene of a ray-traced link",
+    "Scheme": "One of the candidate schemes of a digital link",
     "Data": "data",
     "Splits": "data.splits",
     "SyntheticCorpus": "data.synthetic",
@@ -66,7 +67,7 @@ def _links() -> list[str]:
             definitions[family]["description"],
             _table(own, definitions[family]["required"]),
         ]
-    return [*blocks, *_section("SceneConfig", definitions)]
+    return [*blocks, *_section("SceneConfig", definitions), *_section("Scheme", definitions)]
 
 
 def _experiments() -> list[str]:

@@ -1,6 +1,6 @@
 """The request for a draw: users, payload lengths, SNRs, and which realisations."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tokcom_phy.radio.cache import Drawn, RealisationCache
 from tokcom_phy.radio.seeding import complex_normal, with_variance
+from tokcom_phy.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,23 @@ def activity(request: DrawRequest, users: Sequence[str], num_symbols: int) -> Te
 
 def _bytes(tensor: Tensor) -> bytes:
     return tensor.cpu().numpy().tobytes()
+
+
+def check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[str, Tensor]) -> None:
+    """Check a payload: user → complex symbols per example, and user → mask, bool [batch, symbols].
+
+    Raises
+    ------
+    UserError
+        If it is empty, or a mask has another shape or holds an example without valid symbols.
+    """
+    if batch < 1 or not num_symbols:
+        raise UserError("empty payload: give at least one example and one active user")
+    for user, n in num_symbols.items():
+        if n < 1:
+            raise UserError(f"empty payload: '{user}' has {n} symbols to send, give at least one")
+        if user in masks:
+            if tuple(masks[user].shape) != (batch, n):
+                raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
+            if not masks[user].any(1).all():
+                raise UserError(f"mask of '{user}' is all padding in some example: leave such examples out")

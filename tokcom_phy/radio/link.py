@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tokcom_phy.radio.cache import RealisationCache
 from tokcom_phy.radio.cost import HEADER_SYMBOLS, Budget, Load, single_carrier_cost
-from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.draw_request import DrawRequest, check_payload
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.panels import Panel
 from tokcom_phy.radio.power import noise_power, normalize_power, rapp, scale_symbols
@@ -171,7 +171,7 @@ class Link(nn.Module, ABC, Generic[Config]):
             self.check_users(users)
         masks = dict(mask) if isinstance(mask, Mapping) else {} if mask is None else {ANONYMOUS: mask}
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
-        _check_payload(batch, lengths, masks)
+        check_payload(batch, lengths, masks)
         snr_db = self._snr_db if snr_db is None else snr_db
         if snr_db is None:
             raise UserError(f"link '{self.name}' has no SNR: pass snr_db, such as 10.0, or use link.at(snr_db=10.0)")
@@ -391,16 +391,3 @@ def _check_token_mask(user: str, tokens: Tensor, mask: Tensor | None) -> None:
             f"mask of '{user}' is {str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}, its tokens are "
             f"{list(tokens.shape)}: give bool [batch, tokens]"
         )
-
-
-def _check_payload(batch: int, num_symbols: Mapping[str, int], masks: Mapping[str, Tensor]) -> None:
-    if batch < 1 or not num_symbols:
-        raise UserError("empty payload: give at least one example and one active user")
-    for user, n in num_symbols.items():
-        if n < 1:
-            raise UserError(f"empty payload: '{user}' has {n} symbols to send, give at least one")
-        if user in masks:
-            if tuple(masks[user].shape) != (batch, n):
-                raise UserError(f"mask of '{user}' has shape {tuple(masks[user].shape)}, its payload {(batch, n)}")
-            if not masks[user].any(1).all():
-                raise UserError(f"mask of '{user}' is all padding in some example: leave such examples out")
