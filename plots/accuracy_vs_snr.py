@@ -44,6 +44,7 @@ def draw(run: Run) -> Figure:
 
 def _twin(variant: ResolvedVariant, variants: list[ResolvedVariant]) -> str:
     """Name of the variant that asks reliably and is the same otherwise; its own without one."""
-    same = (v.name for v in variants if replace(v, name=variant.name, question=variant.question) == variant)
+    name, base, question = variant.name, variant.base, variant.question
+    same = (v.name for v in variants if replace(v, name=name, base=base, question=question) == variant)
     reliable = [name for name in same if name in {v.name for v in variants if v.question == "reliable"}]
     return variant.name if variant.question == "reliable" or not reliable else reliable[0]

@@ -9,7 +9,9 @@ from tokcom_phy.results.run import Run
 
 def draw(run: Run) -> Figure:
     variants = run.variants(blind=False)
-    labels = {v.name: "unaligned" if v.alignment == "none" else f"τ = {v.stage1.temperature:g}" for v in variants}
+    labels = {
+        v.name: "without alignment" if v.alignment == "none" else f"τ = {v.stage1.temperature:g}" for v in variants
+    }
     styles = looks(list(labels))
     figure, (left, right) = panels(2, 2, height=2.4)
     handles = {labels[name]: line for name, line in training_loss(left, run, styles).items()}

@@ -10,4 +10,4 @@ def draw(run: Run) -> Figure:
     ours = len(run.experiment.encoders)
     users = {link: ours + len(run.setting(link, "interferers")) for link in run.experiment.links}
     antennas = run.setting(next(iter(users)), "num_rx_ant")
-    return against_setting(run, users, f"users on the band (audio, video and others), {antennas} antennas")
+    return against_setting(run, users, f"users on the band, {antennas} antennas")

@@ -63,7 +63,7 @@ class Resources:
 
     def widths(self) -> dict[str, int]:
         """modality → d_m of its prepared features."""
-        return {m: self.store.width(m) for m in self.experiment.encoders} if self.store else {}
+        return {m: self.store.width(m) for m in self.experiment.encoders} if self.store is not None else {}
 
     def link(self, link: ResolvedLink) -> Link:
         """A link of the experiment."""

@@ -71,7 +71,9 @@ class Batcher:
     @classmethod
     def of(cls, system: TokenCommSystem, store: FeatureStore | None, lengths: Mapping[str, int]) -> "Batcher":
         """Batches for a system: ``lengths`` tokens of each modality, all where it has its own selector."""
-        whole = {m: store.modalities[m].num_tokens for m in lengths if m in system.selectors} if store else {}
+        whole = {}
+        if store is not None:
+            whole = {m: store.modalities[m].num_tokens for m in lengths if m in system.selectors}
         return cls(store, {**lengths, **whole}, system.foundation)
 
     def features(self, video_ids: Sequence[str]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest, quoted
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 TEMPORARY = ".tokcom-"
@@ -15,6 +15,9 @@ TEMPORARY = ".tokcom-"
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a file finds no room."""
+
+_LONGEST_NAME = 255
+"""Of a file, on all common systems [bytes]."""
 
 _SUFFIX = {"links": ".yaml", "experiments": ".yaml", "plots": ".py"}
 
@@ -40,6 +43,8 @@ def find(kind: str, name_or_path: str | Path) -> Path:
         If there is neither a built-in of that name nor a file at that path; the nearest names are suggested.
     """
     suffix = _SUFFIX[kind]
+    if max(map(len, str(name_or_path).encode().split(b"/"))) > _LONGEST_NAME - len(suffix):
+        raise UserError(f"unknown {kind[:-1]} {quoted(str(name_or_path))}: the name is too long for a file")
     candidate = Path(name_or_path)
     if candidate.suffix == suffix:
         if candidate.is_file():

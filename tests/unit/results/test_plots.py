@@ -43,7 +43,7 @@ LEGENDS = {
     "fig2a": [f"{kind}, {s} audio tokens" for s in LENGTHS for kind in ("aligned", "unaligned")],
     "fig2b": [f"{kind}, {s} video tokens" for s in LENGTHS for kind in ("aligned", "unaligned")],
     "fig3": [f"{kind}, {s} tokens" for s in LENGTHS for kind in ("aligned", "unaligned")] + CONTROLS,
-    "temperature": ["τ = 0.03", "τ = 0.07", "τ = 0.13", "unaligned", *CONTROLS],
+    "temperature": ["τ = 0.03", "τ = 0.07", "τ = 0.13", "without alignment", *CONTROLS],
     "tsne": ["audio", "video", "text"],
     "robustness": ["trained at 10 dB", "trained at −10 dB to 20 dB", *CONTROLS],
     "csi": [

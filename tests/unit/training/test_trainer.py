@@ -46,7 +46,7 @@ def settings(**changes):
 def test_every_step_has_its_loss_and_training_converges():
     line = Line()
     told = []
-    losses = train(line, ITEMS, collate, settings(), 0, lambda done, of: told.append((done, of)))
+    losses = train(line, ITEMS, collate, settings(), 0, lambda done, of, loss: told.append((done, of)))
     assert len(losses) == 60
     assert told == [(i, 60) for i in range(1, 61)]
     assert line.weight.item() == pytest.approx(3.0, abs=0.05)
@@ -65,7 +65,7 @@ def test_too_few_items_for_a_batch_are_refused():
 def test_a_diverged_training_ends_at_once_and_is_not_kept():
     told = []
     with pytest.raises(UserError, match="diverged: the loss is nan at step 1"):
-        train(Line(broken=True), ITEMS, collate, settings(steps=9), 0, lambda done, of: told.append(done))
+        train(Line(broken=True), ITEMS, collate, settings(steps=9), 0, lambda done, of, loss: told.append(done))
     assert told == [1]
 
 
@@ -165,7 +165,7 @@ def test_an_interrupted_training_keeps_its_step(tmp_path, handlers, number, erro
     logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
     told = []
     with pytest.raises(error):
-        train(Signalled(step, number), ITEMS, collate, plan, 0, lambda done, of: told.append(done), logs)
+        train(Signalled(step, number), ITEMS, collate, plan, 0, lambda done, of, loss: told.append(done), logs)
     assert told == list(range(1, step))
     assert signal.getsignal(signal.SIGTERM) is handlers
     resumed = Noisy()
