@@ -1,8 +1,10 @@
 """Mutated link and experiment files load, or end in `UserError`: no other error, and in seconds."""
 
+import math
 import random
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ def mutated(settings: dict[str, Any], rng: random.Random) -> str:
         if rng.random() < 0.2:
             del place[last]
         else:
-            place[last] = rng.choice(ODD)
+            place[last] = deepcopy(rng.choice(ODD))
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=False)
     for _ in range(rng.choice([0, 0, 1, 3])):
         at = rng.randrange(len(text) + 1)
@@ -67,11 +69,11 @@ def mutated(settings: dict[str, Any], rng: random.Random) -> str:
     return text
 
 
-def attack(kind: str, load: Callable[[str], object], folder: Path, seconds: float) -> int:
-    """Load mutated built-in files for some time; returns how many were loaded or refused."""
+def attack(kind: str, load: Callable[[str], object], folder: Path, files: float, seconds: float) -> int:
+    """Load so many mutated built-in files, or as many as there is time for; returns how many were loaded or refused."""
     rng, tried, end = random.Random(kind), 0, time.monotonic() + seconds
     names = builtin_names(kind)
-    while time.monotonic() < end:
+    while time.monotonic() < end and tried < files:
         settings = read_yaml(builtin_folder(kind) / f"{rng.choice(names)}.yaml")
         path = folder / "mutated.yaml"
         path.write_text(mutated(settings, rng))
@@ -96,14 +98,15 @@ def draw(path: str) -> None:
     link.draw(1, dict.fromkeys(link.users or ["text"], 8), 10.0, seed=0)
 
 
-SECONDS = [5, pytest.param(90, marks=pytest.mark.slow)]
+BOUNDS = [(40, 20), pytest.param(math.inf, 90, marks=pytest.mark.slow)]
+"""Files, and seconds."""
 
 
-@pytest.mark.parametrize("seconds", SECONDS)
-def test_mutated_links(tmp_path: Path, seconds: float) -> None:
-    assert attack("links", draw, tmp_path, seconds) > 5
+@pytest.mark.parametrize(("files", "seconds"), BOUNDS)
+def test_mutated_links(tmp_path: Path, files: float, seconds: float) -> None:
+    assert attack("links", draw, tmp_path, files, seconds) > 5
 
 
-@pytest.mark.parametrize("seconds", SECONDS)
-def test_mutated_experiments(tmp_path: Path, seconds: float) -> None:
-    assert attack("experiments", load_experiment, tmp_path, seconds) > 2
+@pytest.mark.parametrize(("files", "seconds"), BOUNDS)
+def test_mutated_experiments(tmp_path: Path, files: float, seconds: float) -> None:
+    assert attack("experiments", load_experiment, tmp_path, files, seconds) > 2
