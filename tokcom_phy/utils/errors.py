@@ -20,8 +20,10 @@ class UserError(Exception):
     message longer than `LONGEST` is left out: what it quotes may be of any length.
     """
 
-    def __init__(self, message: str):
-        super().__init__(message if len(message) <= LONGEST else f"{message[: LONGEST - 300]} … {message[-290:]}")
+    # Not in __init__: TensorFlow raises an error again by its type only where that has no constructor of its own.
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if len(message) <= LONGEST else f"{message[: LONGEST - 300]} … {message[-290:]}"
 
 
 class MediaError(UserError):
