@@ -26,7 +26,7 @@ from tokcom_phy.data.store import (
     write_store,
 )
 from tokcom_phy.model.encoders import Encoder, Source, load_encoder
-from tokcom_phy.utils.errors import UserError, printable
+from tokcom_phy.utils.errors import UserError, printable, reason
 from tokcom_phy.utils.files import cannot_write
 from tokcom_phy.utils.locks import hold_locks
 
@@ -161,8 +161,8 @@ def _device(name: str | None) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot compute on device '{name}' ({reason}): choose cpu, or see tokcom doctor") from error
+        why = reason(error)
+        raise UserError(f"cannot compute on device '{name}' ({why}): choose cpu, or see tokcom doctor") from error
     return name
 
 

@@ -13,7 +13,7 @@ from tokcom_phy.experiments.profiles import PROFILES
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.experiments.validation import check
 from tokcom_phy.radio.link_config import anchor_target
-from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.errors import UserError, nearest, reason
 from tokcom_phy.utils.files import find
 from tokcom_phy.utils.yaml_files import read_yaml
 
@@ -43,7 +43,7 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
         apply_overrides(cast(DictConfig, merged), overrides or [], "stage2.steps=100")
         resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-        raise UserError(f"{path.name}: cannot apply the settings: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path.name}: cannot apply the settings: {reason(error)}") from error
     figures = resolved.get("figures") or []
     if resolved.get("grid") and isinstance(figures, list) and "grid" not in figures:
         resolved["figures"] = [*figures, "grid"]
@@ -77,7 +77,7 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         try:
             settings = OmegaConf.to_container(OmegaConf.merge(parent, settings))
         except (OmegaConfBaseException, TypeError) as error:
-            raise UserError(f"{path}: cannot extend '{base}': {str(error).splitlines()[0]}") from error
+            raise UserError(f"{path}: cannot extend '{base}': {reason(error)}") from error
     return settings
 
 

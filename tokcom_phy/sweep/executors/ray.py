@@ -18,7 +18,7 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report, Start
 from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
-from tokcom_phy.utils.errors import UserError, one_line
+from tokcom_phy.utils.errors import UserError, one_line, reason
 
 CONNECT_TIMEOUT_S = 10.0
 """How long the head of a cluster has to answer [s]."""
@@ -154,7 +154,7 @@ class _Slot:
         try:
             event = ray.get(next(self.answer) if self.job else self.answer)
         except RayError as error:
-            return self.replace(str(error).splitlines()[0])
+            return self.replace(reason(error))
         if event is None or isinstance(event, Outcome):
             self.job = self.answer = None
         return [] if event is None else [event]
