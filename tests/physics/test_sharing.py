@@ -13,8 +13,8 @@ SHARED = {"users": ["audio", "video", "u3", "u4"], "num_rx_ant": 8, "num_subcarr
 
 def test_an_interferer_disturbs_as_a_user_who_sends_gaussian_symbols_does():
     """The other way to the same result: the interferers as ordinary users, whose symbols are given."""
-    alone = load_link("ofdm-tdl-c", **SHARED, interferers=["u3", "u4"])
-    together = load_link("ofdm-tdl-c", **SHARED)
+    alone = load_link("ofdm-tdl-c", device="cpu", **SHARED, interferers=["u3", "u4"])
+    together = load_link("ofdm-tdl-c", device="cpu", **SHARED)
     n = {"audio": 500, "video": 400}
     state = alone.draw(16, n, 5.0, seed=3)
     full = together.draw(16, {**n, "u3": 500, "u4": 500}, 5.0, seed=3)

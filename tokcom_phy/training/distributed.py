@@ -7,11 +7,12 @@ over the processes. The functions here make that average the gradient of the who
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather, reduce
 from torch import Tensor, nn
-from torch.distributed._functional_collectives import all_gather_single_autograd
 
 PROCESS_GROUP_TIMEOUT_S = 24 * 3600
 """How long a process waits for the others, one of which may be preparing data [s]."""
@@ -35,7 +36,19 @@ def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, [b, …] → [processes · b, …]; gradients return to the process of each row."""
     if num_processes() == 1:
         return rows
-    return all_gather_single_autograd(rows.contiguous(), 0, list(range(num_processes())))
+    return _GatherRows.apply(rows)
+
+
+class _GatherRows(torch.autograd.Function):
+    """The differentiable gather of `gather_rows`; PyTorch's own is private and was renamed between releases."""
+
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:
+        return gather(rows.contiguous())
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return reduce(gradient.contiguous(), "sum").unflatten(0, (num_processes(), -1))[process_index()]
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def test_what_a_container_may_take_counts(tmp_path: Any, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 @pytest.mark.parametrize("settings", [{}, {"pilot_symbols": [3]}, {"pilot_symbols": [0, 1, 2, 5, 9, 13]}])
 def test_weights_are_those_of_one_pilot_at_a_time(interpolation: str, settings: dict[str, Any]) -> None:
-    link = load_link("ofdm-tdl-c", num_subcarriers=24, interpolation=interpolation, **settings)
+    link = load_link("ofdm-tdl-c", device="cpu", num_subcarriers=24, interpolation=interpolation, **settings)
     assert isinstance(link, OfdmLink)
     estimator: PilotEstimator = link.estimator
     pattern = estimator.grid.pilot_pattern

@@ -85,7 +85,7 @@ def test_what_is_received_is_turned_and_has_the_noise_of_awgn(folder: Path) -> N
 )
 def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, overrides: dict[str, object]) -> None:
     (folder / "other.yaml").write_text(text)
-    link = load_link(folder / "other.yaml", device="cpu", **overrides)
+    link = load_link(folder / "other.yaml", **overrides)
     settings = json.loads(json.dumps(link.config.model_dump(mode="json")))
     assert settings.get("over", settings)["std_deg"] == 5.0
     again = restore_link("other", settings)

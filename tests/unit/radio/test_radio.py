@@ -200,7 +200,7 @@ def test_anonymous_payload_is_a_tensor() -> None:
 
 def test_gradient_reaches_every_sender() -> None:
     sent = {user: x.requires_grad_() for user, x in payload(audio=30, text=20).items()}
-    state = load_link("ofdm-tdl-c", **SMALL).draw(20, lengths(sent), 10.0, seed=0)
+    state = load_link("ofdm-tdl-c", device="cpu", **SMALL).draw(20, lengths(sent), 10.0, seed=0)
     (gradient,) = torch.autograd.grad(state.apply(sent)["audio"].real.sum(), [sent["text"]])
     expected = state.gain["audio"]["text"]
     assert expected is not None

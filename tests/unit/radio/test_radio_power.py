@@ -136,7 +136,7 @@ def test_amplifier_makes_peaks_cost_something(backoff_db: float) -> None:
 def test_noise_is_added_behind_the_amplifier() -> None:
     tokens = some_tokens()
     symbols, scale = normalize_power(to_symbols(tokens))
-    link = load_link("awgn", amplifier_backoff_db=3.0)
+    link = load_link("awgn", device="cpu", amplifier_backoff_db=3.0)
     noise = link.draw(3, {"audio": symbols.shape[1]}, 10.0, seed=0).noise["audio"]
     expected = from_symbols((rapp(symbols, 3.0) + noise) * scale, WIDTH)
     torch.testing.assert_close(send(link, tokens, mask=None), expected)
