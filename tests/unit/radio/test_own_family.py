@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,7 @@ def test_what_is_received_is_turned_and_has_the_noise_of_awgn(folder: Path) -> N
     ],
     ids=["extended", "below a digital link by file", "below a digital link in place"],
 )
-def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, overrides: dict[str, object]) -> None:
+def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, overrides: dict[str, Any]) -> None:
     (folder / "other.yaml").write_text(text)
     link = load_link(folder / "other.yaml", **overrides)
     settings = json.loads(json.dumps(link.config.model_dump(mode="json")))
