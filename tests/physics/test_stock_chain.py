@@ -66,8 +66,8 @@ def relative(value: Tensor, reference: Tensor) -> float:
     "csi",
     [
         {"csi": "perfect"},
-        {"csi": "ls", "interpolation": "nearest"},
-        {"csi": "ls", "interpolation": "linear"},
+        {"csi": "ls", "interpolation": "nearest", "error_variance": "pilots"},
+        {"csi": "ls", "interpolation": "linear", "error_variance": "pilots"},
         {"csi": "ls", "interpolation": "lmmse"},
     ],
     ids=lambda csi: csi.get("interpolation", "perfect"),

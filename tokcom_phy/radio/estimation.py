@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
+from tokcom_phy.radio.interpolation_error import InterpolationError, second_order
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.seeding import generator_for, sionna_seed
 from tokcom_phy.radio.sionna import (
@@ -58,6 +59,7 @@ class PilotEstimator:
             of_users = [self._weights(one_symbol, user, comb, subcarriers) for user, comb in enumerate(combs)]
             self._over_frequency = torch.stack(of_users)
             self._over_time = self._weights(one_comb, 0, torch.tensor(sorted(config.pilot_symbols)), moments)
+            self.error = InterpolationError(self._over_frequency, self._over_time)
 
     @property
     def _knows_covariances(self) -> bool:
@@ -78,6 +80,13 @@ class PilotEstimator:
             )
             for comb in range(self.num_users)
         ]
+
+    @cached_property
+    def floor(self) -> Tensor:
+        """Mean squared error of interpolation without noise [num_users, num_ofdm_symbols, num_subcarriers]."""
+        moments = list(range(self.config.num_ofdm_symbols))
+        statistics = second_order(self._channel, len(moments))
+        return self.error.floor(statistics, sorted(self.config.pilot_symbols), moments, self.num_users)
 
     def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
         with sionna_seed(device, "pilots"):
@@ -158,9 +167,15 @@ class PilotEstimator:
         for user, values in zip(users, at_pilots, strict=True):
             over_frequency = values @ self._over_frequency[user]
             estimates.append(torch.einsum("pt,...pf->...tf", over_time, over_frequency))
-        # Interpolation weights sum to one, so the error variance at the pilots is that of every resource element.
-        err_var = torch.full((1, 1, 1, 1, 1), 1 / self.num_users, device=h.device)
-        return torch.stack(estimates, dim=2), err_var
+        return torch.stack(estimates, dim=2), self._error_variance(amplitude, users, symbols)
+
+    def _error_variance(self, amplitude: Tensor, users: list[int], symbols: list[int]) -> Tensor:
+        at_pilots = 1 / self.num_users
+        if self.config.error_variance == "pilots":
+            return torch.full((1, 1, 1, 1, 1), at_pilots, device=amplitude.device)
+        noise = at_pilots * self.error.noise_gain[users][:, symbols]
+        power = amplitude.square()[:, :, None, None]
+        return (noise + power * self.floor[users][:, symbols]).unsqueeze(2)
 
     def _filter(
         self, at_pilots: list[Tensor], amplitude: Tensor, users: list[int], symbols: list[int]

@@ -16,6 +16,7 @@ from tokcom_phy.radio.estimation import PilotEstimator
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.panels import SEED, Panel, draw_band_limited_delays, draw_delays, draw_response
+from tokcom_phy.radio.placement import Placement
 from tokcom_phy.radio.seeding import BLOCK, at_once, blocks, with_variance
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
@@ -140,10 +141,10 @@ class OfdmLink(Link[OfdmConfig]):
         config = self.config
         n = max(request.num_symbols[user] for user in part.users)
         width = part.subcarriers.stop - part.subcarriers.start
-        pilot_symbols = sorted(config.pilot_symbols)
-        # In a single slot, OFDM symbols beyond the end of the payload are not drawn.
-        data_symbols = self.data_symbols[: -(-n // width)] if len(part.slots) == 1 else self.data_symbols
-        in_slot = pilot_symbols + data_symbols
+        placement = self._placement(request, part)
+        # Of a payload shorter than a slot has data symbols, the others are not drawn.
+        data_symbols = self.data_symbols[:n] if len(part.slots) == 1 else self.data_symbols
+        in_slot = sorted(config.pilot_symbols) + data_symbols
 
         response = self._response(request, part, part.slots[-1] * config.num_ofdm_symbols + max(in_slot) + 1)
         amplitude = torch.stack([request.no[user] for user in part.users], dim=1).rsqrt()
@@ -162,19 +163,28 @@ class OfdmLink(Link[OfdmConfig]):
             slots = part.slots[window]
             symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in in_slot]
             h = response(symbols) * amplitude[:, None, :, None, None]
-            elements = slice(window.start * len(data_symbols) * width, window.stop * len(data_symbols) * width)
+            payload = slice(window.start * placement.size, min(window.stop * placement.size, n))
             pieces.append(
                 self._combine(
                     part,
                     h.unflatten(3, (len(slots), len(in_slot))),
                     noise[:, :, window],
                     amplitude,
-                    active[..., elements],
+                    active[..., payload],
                     data_symbols,
+                    placement.elements(payload.start, payload.stop, self.device),
                 )
             )
         whole = Combined(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
         return combined_state(request, part.users, whole)
+
+    def _placement(self, request: DrawRequest, part: Part) -> Placement:
+        """Where the payloads of a part lie, the same for all its users."""
+        width = part.subcarriers.stop - part.subcarriers.start
+        full = Placement(len(self.data_symbols), width, spread=False)
+        lengths = [request.num_symbols[user] for user in part.users]
+        fills = not request.masks(part.users) and all(n % full.size == 0 for n in lengths)
+        return full if fills else replace(full, spread=True)
 
     def _response(self, request: DrawRequest, part: Part, num_symbols: int) -> Callable[[Sequence[int]], Tensor]:
         """The channel of a part as a function of OFDM symbols, complex64 [b, num_rx_ant, users, symbols, subcarriers].
@@ -201,7 +211,14 @@ class OfdmLink(Link[OfdmConfig]):
         return response
 
     def _combine(
-        self, part: Part, h: Tensor, noise: Tensor, amplitude: Tensor, active: Tensor, data_symbols: list[int]
+        self,
+        part: Part,
+        h: Tensor,
+        noise: Tensor,
+        amplitude: Tensor,
+        active: Tensor,
+        data_symbols: list[int],
+        elements: slice | Tensor,
     ) -> Combined:
         """Estimate the channel and combine the antennas in some slots.
 
@@ -214,11 +231,13 @@ class OfdmLink(Link[OfdmConfig]):
         amplitude : float32 [b, users]
         active : bool [b, users, n]
         data_symbols : list of int
+        elements : slice or int64 [n]
+            Resource elements of the payload, counted over the data symbols of these slots.
         """
-        config, n = self.config, active.shape[-1]
+        config = self.config
         at_pilots, at_data = slice(None, len(config.pilot_symbols)), slice(len(config.pilot_symbols), None)
-        h_data = h[..., at_data, :].flatten(3)[..., :n]
-        noise_data = noise[..., at_data, :].flatten(2)[..., :n]
+        h_data = _take(h[..., at_data, :].flatten(3), elements)
+        noise_data = _take(noise[..., at_data, :].flatten(2), elements)
         if config.csi == "perfect":
             h_hat, no = h_data, torch.ones(1, 1, device=self.device)
         else:
@@ -226,8 +245,10 @@ class OfdmLink(Link[OfdmConfig]):
             h_hat, err_var = self.estimator.estimate(
                 h[..., at_pilots, :], noise[..., at_pilots, :], amplitude, combs, data_symbols
             )
-            h_hat = h_hat.flatten(3)[..., :n]
-            no = 1 + (err_var.flatten(2)[..., :n] * active).sum(1)
+            h_hat_slots = h_hat.shape[3:]
+            h_hat = _take(h_hat.flatten(3), elements)
+            err_var = err_var.expand(*err_var.shape[:2], *h_hat_slots).flatten(2)
+            no = 1 + (_take(err_var, elements) * active).sum(1)
         return combine(h_data, h_hat, noise_data, no, active, config.combining, config.unbiased)
 
     def _cost(self, load: Load) -> Budget:
@@ -276,3 +297,8 @@ class OfdmLink(Link[OfdmConfig]):
         else:
             h = self.channel.response(SEED, 0, [0], [0], slice(None))
             draw_band_limited_delays(axes, h, self.config.num_subcarriers * self.config.subcarrier_spacing)
+
+
+def _take(values: Tensor, elements: slice | Tensor) -> Tensor:
+    """Values [..., resource elements] at some of these."""
+    return values[..., elements] if isinstance(elements, slice) else values.index_select(-1, elements)

@@ -148,6 +148,11 @@ class OfdmConfig(LinkFamilyConfig):
     variance, which the receiver knows: 'lmmse' (over subcarriers, then over OFDM symbols, as Sionna does) or 'wiener'
     (over both at once)."""
 
+    error_variance: Literal["interpolated", "pilots"] = "interpolated"
+    """What the receiver takes for the error variance of estimates by interpolation 'nearest' or 'linear':
+    'interpolated', by the interpolation's weights and the channel's power-delay profile and Doppler spectrum, or
+    'pilots', that at the pilots for every resource element, as Sionna does."""
+
     combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
     """'lmmse', 'zf' or 'mrc'."""
 
