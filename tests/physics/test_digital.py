@@ -48,13 +48,13 @@ def bit_errors(link: Link, constellation: str, bits_per_symbol: int, ebno_db: fl
 @pytest.mark.parametrize("ebno_db", [0.0, 4.0, 7.0])
 def test_qpsk_over_awgn(ebno_db: float) -> None:
     """Q(√(2 Eb/N0))."""
-    errors = bit_errors(load_link("awgn", device="cpu"), "qam", 2, ebno_db)
+    errors = bit_errors(load_link("awgn-raw", device="cpu"), "qam", 2, ebno_db)
     assert_share(errors, erfc(math.sqrt(10 ** (ebno_db / 10))) / 2)
 
 
 @pytest.mark.parametrize(("ebno_db", "published"), [(0.0, 0.1464), (10.0, 2.327e-2), (20.0, 2.481e-3)])
 def test_bpsk_over_rayleigh(ebno_db: float, published: float) -> None:
-    errors = bit_errors(load_link("rayleigh", device="cpu", coherence=1, unbiased=True), "pam", 1, ebno_db)
+    errors = bit_errors(load_link("rayleigh", device="cpu", coherence=1, output="unbiased"), "pam", 1, ebno_db)
     assert_share(errors, published)
 
 
@@ -66,7 +66,7 @@ def test_ldpc_64_128_with_qpsk_over_awgn(ebno_db: float, published: float, num_b
     """48 bits and their CRC are the 64 information bits; at rate 1/2 the Es/N0 of QPSK is Eb/N0."""
     code = BlockCode(48, 64, 2, "cpu")
     bits = random_bits(num_blocks, 48)
-    state = load_link("awgn", device="cpu").draw(num_blocks // 64, 64 * 64, ebno_db, seed=1)
+    state = load_link("awgn-raw", device="cpu").draw(num_blocks // 64, 64 * 64, ebno_db, seed=1)
     received = state.apply(code.encode(bits).view(-1, 64 * 64)).view(-1, 64)
     decoded, intact = code.decode(received, state.effective_noise_var[ANONYMOUS].reshape(-1, 64))
     assert torch.equal(decoded[intact], bits[intact])

@@ -17,7 +17,7 @@ GRID: dict[str, Any] = {"num_ofdm_symbols": 14, "subcarrier_spacing": 30e3, "cyc
 UPLINK: dict[str, Any] = {
     **GRID,
     **{"users": USERS, "num_rx_ant": 8, "polarization": "dual", "speed": 0.0},
-    **{"num_subcarriers": 128, "pilot_symbols": [2, 11], "combining": "lmmse"},
+    **{"num_subcarriers": 128, "pilot_symbols": [2, 11], "combining": "lmmse", "output": "unbiased"},
 }
 BITS_PER_SYMBOL, RATE, AT_A_TIME = 2, 0.5, 32
 

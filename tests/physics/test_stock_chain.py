@@ -79,6 +79,7 @@ def test_drawn_link_equals_stock_chain(access: str, csi: dict[str, str], combini
         device="cpu",
         access=access,
         combining=combining,
+        output="unbiased",
         num_subcarriers=36,
         speed=30.0,
         **csi,

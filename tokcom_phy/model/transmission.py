@@ -42,7 +42,8 @@ class Transmission:
     def noise_var(self, modality: str) -> Tensor:
         """Effective noise variance per token, float32 [b, s_m]: what a receiver knows of the channel's quality.
 
-        The mean over a token's symbols of `LinkState.effective_noise_var`, relative to signal power one; 1 for padding.
+        The mean over a token's symbols of `LinkState.effective_noise_var`, relative to signal power one whatever the
+        ``output`` of the link; 1 for padding.
         """
         assert self.state is not None
         received, mask = self.received[modality], self.masks[modality]

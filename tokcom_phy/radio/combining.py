@@ -1,5 +1,7 @@
 """Linear combining at the base station: A = G·H, w = G·n and the effective noise from channel, estimate and noise.
 
+What the receiver hands on, the ``output`` of a link, is decided here for all links (`output_gain`).
+
 There are many small matrices (users × users, one per resource element). They are stored with the resource elements
 last and eliminated element-wise, which on a CPU is an order of magnitude faster than a batched Cholesky.
 """
@@ -11,9 +13,29 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.family_config import Output
 from tokcom_phy.radio.state import LinkState
 
 Combining = Literal["lmmse", "zf", "mrc"]
+
+
+def output_gain(effective_noise_var: Tensor, output: Output) -> Tensor:
+    """Gain by which the receiver multiplies an unbiased symbol x + e before it hands it on.
+
+    For E|x|² = 1 and an uncorrelated e of variance 1/γ the estimate of least mean squared error is γ/(1 + γ)·(x + e);
+    its error has the variance 1/(1 + γ).
+
+    Parameters
+    ----------
+    effective_noise_var : float, any shape
+        1/γ, as the receiver knows it.
+    output : 'mmse', 'unbiased' or 'raw'
+
+    Returns
+    -------
+    float, the same shape and dtype; one unless the output is 'mmse'
+    """
+    return 1 / (1 + effective_noise_var) if output == "mmse" else torch.ones_like(effective_noise_var)
 
 
 class Combined(NamedTuple):
@@ -44,7 +66,7 @@ def combine(
     no: Tensor,
     active: Tensor,
     combining: Combining,
-    unbiased: bool,
+    output: Output,
 ) -> Combined:
     """Combine the receive antennas, user by user and resource element by resource element.
 
@@ -63,8 +85,8 @@ def combine(
     active : bool, broadcastable to [b, num_users, n]
         Which users are active on a resource element; an inactive user is a zero column of the channel.
     combining : 'lmmse', 'zf' or 'mrc'
-    unbiased : bool
-        Whether LMMSE output is divided by its own gain, diag(G·Ĥ), as in Sionna.
+    output : 'mmse' or 'unbiased'
+        See `output_gain`; Sionna's is unbiased.
 
     Returns
     -------
@@ -78,23 +100,44 @@ def combine(
     no = no[..., None, :]
     identity = torch.eye(h_hat.shape[2], device=h_hat.device)[:, :, None]
     if combining == "mrc":
-        own = 1 / power.where(power > 0, 1.0)
-        weights = identity * own[:, :, None]
-        leakage = (identity - gram * own[:, :, None]).abs().square().sum(2)
-        effective_noise_var = leakage + no * own
+        unbiased_by = 1 / power.where(power > 0, 1.0)
+        weights = identity
+        leakage = (identity - gram * unbiased_by[:, :, None]).abs().square().sum(2)
+        effective_noise_var = leakage + no * unbiased_by
     elif combining == "zf":
         inactive = (power == 0).to(power.dtype)
         weights = _inverse(gram + identity * inactive[:, :, None])
+        unbiased_by = torch.ones_like(power)
         effective_noise_var = no * _diagonal(weights).real
     else:
-        inverse = _inverse(gram / no[:, :, None] + identity)
-        own_gain = (inverse * gram.transpose(1, 2)).sum(2).real / no
+        weights = _inverse(gram / no[:, :, None] + identity)
+        own_gain = (weights * gram.transpose(1, 2)).sum(2).real / no
         own_gain = own_gain.where(power > 0, 1.0)
-        weights = inverse / (own_gain * no if unbiased else no)[:, :, None]
-        effective_noise_var = _diagonal(inverse).real / own_gain
+        unbiased_by = 1 / (own_gain * no)
+        effective_noise_var = _diagonal(weights).real / own_gain
+    weights = weights * (unbiased_by * output_gain(effective_noise_var, output))[:, :, None]
     gain = _multiply(weights, cross)
     sinr = 1 / effective_noise_var if known else _sinr(gain, weights, gram)
     return Combined(gain, _multiply(weights, matched), effective_noise_var, sinr)
+
+
+def unequalized(h: Tensor, noise: Tensor, no: Tensor) -> Combined:
+    """The signal of one user at one antenna as it is received, h·x + n: equation (6).
+
+    Parameters
+    ----------
+    h : complex64 [b, 1, 1, n]
+        Channel, of unit mean power.
+    noise : complex64 [b, 1, n]
+        Of unit variance.
+    no : float32 [b]
+        Noise variance N0.
+    """
+    effective_noise_var = no[:, None, None].expand(noise.shape)
+    gain = h[:, 0, None]
+    return Combined(
+        gain, noise * no.sqrt()[:, None, None], effective_noise_var, gain[:, 0].abs().square() / effective_noise_var
+    )
 
 
 def _sinr(gain: Tensor, weights: Tensor, gram: Tensor) -> Tensor:

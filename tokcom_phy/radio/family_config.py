@@ -17,6 +17,7 @@ SnrDb = Annotated[float, Snr]
 Antennas = Annotated[Count, Within(1, 1024, "the largest arrays of base stations have 1024 antennas")]
 Symbols = Annotated[Count, Within(1, 10**9, "no payload is longer")]
 SymbolRate = Annotated[float, Within(1, 1e12, "a radio sends from 1 symbol to 1e12 symbols a second")]
+Output = Literal["mmse", "unbiased", "raw"]
 Users = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=32)]
 
 
@@ -58,7 +59,7 @@ class LinkFamilyConfig(BaseModel):
         return {key: value for key, value in ((TARGET, self._target), (FOLDER, self._folder)) if value is not None}
 
     def for_demapper(self) -> Self:
-        """This link with unbiased symbols, which a demapper requires.
+        """This link with unbiased output, which a demapper requires.
 
         Raises
         ------
@@ -77,6 +78,25 @@ class LinkFamilyConfig(BaseModel):
     @model_serializer(mode="wrap")
     def _with_origin(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {**self.origin, **handler(self)}
+
+
+class EqualizedLinkConfig(LinkFamilyConfig):
+    """Settings of a link whose receiver has noisy symbols to equalise."""
+
+    output: Output = "mmse"
+    """What the receiver hands on of a symbol x: 'mmse', the estimate of least mean squared error, which is small where
+    the noise is strong; 'unbiased', x plus noise and interference; or 'raw', the h·x + n of a single antenna, equation
+    (6) literally."""
+
+    def for_demapper(self) -> Self:
+        if self.output == "raw":
+            raise ValueError("over a link that does not equalise: name one with output mmse or unbiased")
+        return self.model_copy(update={"output": "unbiased"})
+
+    def check_output(self, num_users: int, num_rx_ant: int) -> None:
+        """Raise a ValueError if the output is 'raw' where several users or antennas are received at once."""
+        if self.output == "raw" and (num_users > 1 or num_rx_ant > 1):
+            raise ValueError("output 'raw' is for one antenna and one user at a time: choose mmse or unbiased")
 
 
 def _of_own_family(target: str, folder: str | None, values: dict[str, Any]) -> LinkFamilyConfig:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.combining import combine, combined_state
+from tokcom_phy.radio.combining import combine, combined_state, output_gain, unequalized
 from tokcom_phy.radio.cost import Budget, Load, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.flat_config import FlatConfig
@@ -53,27 +53,24 @@ class FlatLink(Link[FlatConfig]):
             lambda: torch.stack([self.gains(request.seed, request.indices, n, user) for user in users], dim=2),
         )
         noise = request.noise((n, config.num_rx_ant), self.device, () if config.access == "mu-mimo" else users).mT
-        if config.combining == "none":
-            (user,) = users
-            amplitude = request.no[user].sqrt()[:, None]
-            var = request.no[user][:, None].expand(-1, n)
-            h, noise = h[:, 0, 0], noise[:, 0] * amplitude
-            sinr = h.abs().square() / var
-            return LinkState({user: {user: h}}, {user: noise}, {user: var}, {user: sinr}, request.masks([user]))
+        if config.output == "raw":
+            return combined_state(request, users, unequalized(h, noise, request.no[users[0]]))
         h = h * torch.stack([request.no[user] for user in users], dim=1).rsqrt()[:, None, :, None]
         no = torch.ones(1, 1, device=self.device)
-        combined = combine(h, h, noise, no, activity(request, users, n), config.combining, config.unbiased)
+        combined = combine(h, h, noise, no, activity(request, users, n), config.combining, config.output)
         return combined_state(request, users, combined)
 
     def _draw_unfaded(self, request: DrawRequest, user: str) -> LinkState:
         n, no = request.num_symbols[user], request.no[user]
-        noise = {}
+        gain, noise = None, {}
         if self.config.noiseless:
             no = torch.zeros_like(no)
         else:
-            noise = {user: with_variance(request.normal((n,), self.device, "noise", user), no)}
+            scale = output_gain(no.double(), self.config.output)
+            noise = {user: with_variance(request.normal((n,), self.device, "noise", user), no * scale.square())}
+            gain = scale.to(torch.complex64)[:, None].expand(-1, n) if self.config.output == "mmse" else None
         var, sinr = no[:, None].expand(-1, n), (1 / no)[:, None].expand(-1, n)
-        return LinkState({user: {user: None}}, noise, {user: var}, {user: sinr}, request.masks([user]))
+        return LinkState({user: {user: gain}}, noise, {user: var}, {user: sinr}, request.masks([user]))
 
     def _cost(self, load: Load) -> Budget:
         return single_carrier_cost(load, self.symbol_rate, shared=self.config.access == "mu-mimo")

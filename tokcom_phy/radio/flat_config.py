@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tokcom_phy.radio.family_config import (
     Antennas,
-    LinkFamilyConfig,
+    EqualizedLinkConfig,
     SnrDb,
     SymbolRate,
     Symbols,
@@ -18,7 +18,7 @@ from tokcom_phy.radio.family_config import (
 from tokcom_phy.utils.bounds import Within
 
 
-class FlatConfig(LinkFamilyConfig):
+class FlatConfig(EqualizedLinkConfig):
     """A frequency-flat link: one complex gain per user and antenna, constant over a stretch of symbols."""
 
     family: Literal["flat"]
@@ -48,11 +48,8 @@ class FlatConfig(LinkFamilyConfig):
     num_rx_ant: Antennas = 1
     """Receive antennas."""
 
-    combining: Literal["none", "lmmse", "zf", "mrc"] = "lmmse"
-    """'lmmse', 'zf', 'mrc', or 'none' for the unequalised h·x + n of a single antenna, equation (6) literally."""
-
-    unbiased: bool = False
-    """Divide the LMMSE output by its own gain; without it, the output has the least mean squared error."""
+    combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
+    """'lmmse', 'zf' or 'mrc'."""
 
     symbol_rate: SymbolRate = 1e6
     """Channel uses per second [Hz], for the budget."""
@@ -61,15 +58,9 @@ class FlatConfig(LinkFamilyConfig):
     def _fits(self) -> Self:
         check_distinct(self.users)
         check_known("snr_offset_db", self.snr_offset_db, self.users)
-        if self.combining == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
-            raise ValueError("combining 'none' is for one antenna and orthogonal access: choose lmmse, zf or mrc")
+        self.check_output(len(self.users) if self.access == "mu-mimo" else 1, self.num_rx_ant)
         if self.fading == "none" and (self.num_rx_ant > 1 or self.access == "mu-mimo"):
             raise ValueError("fading 'none' is for one antenna and orthogonal access: choose rayleigh or rician")
         if self.access == "mu-mimo":
             check_antennas(self.users, self.num_rx_ant)
         return self
-
-    def for_demapper(self) -> Self:
-        if self.combining == "none":
-            raise ValueError("over a link that does not equalise: name one with lmmse, zf or mrc")
-        return self.model_copy(update={"unbiased": True})

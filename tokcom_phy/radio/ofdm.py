@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel, PathChannel, load_channel
-from tokcom_phy.radio.combining import Combined, combine, combined_state
+from tokcom_phy.radio.combining import Combined, combine, combined_state, unequalized
 from tokcom_phy.radio.cost import Budget, Load
 from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.estimation import PilotEstimator
@@ -238,6 +238,9 @@ class OfdmLink(Link[OfdmConfig]):
         at_pilots, at_data = slice(None, len(config.pilot_symbols)), slice(len(config.pilot_symbols), None)
         h_data = _take(h[..., at_data, :].flatten(3), elements)
         noise_data = _take(noise[..., at_data, :].flatten(2), elements)
+        if config.output == "raw":
+            (power,) = amplitude.square().unbind(1)
+            return unequalized(h_data / amplitude[:, :, None, None], noise_data, 1 / power)
         if config.csi == "perfect":
             h_hat, no = h_data, torch.ones(1, 1, device=self.device)
         else:
@@ -249,7 +252,7 @@ class OfdmLink(Link[OfdmConfig]):
             h_hat = _take(h_hat.flatten(3), elements)
             err_var = err_var.expand(*err_var.shape[:2], *h_hat_slots).flatten(2)
             no = 1 + (_take(err_var, elements) * active).sum(1)
-        return combine(h_data, h_hat, noise_data, no, active, config.combining, config.unbiased)
+        return combine(h_data, h_hat, noise_data, no, active, config.combining, config.output)
 
     def _cost(self, load: Load) -> Budget:
         config = self.config

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokcom_phy.radio.family_config import (
     Antennas,
     Count,
-    LinkFamilyConfig,
+    EqualizedLinkConfig,
     SnrDb,
     Users,
     check_antennas,
@@ -66,7 +66,7 @@ class SceneConfig(BaseModel):
         return self
 
 
-class OfdmConfig(LinkFamilyConfig):
+class OfdmConfig(EqualizedLinkConfig):
     """An OFDM uplink with pilots: single-antenna users, one base station."""
 
     family: Literal["ofdm"]
@@ -156,9 +156,6 @@ class OfdmConfig(LinkFamilyConfig):
     combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
     """'lmmse', 'zf' or 'mrc'."""
 
-    unbiased: bool = True
-    """Divide the LMMSE output by its own gain, as Sionna does."""
-
     @model_validator(mode="after")
     def _users_fit(self) -> Self:
         check_distinct(self.users)
@@ -168,6 +165,7 @@ class OfdmConfig(LinkFamilyConfig):
             check_antennas(self.users, self.num_rx_ant)
         elif self.interferers:
             raise ValueError(f"interferers have no effect under {self.access}: leave them out, or choose mu-mimo")
+        self.check_output(len(self.users) if self.access == "mu-mimo" else 1, self.num_rx_ant)
         if set(self.users) == set(self.interferers):
             raise ValueError("interferers are all users: leave at least one user that is none")
         if self.access != "tdma" and self.num_subcarriers % len(self.users):
@@ -223,6 +221,3 @@ class OfdmConfig(LinkFamilyConfig):
         if self.cyclic_prefix_length > self.num_subcarriers:
             raise ValueError("cyclic_prefix_length is longer than the OFDM symbol: choose at most num_subcarriers")
         return self
-
-    def for_demapper(self) -> Self:
-        return self.model_copy(update={"unbiased": True})

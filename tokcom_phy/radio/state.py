@@ -34,9 +34,10 @@ class LinkState:
         w; an empty dictionary for a link without noise.
     effective_noise_var : user → float32 [b, n]
         Noise and interference variance over signal power after combining, as the receiver computes it from its
-        channel estimate; for LMMSE 1/[G·H]_kk − 1.
+        channel estimate: the same under output mmse and unbiased, since it is relative. Under output raw the receiver
+        has no estimate, and it is N0.
     sinr : user → float32 [b, n]
-        True SINR after combining.
+        True SINR after combining, under every output.
     mask : user → bool [b, n], may be empty
         True for valid symbols, as given at the draw; the combiner knows it.
     """

@@ -43,7 +43,7 @@ def find(kind: str, name_or_path: str | Path) -> Path:
         If there is neither a built-in of that name nor a file at that path; the nearest names are suggested.
     """
     suffix = _SUFFIX[kind]
-    if max(map(len, str(name_or_path).encode().split(b"/"))) > _LONGEST_NAME - len(suffix):
+    if max(map(len, str(name_or_path).encode(errors="surrogatepass").split(b"/"))) > _LONGEST_NAME - len(suffix):
         raise UserError(f"unknown {kind[:-1]} {quoted(str(name_or_path))}: the name is too long for a file")
     candidate = Path(name_or_path)
     if candidate.suffix == suffix:

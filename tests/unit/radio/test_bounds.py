@@ -59,7 +59,11 @@ def test_a_setting_out_of_bounds_is_told_with_the_reason(name: str, settings: di
 
 
 EXTREMES: list[tuple[str, dict[str, Any], float]] = [
-    *((name, {}, snr) for name in ("awgn", "rayleigh", "rician", "rayleigh-raw") for snr in (-200.0, 200.0)),
+    *(
+        (name, {}, snr)
+        for name in ("awgn", "awgn-raw", "rayleigh", "rician", "rayleigh-raw")
+        for snr in (-200.0, 200.0)
+    ),
     *(("rayleigh-mimo", {"snr_offset_db": {"text": offset}}, 0.0) for offset in (-100, 100)),
     *(("ofdm-tdl-c", {"snr_offset_db": {"text": offset}, "csi": "perfect"}, 0.0) for offset in (-100, 100)),
     ("ofdm-tdl-c", {}, -200.0),

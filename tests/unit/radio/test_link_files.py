@@ -53,10 +53,10 @@ def test_the_link_below_a_digital_one_can_be_changed(tmp_path: Path) -> None:
         tmp_path,
         radio="extends: rayleigh\ncoherence: 16\n",
         mine="family: digital\nover: {extends: radio.yaml, num_rx_ant: 2}\n",
-        most="extends: mine.yaml\nover: {unbiased: true}\n",
+        most="extends: mine.yaml\nover: {output: unbiased}\n",
     )
     rayleigh = read_config("rayleigh", {})[1]
-    changed = {"coherence": 16, "num_rx_ant": 2, "unbiased": True}
+    changed = {"coherence": 16, "num_rx_ant": 2, "output": "unbiased"}
     assert below(read_config(mine, {})[1]) == rayleigh.model_copy(update=changed)
 
 

@@ -155,5 +155,5 @@ def test_a_batch_drawn_at_once_is_made_of_the_realisations_of_its_examples(name:
 @pytest.mark.usefixtures("drawn_at_once")
 def test_a_batch_drawn_at_once_has_the_snr_that_was_asked_for() -> None:
     sent = torch.zeros(32, 500, dtype=torch.complex64)
-    received = load_link("awgn", device="cpu").draw(32, 500, 7.0, seed=0).apply(sent)
+    received = load_link("awgn-raw", device="cpu").draw(32, 500, 7.0, seed=0).apply(sent)
     assert float(received.abs().square().mean()) == pytest.approx(10**-0.7, rel=4 / 16000**0.5)

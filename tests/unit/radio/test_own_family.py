@@ -68,7 +68,7 @@ def test_mean_gain_is_that_of_a_random_walk(folder: Path, probability: float, st
 def test_what_is_received_is_turned_and_has_the_noise_of_awgn(folder: Path) -> None:
     sent = {"audio": torch.randn(3, 50, dtype=torch.complex64)}
     state = load_link(folder / "mine.yaml", device="cpu").draw(3, {"audio": 50}, 10.0, seed=4)
-    noise = load_link("awgn", device="cpu").draw(3, {"audio": 50}, 10.0, seed=4).noise["audio"]
+    noise = load_link("awgn-raw", device="cpu").draw(3, {"audio": 50}, 10.0, seed=4).noise["audio"]
     gain = state.gain["audio"]["audio"]
     assert gain is not None
     torch.testing.assert_close(state.apply(sent)["audio"], sent["audio"] * gain + noise)

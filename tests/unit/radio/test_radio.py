@@ -115,7 +115,7 @@ def test_drawing_leaves_other_random_numbers_alone() -> None:
 def test_same_noise_at_every_snr() -> None:
     sent = payload(audio=64)
     noise = [
-        load_link("awgn").draw(20, {"audio": 64}, snr_db, 1).apply(sent)["audio"] - sent["audio"]
+        load_link("awgn-raw").draw(20, {"audio": 64}, snr_db, 1).apply(sent)["audio"] - sent["audio"]
         for snr_db in (0.0, 20.0)
     ]
     torch.testing.assert_close(noise[0], 10 * noise[1], rtol=1e-3, atol=1e-4)
@@ -176,7 +176,7 @@ def test_near_and_far_users() -> None:
 def test_training_at_an_snr_per_example() -> None:
     snr_db = torch.linspace(-10, 20, 20)
     sent = payload(audio=3000)
-    noise = load_link("awgn").draw(20, {"audio": 3000}, snr_db, 1).apply(sent)["audio"] - sent["audio"]
+    noise = load_link("awgn-raw").draw(20, {"audio": 3000}, snr_db, 1).apply(sent)["audio"] - sent["audio"]
     measured = -10 * torch.log10(noise.abs().square().mean(1))
     torch.testing.assert_close(measured, snr_db, rtol=0, atol=0.5)
 

@@ -101,7 +101,7 @@ def test_noise_is_relative_to_what_is_normalised() -> None:
     many = tokens.expand(num_examples, -1, -1)
 
     def noise_over_power(power: str) -> tuple[Tensor, Tensor]:
-        error = token_power(send(load_link("awgn", power=power), many, mask=None) - many).mean(0)
+        error = token_power(send(load_link("awgn-raw", power=power), many, mask=None) - many).mean(0)
         return error.mean() / token_power(tokens).mean(), error / token_power(tokens)[0]
 
     block, of_tokens_in_block = noise_over_power("block")
@@ -136,7 +136,7 @@ def test_amplifier_makes_peaks_cost_something(backoff_db: float) -> None:
 def test_noise_is_added_behind_the_amplifier() -> None:
     tokens = some_tokens()
     symbols, scale = normalize_power(to_symbols(tokens))
-    link = load_link("awgn", device="cpu", amplifier_backoff_db=3.0)
+    link = load_link("awgn-raw", device="cpu", amplifier_backoff_db=3.0)
     noise = link.draw(3, {"audio": symbols.shape[1]}, 10.0, seed=0).noise["audio"]
     expected = from_symbols((rapp(symbols, 3.0) + noise) * scale, WIDTH)
     torch.testing.assert_close(send(link, tokens, mask=None), expected)
