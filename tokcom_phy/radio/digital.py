@@ -43,7 +43,7 @@ class DigitalLink(Link[DigitalConfig]):
     Attributes
     ----------
     over : Link
-        The link below, with unbiased combining.
+        The link below, with unbiased output.
     schemes : list of Scheme
         Candidates; one where the link does not adapt.
     """
