@@ -1,6 +1,5 @@
 """Reading what a run wrote: JSON of a known shape, and one line that says what is wrong with a file."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,16 +13,16 @@ RESTORE = "restore it, or start the run anew with --fresh"
 """The mend for a file that all results rest on."""
 
 
-def read(path: Path, parse: Callable[[str], Value], mend: str = RESTORE) -> Value:
-    """What ``parse`` makes of a file's text.
+def read_json(path: Path, shape: TypeAdapter[Value], mend: str = RESTORE) -> Value:
+    """A JSON file's content, checked against its shape.
 
     Raises
     ------
     UserError
-        If the file cannot be read or parsed; ``mend`` says what to do.
+        If the file cannot be read or is of another shape; ``mend`` says what to do.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return shape.validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -32,11 +31,6 @@ def read(path: Path, parse: Callable[[str], Value], mend: str = RESTORE) -> Valu
         raise UserError(f"{path} is missing: {mend}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, one_line(error), mend) from error
-
-
-def read_json(path: Path, shape: TypeAdapter[Value], mend: str = RESTORE) -> Value:
-    """A JSON file's content, checked against its shape; raises as `read` does."""
-    return read(path, shape.validate_json, mend)
 
 
 def damaged(path: Path, fault: str, mend: str = RESTORE) -> UserError:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import ConfigDict, TypeAdapter
 
 from tokcom_phy.experiments.plan import MAJORITY
@@ -19,7 +18,7 @@ from tokcom_phy.experiments.validation import check
 from tokcom_phy.radio.link_config import validate_config
 from tokcom_phy.results.budget import BUDGET_COLUMNS, mean_question_tokens, tabulate_budget
 from tokcom_phy.results.points import AGAIN, Point, points_table, read_points
-from tokcom_phy.results.reading import RESTORE, damaged, read, read_json
+from tokcom_phy.results.reading import RESTORE, damaged, read_json
 from tokcom_phy.results.tables import (
     ALL,
     accuracy_curves,
@@ -31,6 +30,7 @@ from tokcom_phy.results.tables import (
 )
 from tokcom_phy.results.trained import TrainedSystem, load_system
 from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.yaml_files import read_yaml
 
 Value = TypeVar("Value")
 
@@ -252,20 +252,12 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 
 def _read_experiment(path: Path) -> Experiment:
-    settings = read(path, _parse_yaml)
     try:
-        experiment = check(Experiment, settings, str(path))
+        experiment = check(Experiment, read_yaml(path), str(path))
         experiment.resolved()
     except UserError as error:
         raise UserError(f"{str(error).removesuffix('.')}; {RESTORE}") from error
     return experiment
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
 
 
 def _resolved_links(path: Path, kept: Mapping[str, dict[str, Any]], experiment: Experiment) -> dict[str, ResolvedLink]:

@@ -19,7 +19,31 @@ MAX_DEPTH = 50
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML allows and a reader would not see: repeated keys, aliases that multiply, dates."""
+    """Refuses what YAML allows and a reader would not see: repeated keys, aliases that multiply, dates.
+
+    Size and depth are bounded while the text is scanned: PyYAML takes quadratic time for brackets in one another.
+    """
+
+    _composed = 0
+
+    def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:
+        self._check_depth()
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        self._check_depth()
+        return bool(super().add_indent(column))
+
+    def _check_depth(self) -> None:
+        if self.flow_level + len(self.indents) > MAX_DEPTH:
+            raise yaml.scanner.ScannerError(None, None, f"nested more than {MAX_DEPTH} deep", self.get_mark())
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1
+        if self._composed > MAX_VALUES:
+            raise yaml.composer.ComposerError(None, None, f"more than {MAX_VALUES} values", self.get_mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()
@@ -84,8 +108,6 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
-    except RecursionError:
-        raise UserError(f"{where} is no settings file: it is nested more than {MAX_DEPTH} deep") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{where} is not valid YAML: {line}{printable(str(error.problem))[:200]}") from error

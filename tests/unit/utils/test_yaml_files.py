@@ -23,7 +23,11 @@ FAULTS = {
     "aliases one in another": (CHAIN, "nested more than 50 deep"),
     "an alias of itself": ("a: &a [*a]", "an alias of what it stands in"),
     "lists in lists": ("a: " + "[" * 500 + "]" * 500, "nested more than 50 deep"),
-    "lists without an end": ("[" * 1000, "nested more than 50 deep"),
+    "lists without an end": ("[" * 100_000, "nested more than 50 deep"),
+    "tables without an end": ("{a: " * 100_000, "nested more than 50 deep"),
+    "items of items": ("- " * 100_000, "nested more than 50 deep"),
+    "keys of keys": ("? " * 100_000, "nested more than 50 deep"),
+    "many items": ("- x\n" * 200_000, "more than 20000 values"),
     "no time": ("a: !!timestamp x", "not valid YAML"),
     "no truth": ("a: !!bool x", "not valid YAML"),
     "a long number": ("a: " + "1" * 5000, "not valid YAML"),
@@ -45,7 +49,7 @@ def test_yaml_that_is_refused(fault: str, tmp_path: Path) -> None:
         assert str(path) in str(raised.value)
         assert len(str(raised.value)) < len(str(path)) + 300
         assert str(raised.value).isprintable()
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 5
 
 
 def test_overrides_are_read_alike() -> None:
