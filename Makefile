@@ -9,6 +9,9 @@ TF     := .venv-tensorflow
 # The models are small: several threads in one step cost more than they gain, several processes do not.
 export OMP_NUM_THREADS ?= 1
 
+# A file goes to one of two processes, in the order of their names: sweeps of minutes first, units last.
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow test-tensorflow check format reference bench clean
 
@@ -20,13 +23,13 @@ demo: install ## install, then run the quickstart: a results table and a figure
 	$(BIN)/tokcom run quickstart
 
 test: $(VENV)/.installed-test ## install what tests need, then run them: unit, physics, end to end
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/$(PYTEST)
 
 test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 test-tensorflow: $(TF)/.installed-test ## install the TensorFlow engine beside the other, then test links and bridge on it
-	$(TF)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/engines tests/bridge tests/physics \
+	$(TF)/bin/$(PYTEST) tests/engines tests/bridge tests/physics \
 		tests/unit/radio/test_radio.py tests/unit/radio/test_link_layer.py tests/unit/radio/test_link_files.py tests/unit/radio/test_engine.py tests/unit/test_docs.py
 
 check: $(VENV)/.installed-test ## lint, formatting, types and the direction of imports

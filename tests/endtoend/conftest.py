@@ -1,16 +1,17 @@
-"""A micro experiment, run through the command line as a user runs it."""
+"""A micro experiment, run once for all tests through the command line as a user runs it."""
 
-import math
+import contextlib
+import io
 import os
-import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from filelock import FileLock
 
-from tests.endtoend.commands import Tokcom, start_tokcom
+from tests.endtoend.commands import ENVIRONMENT, Tokcom, start_tokcom
+from tokcom_phy.cli import execute
 
 MICRO = """\
 # A micro run of everything, for tests.
@@ -38,36 +39,45 @@ figures: [accuracy_vs_snr]
 
 
 @pytest.fixture(scope="session")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("experiment") / "micro.yaml"
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is the same in all processes in which pytest runs tests at once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "endtoend"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def experiment(shared: Path) -> Path:
+    path = shared / "micro.yaml"
     path.write_text(MICRO)
     return path
 
 
 @pytest.fixture(scope="session")
 def tokcom() -> Tokcom:
-    """Run ``tokcom``; after ``kill_after`` [s], or when ``kill_when`` gets true, its process group gets SIGKILL."""
+    """Run ``tokcom`` in this process: its imports take longer than most commands."""
 
-    def call(
-        *arguments: str | Path, kill_after: float = math.inf, kill_when: Callable[[], bool] = lambda: False
-    ) -> subprocess.CompletedProcess[str]:
-        process = start_tokcom(*arguments)
-        deadline = time.monotonic() + kill_after
-        while True:
-            try:
-                stdout, stderr = process.communicate(timeout=0.05)
-                return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() > deadline or kill_when():
-                    os.killpg(process.pid, signal.SIGKILL)
-                    deadline = math.inf
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = list(map(str, arguments))
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as stdout,
+            contextlib.redirect_stderr(io.StringIO()) as stderr,
+            mock.patch.dict(os.environ, ENVIRONMENT),
+        ):
+            code = execute(words)
+        return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
     return call
 
 
 @pytest.fixture(scope="session")
-def finished_run(tokcom: Tokcom, experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("runs") / "micro"
-    done = tokcom("run", experiment, "--out", run_dir, "--workers", "2")
-    assert done.returncode == 0, done.stderr
+def finished_run(experiment: Path, shared: Path) -> Path:
+    """The experiment's run, made by the first process that asks for it."""
+    run_dir = shared / "runs" / "micro"
+    with FileLock(shared / "micro.lock"):
+        if not (run_dir / "figures").is_dir():
+            process = start_tokcom("run", experiment, "--out", run_dir, "--workers", "2")
+            _, stderr = process.communicate()
+            assert process.returncode == 0, stderr
     return run_dir

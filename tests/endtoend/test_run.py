@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +11,12 @@ import yaml
 from tests.endtoend.commands import results_of
 from tokcom_phy import Run
 from tokcom_phy.results.tables import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def copied_run(finished_run) -> Path:
+    """A copy of the finished run to write into, beside it, where its data are."""
+    return Path(shutil.copytree(finished_run, finished_run.parent / "copied"))
 
 
 def test_run_directory_holds_what_the_conventions_say(finished_run):
@@ -88,27 +96,27 @@ def test_costs_curves_and_differences_are_kept(finished_run):
     assert row["ci_low"].item() < row["value"].item() < row["ci_high"].item()
 
 
-def test_a_second_run_repeats_nothing(finished_run, tokcom, experiment):
-    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if "points" in path.parts}
-    again = tokcom("run", experiment, "--out", finished_run)
+def test_a_second_run_repeats_nothing(copied_run, tokcom, experiment):
+    before = {path: path.stat().st_mtime_ns for path in copied_run.rglob("*") if "points" in path.parts}
+    again = tokcom("run", experiment, "--out", copied_run)
     assert again.returncode == 0, again.stderr
-    after = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if "points" in path.parts}
+    after = {path: path.stat().st_mtime_ns for path in copied_run.rglob("*") if "points" in path.parts}
     assert before == after
 
 
-def test_another_configuration_is_refused_and_named(finished_run, tokcom, experiment):
-    before = results_of(finished_run)
-    refused = tokcom("run", experiment, "--out", finished_run, "--set", "stage2.steps=4")
+def test_another_configuration_is_refused_and_named(copied_run, tokcom, experiment):
+    before = results_of(copied_run)
+    refused = tokcom("run", experiment, "--out", copied_run, "--set", "stage2.steps=4")
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "stage2.steps is 3 there and 4 now" in refused.stderr
-    assert results_of(finished_run) == before
+    assert results_of(copied_run) == before
 
 
-def test_plot_draws_again_and_refuses_what_is_no_run(finished_run, tokcom, tmp_path):
-    figure = finished_run / "figures" / "accuracy_vs_snr.png"
+def test_plot_draws_again_and_refuses_what_is_no_run(copied_run, tokcom, tmp_path):
+    figure = copied_run / "figures" / "accuracy_vs_snr.png"
     figure.unlink()
-    assert tokcom("plot", finished_run).returncode == 0
+    assert tokcom("plot", copied_run).returncode == 0
     assert figure.is_file()
     refused = tokcom("plot", tmp_path)
     assert refused.returncode == 2
@@ -126,7 +134,7 @@ def test_fresh_deletes_runs_only(tokcom, experiment, tmp_path):
 
 def test_a_trained_variant_is_evaluated_over_another_link_beside_its_own_points(finished_run, tokcom, tmp_path):
     out = finished_run.parent / "again"
-    asked = ["--link", "ofdm-tdl-c", "--set", "speed=120", "--snr", "0", "--snr", "20", "--out", out]
+    asked = ["--link", "ofdm-tdl-c", "--set", "speed=120", "--snr", "0", "--snr", "20", "--out", out, "--workers", "1"]
     done = tokcom("evaluate", f"{finished_run}:aligned", *asked)
     assert done.returncode == 0, done.stderr
     for name in ("aligned__awgn__+0dB__seed0.json", "blind__awgn__+20dB__seed0.json"):
@@ -155,7 +163,7 @@ def test_an_experiment_takes_a_trained_variant_and_sweeps_a_grid(finished_run, t
         "grid: {speed: [1, 120], delay_spread: [3e-8, 3e-7]}\n"
     )
     out = finished_run.parent / "grid"
-    done = tokcom("run", path, "--out", out)
+    done = tokcom("run", path, "--out", out, "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert len(list((out / "points").glob("mine__*.json"))) == 4
     assert not (out / "checkpoints").exists()

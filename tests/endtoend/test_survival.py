@@ -1,6 +1,7 @@
 """Sweeps that are killed, lose a worker, or find no room: what is there stays, what is missing is named."""
 
 import json
+import math
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.endtoend.commands import results_of, start_tokcom
+from tests.endtoend.commands import kill_tokcom, results_of, start_tokcom
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.run_dir import UNFINISHED
 from tokcom_phy.sweep.messages import Report, Start
@@ -37,7 +38,7 @@ def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:
     assert {path: after.get(path) for path in before} == before
 
 
-def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, tokcom, experiment):
+def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, experiment):
     """One worker instead of two, so that results do not depend on that either; the first kill is amid a training."""
     run_dir = finished_run.parent / "killed"
     command = ("run", experiment, "--out", run_dir, "--workers", "1")
@@ -45,7 +46,7 @@ def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(f
     def amid_stage_2() -> bool:
         return any(run_dir.glob("checkpoints/aligned/.*.unfinished/checkpoint-*/trainer_state.json"))
 
-    killed = tokcom(*command, kill_when=amid_stage_2)
+    killed = kill_tokcom(*command, when=amid_stage_2)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run_dir / "checkpoints" / "aligned" / "seed-0").exists()
     before = finished_files(run_dir)
@@ -55,7 +56,7 @@ def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(f
         def moment(least: int = least, delay: float = delay) -> bool:
             return len(finished_files(run_dir)) >= least and time.monotonic() > delay
 
-        killed = tokcom(*command, kill_when=moment)
+        killed = kill_tokcom(*command, when=moment)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert_kept(before, run_dir)
         before = finished_files(run_dir)
@@ -75,13 +76,13 @@ def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(f
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_at_random_moments_it_ends_in_the_same_results(finished_run, tokcom, experiment, tmp_path):
+def test_killed_twenty_times_at_random_moments_it_ends_in_the_same_results(finished_run, experiment, tmp_path):
     """From the first import to the last figure, media and features included; what comes through is compared, and a new
     run begun."""
     run_dir = tmp_path / "runs" / "micro"
     command = ("run", experiment, "--out", run_dir, "--workers", "2")
     started = time.monotonic()
-    assert tokcom(*command).returncode == 0
+    assert kill_tokcom(*command, when=lambda: False).returncode == 0
     duration = time.monotonic() - started
     shutil.rmtree(run_dir.parent)
 
@@ -90,7 +91,8 @@ def test_killed_twenty_times_at_random_moments_it_ends_in_the_same_results(finis
     moments = random.Random(seed)
     kills, before = 0, {}
     while True:
-        done = tokcom(*command, **({"kill_after": moments.uniform(0, duration)} if kills < 20 else {}))
+        end = time.monotonic() + (moments.uniform(0, duration) if kills < 20 else math.inf)
+        done = kill_tokcom(*command, when=lambda end=end: time.monotonic() > end)
         assert_kept(before, run_dir)
         if done.returncode == -signal.SIGKILL:
             kills += 1

@@ -231,9 +231,11 @@ def _write_missing(jobs: list[_Job], workers: int) -> None:
     _remove_half_written(folders)
     present = {path for folder in folders for path in folder.glob("*")}
     missing = [job for job in jobs if job.path not in present]
-    for _ in parallel.each(_write_one, missing, workers=workers, description="synthesising clips"):
-        pass
-    _remove_half_written(folders)
+    try:
+        for _ in parallel.each(_write_one, missing, workers=workers, description="synthesising clips"):
+            pass
+    finally:
+        _remove_half_written(folders)
 
 
 def _remove_half_written(folders: set[Path]) -> None:

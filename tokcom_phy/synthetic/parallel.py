@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
@@ -67,16 +68,17 @@ def _in_order(function: Callable[[_Item], _Result], items: Sequence[_Item], work
     chunks = {first: items[first : first + _CHUNK] for first in range(0, len(items), _CHUNK)}
     done: dict[int, list[_Result]] = {}
     following = 0
-    for first, results in run_in_processes(partial(_all, function), chunks, workers):
-        if isinstance(results, Killed):
-            raise UserError(
-                "a worker process was killed twice at the same work, perhaps for want of memory: run it again with "
-                "fewer workers"
-            )
-        done[first] = results
-        while following in done:
-            yield from done.pop(following)
-            following += _CHUNK
+    with closing(run_in_processes(partial(_all, function), chunks, workers)) as finished:
+        for first, results in finished:
+            if isinstance(results, Killed):
+                raise UserError(
+                    "a worker process was killed twice at the same work, perhaps for want of memory: run it again with "
+                    "fewer workers"
+                )
+            done[first] = results
+            while following in done:
+                yield from done.pop(following)
+                following += _CHUNK
 
 
 def _all(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +66,10 @@ def run_in_processes(
     ------
     UserError
         If processes are killed one after another, whatever they work on.
+
+    Notes
+    -----
+    An error, an interrupt or the end of the iteration kills the processes: what is in hand is lost, at once.
     """
     left = dict(items)
     killed = 0
@@ -99,7 +105,8 @@ def _until_killed(
     try:
         while True:
             for key in waiting:
-                running[pool.submit(function, items[key])] = key
+                with interrupts_blocked():  # submitting starts processes
+                    running[pool.submit(function, items[key])] = key
                 if len(running) >= workers:
                     break
             if not running:
@@ -109,8 +116,24 @@ def _until_killed(
                 yield running.pop(future), result
     except BrokenProcessPool:
         in_hand += running.values()
+    except BaseException:
+        for process in list(pool._processes.values()):  # ProcessPoolExecutor.kill_workers, from Python 3.14 on
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Block interrupts from the keyboard: a process that is started meanwhile leaves them to its parent from its first
+    moment, also while it imports."""
+    resource_tracker.ensure_running()  # which unblocks interrupts when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_interrupts_to_parent() -> None:

@@ -43,6 +43,8 @@ class _Loader(yaml.SafeLoader):
         if self._composed > MAX_VALUES:
             raise yaml.composer.ComposerError(None, None, f"more than {MAX_VALUES} values", self.get_mark())
         node: yaml.Node | None = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise _error(node, "half of a surrogate pair is no text")
         return node
 
     def get_single_node(self) -> yaml.Node | None:

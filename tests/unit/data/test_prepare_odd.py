@@ -101,7 +101,7 @@ def test_a_clip_that_kills_its_process_is_skipped_and_the_others_prepared(
     for index in range(4, 8):
         os.link(root / "clip0.mp4", root / f"clip{index}.mp4")
     monkeypatch.setattr(encode, "SECONDS_PER_WORKER", 1e-9)
-    whole = FeatureStore.open(prepare(root, encoders, LENGTHS, tmp_path / "whole", workers=2))
+    whole = FeatureStore.open(prepare(root, encoders, LENGTHS, tmp_path / "whole"))
     run = encode.run_in_processes
     monkeypatch.setattr(encode, "run_in_processes", lambda function, *more: run(killed_at_clip3, *more))
     store = FeatureStore.open(prepare(root, encoders, LENGTHS, workers=2))

@@ -98,12 +98,11 @@ def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, o
 def test_its_config_is_unpickled_in_another_process(folder: Path) -> None:
     """As a worker gets it, which knows nothing of the folder."""
     (folder / "digital.yaml").write_text("family: digital\nover: mine.yaml\n")
-    for name in ("mine", "digital"):
-        config = load_link(folder / f"{name}.yaml").config
-        code = "import pickle, sys; print(repr(pickle.loads(bytes.fromhex(sys.argv[1]))))"
-        command = [sys.executable, "-c", code, pickle.dumps(config).hex()]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.stdout.strip() == repr(config), done.stderr
+    configs = [load_link(folder / f"{name}.yaml").config for name in ("digital", "mine")]
+    code = "import pickle, sys; print(*(repr(pickle.loads(bytes.fromhex(word))) for word in sys.argv[1:]), sep='\\n')"
+    command = [sys.executable, "-c", code, *(pickle.dumps(config).hex() for config in configs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == list(map(repr, configs)), done.stderr
 
 
 def test_its_settings_are_restored_in_another_process(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A user's mistakes with links: one clear line each."""
 
+import json
 import os
 import subprocess
 import sys
@@ -146,35 +147,52 @@ def test_a_scene_without_its_mesh(tmp_path: Path) -> None:
         ray_traced(name=str(path))
 
 
-def without_llvm(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command on a machine without LLVM. Sionna RT, once imported, has found its own: hence another interpreter."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from tokcom_phy.radio import llvm\nllvm._folders = lambda: []\nllvm._from_wheel = lambda: {}\n"
-        "from tokcom_phy.cli import main\nmain()\n"
-    )
-    environment = {**os.environ, "TOKCOM_CACHE": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
+WITHOUT_LLVM = """
+import contextlib, io, json, sys
+from tokcom_phy.cli import execute
+from tokcom_phy.radio import llvm
+
+llvm._folders = lambda: []
+llvm._from_wheel = lambda: {}
+found = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = execute(arguments)
+    found.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def without_llvm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """Commands on a machine without LLVM: exit code, output, errors. Sionna RT, once imported, has found its own: hence
+    another interpreter."""
+    commands = ("links show ofdm-munich", "budget channels", "links show ofdm-munich --plot a.png", "run channels")
+    folder = tmp_path_factory.mktemp("without-llvm")
+    environment = {**os.environ, "TOKCOM_CACHE": str(folder), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
     environment.pop("DRJIT_LIBLLVM_PATH", None)
-    command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    arguments = [sys.executable, "-c", WITHOUT_LLVM, json.dumps([command.split() for command in commands])]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not list(folder.glob("runs")) + list(folder.glob("a.png"))
+    return dict(zip(commands, map(tuple, json.loads(done.stdout)), strict=True))
 
 
-@pytest.mark.parametrize("arguments", [["links", "show", "ofdm-munich"], ["budget", "channels"]])
-def test_settings_and_budgets_ask_for_no_llvm(tmp_path: Path, arguments: list[str]) -> None:
-    done = without_llvm(tmp_path, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "ofdm-munich" in done.stdout
+@pytest.mark.parametrize("command", ["links show ofdm-munich", "budget channels"])
+def test_settings_and_budgets_ask_for_no_llvm(without_llvm: dict[str, tuple[int, str, str]], command: str) -> None:
+    code, output, errors = without_llvm[command]
+    assert (code, errors) == (0, "")
+    assert "ofdm-munich" in output
 
 
-@pytest.mark.parametrize("arguments", [["links", "show", "ofdm-munich", "--plot", "a.png"], ["run", "channels"]])
-def test_ray_tracing_without_llvm(tmp_path: Path, arguments: list[str]) -> None:
-    done = without_llvm(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert not list(tmp_path.glob("runs")) + list(tmp_path.glob("a.png"))
-    assert done.stderr.startswith("error: ray tracing on a CPU needs LLVM")
-    assert done.stderr.endswith("\n")
-    assert done.stderr.count("\n") == 1
-    assert INSTALL in done.stderr
+@pytest.mark.parametrize("command", ["links show ofdm-munich --plot a.png", "run channels"])
+def test_ray_tracing_without_llvm(without_llvm: dict[str, tuple[int, str, str]], command: str) -> None:
+    code, _, errors = without_llvm[command]
+    assert code == 2
+    assert errors.startswith("error: ray tracing on a CPU needs LLVM")
+    assert errors.endswith("\n")
+    assert errors.count("\n") == 1
+    assert INSTALL in errors
 
 
 @pytest.mark.parametrize("kind", ["archive", "empty", "folder"])

@@ -4,7 +4,6 @@ import json
 import random
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -135,15 +134,12 @@ def test_a_folder_that_is_no_run_is_told_alike_by_every_command(tmp_path, capsys
 
 
 def test_any_damage_ends_in_one_line(whole, tmp_path):
-    """A seeded fuzzer of run directories, for twenty seconds at most."""
+    """A seeded fuzzer of run directories."""
     rng = random.Random(0)
     files = [path.relative_to(whole) for path in sorted(whole.rglob("*")) if path.is_file()]
     texts = [name for name in files if name.suffix in (".json", ".yaml")]
     folder = Path(shutil.copytree(whole, tmp_path / "run"))
-    until = time.monotonic() + 20
-    for _ in range(150):
-        if time.monotonic() > until:
-            break
+    for _ in range(100):
         name = rng.choice(texts)
         before = (whole / name).read_bytes()
         (folder / name).write_bytes(mutated(before, rng))

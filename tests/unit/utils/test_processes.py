@@ -78,3 +78,45 @@ def test_processes_that_are_killed_whatever_they_do_end_the_work(initializer) ->
 def test_an_error_in_a_process_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         dict(run_in_processes(partial(divmod, 1), {"a": 1, "b": 0}, 2))
+
+
+def sleep_for(folder: Path, seconds: float) -> None:
+    (folder / f"{os.getpid()}").touch()
+    time.sleep(seconds)
+
+
+def test_who_stops_asking_does_not_wait_for_what_is_in_hand(tmp_path: Path) -> None:
+    results = run_in_processes(partial(sleep_for, tmp_path), {"a": 0.0, "b": 600.0, "c": 600.0}, 2)
+    assert next(results) == ("a", None)
+    results.close()
+    assert not any(alive(int(path.name)) for path in tmp_path.iterdir())
+
+
+INTERRUPTED_PARENT = """
+import os, signal, time
+from tokcom_phy.utils.processes import SPAWN, interrupts_blocked
+
+if __name__ == "__main__":
+    with interrupts_blocked():
+        child = SPAWN.Process(target=print, args=("went on",))
+        child.start()
+    try:
+        os.killpg(0, signal.SIGINT)  # as the keyboard does, while the child imports
+        time.sleep(60)
+    except KeyboardInterrupt:
+        child.join()
+"""
+
+
+def test_a_process_leaves_interrupts_to_its_parent_from_its_first_moment(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(INTERRUPTED_PARENT)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell runs tests behind `&`
+    )
+    assert (done.stdout, done.stderr) == ("went on\n", "")

@@ -32,6 +32,7 @@ FAULTS = {
     "no truth": ("a: !!bool x", "not valid YAML"),
     "a long number": ("a: " + "1" * 5000, "not valid YAML"),
     "an object": ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
+    "half a character": ('a: ["\\ud800"]', "half of a surrogate pair is no text"),
     "an escape": ("a: \x1b[31m", "not valid YAML"),
 }
 

@@ -6,14 +6,19 @@ import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
+from rich.console import Console
+
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report, Start
 from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
-from tokcom_phy.utils.processes import SPAWN, leave_interrupts_to_parent
+from tokcom_phy.utils.processes import SPAWN, interrupts_blocked, leave_interrupts_to_parent
 
-EXIT_TIMEOUT_S = 5.0
+EXIT_TIMEOUT_S = 1.0
 """How long a process has to end by itself before it is killed [s]."""
+
+STEP_TIMEOUT_S = 600.0
+"""The same for one that trains: it saves its step first, and a step of a large model takes minutes [s]."""
 
 
 class LocalExecutor(Executor):
@@ -35,8 +40,12 @@ class LocalExecutor(Executor):
     def close(self) -> None:
         for process in self.processes:
             process.ask_to_end()
-        for process in self.processes:
-            process.end()
+        try:
+            for process in sorted(self.processes, key=lambda process: process.trains):
+                process.end()
+        finally:  # of a second interrupt
+            for process in self.processes:
+                process.process.kill()
 
 
 class _Process:
@@ -51,8 +60,13 @@ class _Process:
     def open(self) -> None:
         self.pipe, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_work, args=(theirs, self.start), daemon=True)
-        self.process.start()
+        with interrupts_blocked():
+            self.process.start()
         theirs.close()
+
+    @property
+    def trains(self) -> bool:
+        return self.job is not None and self.job.stage != "evaluate"
 
     def begin(self, job: Job) -> None:
         self.job, self.since = job, time.monotonic()
@@ -84,6 +98,9 @@ class _Process:
 
     def end(self) -> None:
         self.process.join(EXIT_TIMEOUT_S)
+        if self.trains and self.process.is_alive():
+            Console(stderr=True).print(f"'{self.job.name}' saves its step; interrupt again to end at once")
+            self.process.join(STEP_TIMEOUT_S)
         self.process.kill()
         self.process.join()
 
