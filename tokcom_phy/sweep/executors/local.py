@@ -98,7 +98,7 @@ class _Process:
 
     def end(self) -> None:
         self.process.join(EXIT_TIMEOUT_S)
-        if self.trains and self.process.is_alive():
+        if self.job and self.trains and self.process.is_alive():
             Console(stderr=True).print(f"'{self.job.name}' saves its step; interrupt again to end at once")
             self.process.join(STEP_TIMEOUT_S)
         self.process.kill()
