@@ -82,6 +82,7 @@ def test_drawn_link_equals_stock_chain(access: str, csi: dict[str, str], combini
         output="unbiased",
         num_subcarriers=36,
         speed=30.0,
+        self_interference=False,
         **csi,
     )
     assert isinstance(link, OfdmLink)

@@ -1,16 +1,17 @@
-"""Sionna's and recorded channels: a frequency response per user, antenna and resource element."""
+"""Sionna's channels: a frequency response per user, antenna and resource element."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.materials import check_materials
 from tokcom_phy.radio.ofdm_config import OfdmConfig
+from tokcom_phy.radio.prefix import outside_power, window_gain
 from tokcom_phy.radio.raytracing import TracedPaths, check_tracing, scene_file, traced_file, traced_paths
 from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
@@ -26,10 +27,23 @@ from tokcom_phy.radio.sionna import (
     tdl_freq_cov_mat,
     tdl_time_cov_mat,
 )
-from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.memory import check_memory
 
-Response = Callable[[Sequence[int], slice], Tensor]
+
+class Response(NamedTuple):
+    """A block of realisations of a channel, as functions of OFDM symbols counted from the start of the transmission.
+
+    Attributes
+    ----------
+    within : function of symbols and subcarriers
+        Frequency responses there, complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers].
+    outside : function of symbols
+        Power outside the receiver's window, mean over the antennas, float32 [BLOCK, users, symbols].
+    """
+
+    within: Callable[[Sequence[int], slice], Tensor]
+    outside: Callable[[Sequence[int]], Tensor]
+
 
 _PATHS, _RAYS = 24, 20
 """Most paths of a model of TR 38.901, and rays of a path, by which Sionna makes it fade."""
@@ -51,7 +65,9 @@ class Channel(ABC):
         self.config = config
         self.device = device
         self.frequencies = subcarrier_frequencies(config.num_subcarriers, config.subcarrier_spacing, device=device)
-        self.symbol_duration = (1 + config.cyclic_prefix_length / config.num_subcarriers) / config.subcarrier_spacing
+        self.useful_duration = 1 / config.subcarrier_spacing
+        self.prefix_duration = config.cyclic_prefix_length / config.num_subcarriers / config.subcarrier_spacing
+        self.symbol_duration = self.useful_duration + self.prefix_duration
 
     def check_drawable(self) -> None:  # noqa: B027  most channels need nothing
         """Raise a `UserError` if this machine lacks what realisations are drawn with."""
@@ -74,15 +90,13 @@ class Channel(ABC):
         Returns
         -------
         Response
-            A function of OFDM symbols (counted from the start of the transmission) and subcarriers to the frequency
-            responses there, complex64 [BLOCK, num_rx_ant, users, symbols, subcarriers].
         """
 
     def response(
         self, seed: int, block: int, users: Sequence[int], symbols: Sequence[int], subcarriers: slice
     ) -> Tensor:
         """Draw a block and evaluate its frequency responses; see `draw`."""
-        return self.draw(seed, block, users, max(symbols) + 1)(symbols, subcarriers)
+        return self.draw(seed, block, users, max(symbols) + 1).within(symbols, subcarriers)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         """Covariance over the subcarriers and over the OFDM symbols of a slot, for LMMSE interpolation.
@@ -140,11 +154,20 @@ class PathChannel(Channel):
 
     def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
         a, tau = self.paths(seed, block, users, num_symbols)
+        if not self.config.self_interference:
+            return Response(
+                lambda symbols, band: self._response(a[..., symbols], tau, band),
+                lambda symbols: a.new_zeros(BLOCK, len(users), len(symbols), dtype=torch.float32),
+            )
+        gain = window_gain(tau, self.prefix_duration, self.useful_duration)
+        seen = a * gain[:, :, None, :, None, :, None] if (gain < 1).any() else a
+        return Response(
+            lambda symbols, band: self._response(seen[..., symbols], tau, band),
+            lambda symbols: outside_power(a[:, 0, :, :, 0][..., symbols], gain[:, 0]),
+        )
 
-        def response(symbols: Sequence[int], subcarriers: slice) -> Tensor:
-            return cir_to_ofdm_channel(self.frequencies[subcarriers], a[..., symbols], tau)[:, 0, :, :, 0]
-
-        return response
+    def _response(self, a: Tensor, tau: Tensor, subcarriers: slice) -> Tensor:
+        return cir_to_ofdm_channel(self.frequencies[subcarriers], a, tau)[:, 0, :, :, 0]
 
 
 class TdlChannel(PathChannel):
@@ -271,7 +294,7 @@ class RayTracedChannel(PathChannel):
         assert config.scene is not None
         self.scene = config.scene
         self._array = config.num_rx_ant, config.polarization
-        scene_file(self.scene.name)
+        check_materials(scene_file(self.scene.name), config.carrier_frequency)
 
     def check_drawable(self) -> None:
         if not traced_file(self.scene, self.config.carrier_frequency, *self._array).exists():
@@ -296,62 +319,6 @@ class RayTracedChannel(PathChannel):
         return _control_power(a, tau[:, None], self.frequencies), tau[:, None]
 
 
-class FileChannel(Channel):
-    """Recorded channels: measured, ray-traced, or made by another simulator such as DeepMIMO.
-
-    The file is a NumPy array (.npy), complex [realisations, num_rx_ant, users, symbols, num_subcarriers], on the OFDM
-    symbols and subcarriers of the link. With one symbol the channel is static; with more, a payload must fit into
-    them. Each user is scaled to E|h|² = 1 over the whole file. A realisation of the link is one of the file's, drawn at
-    random.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, is no such array, or has another shape than the link.
-    """
-
-    def __init__(self, config: OfdmConfig, device: str):
-        super().__init__(config, device)
-        self.path = Path(str(config.responses))
-        try:
-            recorded = np.lib.format.open_memmap(self.path, mode="r")
-        except FileNotFoundError as error:
-            raise UserError(f"no channel responses at {self.path}: give the path of a .npy file") from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path} is no NumPy array: save complex responses with numpy.save") from error
-        expected = (config.num_rx_ant, len(config.users), config.num_subcarriers)
-        found = recorded.shape[1:3] + recorded.shape[-1:]
-        if recorded.ndim != 5 or found != expected or not recorded.size or not np.iscomplexobj(recorded):
-            raise UserError(
-                f"{self.path} holds {recorded.dtype} {list(recorded.shape)}: save complex [realisations, "
-                f"{expected[0]} antennas, {expected[1]} users, symbols, {expected[2]} subcarriers]"
-            )
-        power = np.mean(np.square(np.abs(recorded)), axis=(0, 1, 3, 4))
-        if not np.isfinite(power).all() or not power.all():
-            raise UserError(
-                f"{self.path} holds a user of zero power, or values that are not finite: correct the responses"
-            )
-        self.recorded = recorded
-        self._amplitude = torch.from_numpy(np.sqrt(power).astype(np.float32)).to(device)
-
-    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
-        available = self.recorded.shape[3]
-        if 1 < available < num_symbols:
-            raise UserError(
-                f"{self.path} holds {available} OFDM symbols, the payload needs {num_symbols}: "
-                "shorten the payload or record for longer"
-            )
-        chosen = np.random.default_rng(entropy(seed, block, "channel")).integers(len(self.recorded), size=BLOCK)
-        recorded = self.recorded[chosen][:, :, list(users)]
-
-        def response(symbols: Sequence[int], subcarriers: slice) -> Tensor:
-            moments = [0] * len(symbols) if available == 1 else list(symbols)
-            h = np.ascontiguousarray(recorded[:, :, :, moments, subcarriers], dtype=np.complex64)
-            return torch.from_numpy(h).to(self.device) / self._amplitude[list(users), None, None]
-
-        return response
-
-
 def _user_array(config: OfdmConfig, device: str) -> PanelArray:
     """One vertical omnidirectional antenna."""
     return PanelArray(1, 1, "single", "V", "omni", config.carrier_frequency, device=device)
@@ -367,15 +334,3 @@ def _control_power(a: Tensor, tau: Tensor, frequencies: Tensor) -> Tensor:
     """Scale the paths of each realisation and user to E|h|² = 1 over antennas and subcarriers, at the first symbol."""
     h = cir_to_ofdm_channel(frequencies, a[..., :1], tau)
     return a / h.abs().square().mean((2, 4, 5, 6)).sqrt()[:, :, None, :, None, None, None]
-
-
-def load_channel(config: OfdmConfig, device: str) -> Channel:
-    """The channel that a link's configuration names."""
-    family = config.channel.split("-")[0]
-    kinds: dict[str, Callable[[OfdmConfig, str], Channel]] = {
-        "TDL": TdlChannel,
-        "CDL": CdlChannel,
-        "ray": RayTracedChannel,
-        "file": FileChannel,
-    }
-    return kinds.get(family, SectorChannel)(config, device)

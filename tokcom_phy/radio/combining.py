@@ -67,6 +67,7 @@ def combine(
     active: Tensor,
     combining: Combining,
     output: Output,
+    noise_var: Tensor | None = None,
 ) -> Combined:
     """Combine the receive antennas, user by user and resource element by resource element.
 
@@ -87,6 +88,8 @@ def combine(
     combining : 'lmmse', 'zf' or 'mrc'
     output : 'mmse' or 'unbiased'
         See `output_gain`; Sionna's is unbiased.
+    noise_var : float32, broadcastable to [b, n], optional
+        Variance of ``noise``; by default one.
 
     Returns
     -------
@@ -117,11 +120,11 @@ def combine(
         effective_noise_var = _diagonal(weights).real / own_gain
     weights = weights * (unbiased_by * output_gain(effective_noise_var, output))[:, :, None]
     gain = _multiply(weights, cross)
-    sinr = 1 / effective_noise_var if known else _sinr(gain, weights, gram)
+    sinr = 1 / effective_noise_var if known else _sinr(gain, weights, gram, noise_var)
     return Combined(gain, _multiply(weights, matched), effective_noise_var, sinr)
 
 
-def unequalized(h: Tensor, noise: Tensor, no: Tensor) -> Combined:
+def unequalized(h: Tensor, noise: Tensor, no: Tensor, noise_var: Tensor | None = None) -> Combined:
     """The signal of one user at one antenna as it is received, h·x + n: equation (6).
 
     Parameters
@@ -129,20 +132,26 @@ def unequalized(h: Tensor, noise: Tensor, no: Tensor) -> Combined:
     h : complex64 [b, 1, 1, n]
         Channel, of unit mean power.
     noise : complex64 [b, 1, n]
-        Of unit variance.
+        Noise and interference, over the standard deviation of the noise.
     no : float32 [b]
         Noise variance N0.
+    noise_var : float32 [b, n], optional
+        Variance of ``noise``; by default one.
     """
     effective_noise_var = no[:, None, None].expand(noise.shape)
+    if noise_var is not None:
+        effective_noise_var = effective_noise_var * noise_var[:, None]
     gain = h[:, 0, None]
     return Combined(
         gain, noise * no.sqrt()[:, None, None], effective_noise_var, gain[:, 0].abs().square() / effective_noise_var
     )
 
 
-def _sinr(gain: Tensor, weights: Tensor, gram: Tensor) -> Tensor:
+def _sinr(gain: Tensor, weights: Tensor, gram: Tensor, noise_var: Tensor | None) -> Tensor:
     """|A_kk|² over the power of the other users' symbols and of the noise, for G = weights·Ĥᴴ."""
     noise = (_multiply(weights, gram) * weights.conj()).sum(2).real
+    if noise_var is not None:
+        noise = noise * noise_var[..., None, :]
     received = gain.abs().square()
     signal = _diagonal(received)
     return signal / (received.sum(2) - signal + noise)

@@ -134,7 +134,13 @@ class PilotEstimator:
         return weights
 
     def estimate(
-        self, h: Tensor, noise: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]
+        self,
+        h: Tensor,
+        noise: Tensor,
+        amplitude: Tensor,
+        users: list[int],
+        symbols: list[int],
+        noise_var: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Estimate the channel of each user on some OFDM symbols of each slot.
 
@@ -143,48 +149,50 @@ class PilotEstimator:
         h : complex64 [b, num_rx_ant, users, slots, _, num_subcarriers]
             Channel at the pilots, scaled by the received amplitude.
         noise : complex64 [b, num_rx_ant, slots, _, num_subcarriers]
-            Of unit variance.
         amplitude : float32 [b, users]
             Scale of ``h``: the square root of the SNR.
         users : list of int
             Pilot combs of the users.
         symbols : list of int
             OFDM symbols of the slot at which the channel is estimated.
+        noise_var : float32 [b, slots], optional
+            Mean variance of ``noise``; by default one.
 
         Returns
         -------
         h_hat : complex64 [b, num_rx_ant, users, slots, symbols, num_subcarriers]
         err_var : float32, broadcastable to [b, users, slots, symbols, num_subcarriers]
         """
+        if noise_var is None:
+            noise_var = torch.ones(1, 1, device=h.device)
         at_pilots = []
         for position, user in enumerate(users):
             comb = slice(user, None, self.num_users)
             at_pilots.append(h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb])
         if self._knows_covariances:
-            return self._filter(at_pilots, amplitude, users, symbols)
+            return self._filter(at_pilots, noise_var, amplitude, users, symbols)
         over_time = self._over_time[:, symbols]
         estimates = []
         for user, values in zip(users, at_pilots, strict=True):
             over_frequency = values @ self._over_frequency[user]
             estimates.append(torch.einsum("pt,...pf->...tf", over_time, over_frequency))
-        return torch.stack(estimates, dim=2), self._error_variance(amplitude, users, symbols)
+        return torch.stack(estimates, dim=2), self._error_variance(noise_var, amplitude, users, symbols)
 
-    def _error_variance(self, amplitude: Tensor, users: list[int], symbols: list[int]) -> Tensor:
-        at_pilots = 1 / self.num_users
+    def _error_variance(self, noise_var: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]) -> Tensor:
+        at_pilots = noise_var[:, None, :, None, None] / self.num_users
         if self.config.error_variance == "pilots":
-            return torch.full((1, 1, 1, 1, 1), at_pilots, device=amplitude.device)
-        noise = at_pilots * self.error.noise_gain[users][:, symbols]
-        power = amplitude.square()[:, :, None, None]
-        return (noise + power * self.floor[users][:, symbols]).unsqueeze(2)
+            return at_pilots
+        noise = at_pilots * self.error.noise_gain[users][:, None, symbols]
+        return noise + amplitude.square()[:, :, None, None, None] * self.floor[users][:, None, symbols]
 
     def _filter(
-        self, at_pilots: list[Tensor], amplitude: Tensor, users: list[int], symbols: list[int]
+        self, at_pilots: list[Tensor], noise_var: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]
     ) -> tuple[Tensor, Tensor]:
         """LMMSE estimates; the filters expect a channel of unit power, and the noise that this leaves at the pilots."""
         power = amplitude.square()
         estimates, err_vars = [], []
         for position, user in enumerate(users):
-            no = 1 / (power[:, position] * self.num_users)
+            no = noise_var.mean(1) / (power[:, position] * self.num_users)
             h_hat, err_var = self.filters[user](at_pilots[position], no, symbols)
             estimates.append(h_hat)
             err_vars.append(err_var * power[:, position, None, None])

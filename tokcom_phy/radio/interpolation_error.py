@@ -17,10 +17,11 @@ import torch
 from scipy.special import j0
 from torch import Tensor
 
-from tokcom_phy.radio.channels import Channel, FileChannel, PathChannel, TdlChannel
+from tokcom_phy.radio.channels import Channel, PathChannel, TdlChannel
+from tokcom_phy.radio.prefix import SPEED_OF_LIGHT, window_gain
+from tokcom_phy.radio.recorded import FileChannel
 from tokcom_phy.radio.sionna import tdl_time_cov_mat, unwrapped
 
-SPEED_OF_LIGHT = 299792458.0
 _MAX_SAMPLES = 1024
 
 
@@ -69,7 +70,7 @@ def second_order(channel: Channel, num_symbols: int) -> SecondOrder:
         turn = 2 * np.pi * config.speed / SPEED_OF_LIGHT * config.carrier_frequency * channel.symbol_duration
         over_time = torch.from_numpy(j0(turn * (lags[:, None] - lags).numpy())).to(torch.complex128)
     phase = torch.outer(tau, channel.frequencies.double().cpu())
-    amplitude = (power / power.sum()).sqrt()
+    amplitude = (power / power.sum()).sqrt() * window_gain(tau, channel.prefix_duration, channel.useful_duration)
     return SecondOrder(amplitude[:, None] * torch.exp(-2j * np.pi * phase), over_time)
 
 

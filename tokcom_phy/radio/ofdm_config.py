@@ -21,6 +21,9 @@ Coordinate = Annotated[float, Within(-1e6, 1e6, "a scene lies within 1000 km of 
 MAX_ELEMENTS, MAX_LMMSE = 100_000, 600
 """Largest slot, in resource elements, and most subcarriers for LMMSE interpolation."""
 
+_VALID_GHZ = {**dict.fromkeys(("TDL", "CDL", "UMi", "UMa"), (0.5, 100.0)), "RMa": (0.5, 30.0)}
+"""Carrier frequencies of the models of TR 38.901 [GHz]: sections 7.2 and 7.7."""
+
 Point = tuple[Coordinate, Coordinate, Coordinate]
 
 
@@ -118,6 +121,10 @@ class OfdmConfig(EqualizedLinkConfig):
     cyclic_prefix_length: int = Field(default=9, ge=0)
     """Length of the cyclic prefix, in samples at the rate num_subcarriers · subcarrier_spacing."""
 
+    self_interference: bool = True
+    """Whether power beyond the cyclic prefix, and the Doppler spread within an OFDM symbol, become interference between
+    symbols and subcarriers; false as in Sionna's frequency domain, where neither costs anything."""
+
     pilot_symbols: list[int] = Field(default=[2, 11], min_length=1)
     """OFDM symbols of a slot that carry pilots, counted from 0; users have orthogonal combs (Kronecker pattern)."""
 
@@ -191,6 +198,13 @@ class OfdmConfig(EqualizedLinkConfig):
             raise ValueError(
                 f"polarization 'dual' has antennas in pairs, num_rx_ant is {self.num_rx_ant}: choose an even one"
             )
+        if (limits := _VALID_GHZ.get(self.channel.split("-")[0])) is not None:
+            low, high = limits
+            if not low * 1e9 <= self.carrier_frequency <= high * 1e9:
+                raise ValueError(
+                    f"carrier_frequency {self.carrier_frequency:g}: 3GPP TR 38.901 defines {self.channel} "
+                    f"from {low:g} to {high:g} GHz: choose a carrier there"
+                )
         if self.scene is not None and self.scene.positions < len(self.users):
             raise ValueError(
                 f"scene.positions {self.scene.positions}: choose at least one for each of {len(self.users)} users"
