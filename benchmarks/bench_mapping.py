@@ -15,7 +15,9 @@ from tokcom_phy.radio import load_link
 from tokcom_phy.radio.block_errors import block_error_rate
 from tokcom_phy.radio.blockcode import block_code
 from tokcom_phy.radio.digital import DigitalLink
-from tokcom_phy.radio.segmentation import segment
+from tokcom_phy.radio.observation import Observation
+from tokcom_phy.radio.scheme import Scheme
+from tokcom_phy.radio.segmentation import num_blocks, segment
 from tokcom_phy.utils.files import write_atomically
 
 BEGIN, END = "<!-- bench_mapping: begin -->", "<!-- bench_mapping: end -->"
@@ -23,11 +25,11 @@ NUM_SYMBOLS, BLER = 1024, 0.1
 USERS = ["audio", "video", "text"]
 CHANNELS = {
     "awgn": {"extends": "awgn"},
-    "rayleigh, one fade a payload": {"extends": "rayleigh", "coherence": NUM_SYMBOLS},
+    "rayleigh, one fade a block": {"extends": "rayleigh"},
     "ofdm-tdl-c": {"extends": "ofdm-tdl-c"},
     "ofdm-umi": {"extends": "ofdm-umi"},
 }
-STEPS_DB = {"awgn": 0.2}
+STEPS_DB = {"awgn": 0.2, "rayleigh, one fade a block": 2.0}
 SCHEMES = [{"bits": 1, "modulation": "16-QAM"}, {"bits": 2, "modulation": "64-QAM"}]
 
 
@@ -51,34 +53,39 @@ def rates(link: DigitalLink, snr_db: float, batch: int) -> tuple[float, float]:
             code = block_code(*blocks.code, link.device)
             right = code.recovers(received[user][own], state.effective_noise_var[user][own], bits[user, position])
             lost.append((~right).double())
-            expected.append(block_error_rate(state.sinr[user], blocks).double())
+            expected.append(block_error_rate(Observation.of(state, user).at(*own), blocks.code).double())
     return float(torch.cat(lost).mean()), float(torch.cat(expected).mean())
 
 
 def snr_at(snr_db: list[float], rate: list[float]) -> float:
-    """SNR at which the rate falls below `BLER`, by interpolation of its logarithm."""
-    return float(np.interp(-np.log(BLER), -np.log(np.maximum(rate, 1e-6)), snr_db))
+    """SNR at which the rate falls below `BLER`, by interpolation of its logarithm; NaN if that is not within them."""
+    found = np.interp(-np.log(BLER), -np.log(np.maximum(rate, 1e-6)), snr_db, left=np.nan, right=np.nan)
+    return float(found)
 
 
-def start_db(link: DigitalLink, step: float) -> float:
+def start_db(link: DigitalLink, step: float, batch: int) -> float:
     """An SNR a step above the mapping's SNR for BLER 10 %, found coarsely."""
     snr_db = -10.0
     while True:
-        state = link.draw(16, dict.fromkeys(USERS, NUM_SYMBOLS), snr_db, seed=1)
-        layout = segment([NUM_SYMBOLS] * 16, link.schemes * 16, link.device)
-        if torch.cat([block_error_rate(state.sinr[u], b) for u in USERS for b in layout]).mean() < BLER:
+        state = link.draw(batch, dict.fromkeys(USERS, NUM_SYMBOLS), snr_db, seed=1)
+        layout = segment([NUM_SYMBOLS] * batch, link.schemes * batch, link.device)
+        seen = {user: Observation.of(state, user) for user in USERS}
+        found = [block_error_rate(seen[u].at(b.rows, b.uses), b.code) for u in USERS for b in layout]
+        if torch.cat(found).mean() < BLER:
             return snr_db
         snr_db += step
 
 
 def accuracy(batch: int) -> list[str]:
     rows = ["| channel | scheme | bit-exact [dB] | mapped [dB] | difference [dB] |", "| --- | --- | --- | --- | --- |"]
-    for name, over in CHANNELS.items():
+    for name, below in CHANNELS.items():
         for scheme in SCHEMES:
+            block = NUM_SYMBOLS // num_blocks(NUM_SYMBOLS, Scheme.model_validate(scheme))
+            over = {**below, "coherence": block} if below["extends"] == "rayleigh" else below
             link = load_link("digital-awgn", over=over, device="cpu", **scheme)
             assert isinstance(link, DigitalLink)
             step = STEPS_DB.get(name, 1.0)
-            middle = start_db(link, step)
+            middle = start_db(link, step, batch)
             snr_db = [middle + step * k for k in (-2, -1, 0, 1)]
             exact, mapped = zip(*(rates(link, snr, batch) for snr in snr_db), strict=True)
             found = snr_at(snr_db, list(exact)), snr_at(snr_db, list(mapped))

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _SECTIONS = {
     "Link": "Links",
     "SceneConfig": "Scene of a ray-traced link",
     "Scheme": "One of the candidate schemes of a digital link",
+    "HarqConfig": "HARQ of a digital link",
     "Data": "data",
     "Splits": "data.splits",
     "SyntheticCorpus": "data.synthetic",
@@ -67,7 +69,8 @@ def _links() -> list[str]:
             definitions[family]["description"],
             _table(own, definitions[family]["required"]),
         ]
-    return [*blocks, *_section("SceneConfig", definitions), *_section("Scheme", definitions)]
+    parts = (_section(name, definitions) for name in ("SceneConfig", "Scheme", "HarqConfig"))
+    return [*blocks, *chain.from_iterable(parts)]
 
 
 def _experiments() -> list[str]:

@@ -1,12 +1,13 @@
 """Link adaptation: which of its candidate schemes a digital link uses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.block_errors import expected_distortion
+from tokcom_phy.radio.block_errors import expected_losses
 from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.scheme import Scheme
 from tokcom_phy.radio.state import LinkState
@@ -16,18 +17,22 @@ _REALISATIONS = 64
 
 
 class Adaptation:
-    """Chooses for each transmission the candidate scheme of least expected distortion.
+    """Chooses for each transmission the candidate scheme of least expected distortion, or the fastest reliable one.
 
     The instantaneous rule minimises over schemes given the realisation, so its mean distortion is at most that of any
-    fixed scheme, E[min_s D_s] ≤ min_s E[D_s]; the average rule attains min_s E[D_s].
+    fixed scheme, E[min_s D_s] ≤ min_s E[D_s]; the average rule attains min_s E[D_s]. With a target error rate the
+    choice is the scheme of most bits a channel use among those that lose no more; if all do, that which loses least.
 
     Parameters
     ----------
     candidates : sequence of (Scheme, Quantizer)
     draw : DrawRequest → LinkState
-        Of the link below.
+        Of the link below, for payloads of this link.
     instantaneous : bool
         Whether the transmitter knows the realisation, or only the SNR and the statistics of the channel.
+    target_bler : float, optional
+    as_bits : collection of str
+        Users whose payload is bits instead of values: what they lose is to be least.
     """
 
     def __init__(
@@ -35,25 +40,43 @@ class Adaptation:
         candidates: Sequence[tuple[Scheme, Quantizer]],
         draw: Callable[[DrawRequest], LinkState],
         instantaneous: bool,
+        target_bler: float | None = None,
+        as_bits: Collection[str] = (),
     ):
         self._candidates = candidates
         self._draw = draw
         self._instantaneous = instantaneous
+        self._target_bler = target_bler
+        self._as_bits = as_bits
         self._known: dict[tuple[tuple[str, int, int], ...], dict[str, int]] = {}
 
     def choose(self, request: DrawRequest, state: LinkState) -> dict[str, Tensor]:
         """Positions of the schemes that are used: user → int64 [b]."""
         lengths = payload_lengths(request)
         if self._instantaneous:
-            return {user: self.distortions(state.sinr[user], lengths[user]).argmin(0) for user in lengths}
+            return {user: self._best(self.losses(state, user, lengths[user]), user) for user in lengths}
         chosen = [self._on_average(request, example) for example in range(len(request.indices))]
         device = next(iter(request.no.values())).device
         return {user: torch.tensor([choice[user] for choice in chosen], device=device) for user in lengths}
 
-    def distortions(self, sinr: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Expected distortion of each scheme given the realisation, float64 [schemes, b]."""
-        found = [expected_distortion(sinr, lengths, scheme, quantizer) for scheme, quantizer in self._candidates]
-        return torch.stack(found)
+    def losses(self, state: LinkState, user: str, lengths: Sequence[int]) -> Tensor:
+        """Share of the payload that each scheme loses on average, given the realisation: float64 [schemes, b]."""
+        observation, as_bits = Observation.of(state, user), user in self._as_bits
+        return torch.stack([expected_losses(observation, lengths, scheme, as_bits) for scheme, _ in self._candidates])
+
+    def distortions(self, losses: Tensor, user: str) -> Tensor:
+        """Expected squared error of Gaussian values of unit variance, D = D_Q + p·(1 − D_Q); of bits, their losses."""
+        if user in self._as_bits:
+            return losses
+        quantised = losses.new_tensor([quantizer.distortion for _, quantizer in self._candidates])[:, None]
+        return quantised + losses * (1 - quantised)
+
+    def _best(self, losses: Tensor, user: str) -> Tensor:
+        """Positions of the best schemes, int64 [b], from what each loses, float64 [schemes, b]."""
+        if self._target_bler is None:
+            return self.distortions(losses, user).argmin(0)
+        speed = losses.new_tensor([scheme.efficiency for scheme, _ in self._candidates])[:, None]
+        return torch.where(losses <= self._target_bler, speed, -losses).argmax(0)
 
     def _on_average(self, request: DrawRequest, example: int) -> dict[str, int]:
         """The choice of each user at the SNRs of an example, which are rounded to whole decibels."""
@@ -62,10 +85,9 @@ class Adaptation:
         if key not in self._known:
             no = {user: 10 ** (-torch.full((_REALISATIONS,), float(snr)) / 10) for user, snr in snr_db.items()}
             no = {user: values.to(request.no[user].device) for user, values in no.items()}
-            trial = DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {})
-            sinr = self._draw(trial).sinr
+            state = self._draw(DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {}))
             self._known[key] = {
-                user: int(self.distortions(sinr[user], [length] * _REALISATIONS).mean(1).argmin())
+                user: int(self._best(self.losses(state, user, [length] * _REALISATIONS).mean(1, keepdim=True), user))
                 for user, length in request.num_symbols.items()
             }
         return self._known[key]

@@ -13,8 +13,9 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tokcom_phy.radio.bler_measurement import measure_bler
-from tokcom_phy.radio.blockcode import CRC_BITS, ITERATIONS, BlockCode
+from tokcom_phy.radio.blockcode import ITERATIONS, BlockCode
 from tokcom_phy.radio.engine import engine
+from tokcom_phy.radio.scheme import CRC_BITS
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import cache_folder, write_atomically

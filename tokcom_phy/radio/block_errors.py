@@ -1,31 +1,44 @@
-"""Block error rates of a digital link from the SINRs of a realisation: link-to-system mapping."""
+"""Block error rates of a digital link from the symbols of a realisation: link-to-system mapping."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.bler_table import bler_table
-from tokcom_phy.radio.miesm import effective_snr_db
-from tokcom_phy.radio.quantizer import Quantizer
+from tokcom_phy.radio.bler_table import CodeKey, bler_table
+from tokcom_phy.radio.miesm import demapped_information, snr_db_of
+from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.scheme import Scheme
-from tokcom_phy.radio.segmentation import Blocks, segment
+from tokcom_phy.radio.segmentation import segment
 
 
-def block_error_rate(sinr: Tensor, blocks: Blocks) -> Tensor:
-    """Error rate of each block at its effective SNR, float32 [blocks]; ``sinr`` is float32 [b, n]."""
-    own = sinr[blocks.rows, blocks.columns]
-    return bler_table(blocks.code).bler(effective_snr_db(own, blocks.code.bits_per_symbol))
+def block_error_rate(observation: Observation, code: CodeKey) -> Tensor:
+    """Error rate of blocks at their effective SNR, float32 [blocks]; the observation is of their symbols."""
+    return error_rate_of(demapped_information(observation, code.bits_per_symbol).mean(-1), code)
 
 
-def expected_distortion(sinr: Tensor, lengths: Sequence[int], scheme: Scheme, quantizer: Quantizer) -> Tensor:
-    """Mean squared error of a payload of Gaussian values of unit variance, given the realisation: float64 [b].
+def error_rate_of(information: Tensor, code: CodeKey) -> Tensor:
+    """Error rate of blocks whose symbols carry so much in the mean [bits], float32 of the same shape."""
+    return bler_table(code).bler(snr_db_of(information, code.bits_per_symbol))
 
-    A delivered block has the distortion D_Q of the quantiser, a lost one arrives as zeros and has distortion one. The
-    mean over the payload's symbols is D = Σ_k (n_k/n)·[D_Q + p_k·(1 − D_Q)] with block error rates p_k.
+
+def expected_losses(observation: Observation, lengths: Sequence[int], scheme: Scheme, as_bits: bool = False) -> Tensor:
+    """Share of a payload that is lost on average, given the realisation: Σ_k (n_k/n)·p_k, float64 [b].
+
+    Parameters
+    ----------
+    observation : Observation [b, n]
+    lengths : sequence of int [b]
+        Symbols of the payloads.
+    scheme : Scheme
+    as_bits : bool
+        Whether a symbol of the payload is a bit.
     """
-    lost = torch.zeros(len(lengths), dtype=torch.float64, device=sinr.device)
-    for blocks in segment(lengths, [scheme] * len(lengths), str(sinr.device)):
-        share = blocks.columns.shape[1] / torch.tensor(lengths, device=sinr.device)[blocks.rows[:, 0]]
-        lost.index_add_(0, blocks.rows[:, 0], block_error_rate(sinr, blocks).double() * share)
-    return quantizer.distortion + lost * (1 - quantizer.distortion)
+    device = observation.noise_var.device
+    sizes = torch.tensor(lengths, device=device)
+    lost = torch.zeros(len(lengths), dtype=torch.float64, device=device)
+    for blocks in segment(lengths, [scheme] * len(lengths), str(device), as_bits):
+        rates = block_error_rate(observation.at(blocks.rows, blocks.uses), blocks.code)
+        rows = blocks.rows[:, 0]
+        lost.index_add_(0, rows, rates.double() * blocks.columns.shape[1] / sizes[rows])
+    return lost

@@ -1,50 +1,21 @@
 """One code block of a digital link: CRC, 5G LDPC code and QAM, all Sionna's."""
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
 from tokcom_phy.radio.belief_propagation import BeliefPropagation
+from tokcom_phy.radio.observation import NOISE_VARIANCES
+from tokcom_phy.radio.scheme import CRC_BITS
 from tokcom_phy.radio.sionna import CRCDecoder, CRCEncoder, Demapper, LDPC5GDecoder, LDPC5GEncoder, Mapper, unwrapped
-from tokcom_phy.utils.errors import UserError
 
-BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
-CRC_BITS = 16
 MAX_CODED_BITS = 3824
 """Maximum of information and CRC bits in a block, valid for both base graphs of the code (3GPP TS 38.212, 7.2.2)."""
 
-_MIN_RATE, _MAX_RATE = 1 / 5, 948 / 1024
 ITERATIONS = 20
 _SYMBOLS_AT_A_TIME = 2**15
-_NOISE_VARIANCES = (1e-6, 1e6)
-
-
-def symbols_per_block(bits: int) -> int:
-    """Symbols of the longest block, with two values of ``bits`` bits per symbol."""
-    return (MAX_CODED_BITS - CRC_BITS) // (2 * bits)
-
-
-def code_rate(bits: int, modulation: str, num_symbols: int) -> float:
-    """Code rate, CRC included, of ``num_symbols`` symbols that carry two values of ``bits`` bits each."""
-    return (2 * bits * num_symbols + CRC_BITS) / (BITS_PER_SYMBOL[modulation] * num_symbols)
-
-
-def check_rate(bits: int, modulation: str, num_symbols: int) -> None:
-    """Raise a `UserError` that names alternatives, if the 5G LDPC code does not support the rate of such a block."""
-    rate = code_rate(bits, modulation, num_symbols)
-    if _MIN_RATE <= rate <= _MAX_RATE:
-        return
-    fits = [
-        f"{modulation} with {b} bits"
-        for modulation in BITS_PER_SYMBOL
-        for b in range(1, 5)
-        if _MIN_RATE <= code_rate(b, modulation, num_symbols) <= _MAX_RATE
-    ]
-    raise UserError(
-        f"{bits} bits a value in blocks of {num_symbols} {modulation} symbols need code rate {rate:.3g}, 5G LDPC has "
-        f"{_MIN_RATE:.3g} to {_MAX_RATE:.3g}: {'choose ' + ' or '.join(fits) if fits else 'send more tokens'}"
-    )
 
 
 class BlockCode:
@@ -73,12 +44,15 @@ class BlockCode:
         self._demapper = Demapper("app", "pam", bits_per_symbol // 2, device=device)
         self._rows = max(1, _SYMBOLS_AT_A_TIME // num_symbols)
 
-    def encode(self, bits: Tensor) -> Tensor:
+    def encode(self, bits: Tensor, version: int | None = None) -> Tensor:
         """Encode and map blocks: float32 [blocks, num_info_bits] to complex64 [blocks, num_symbols].
 
-        The CRC is masked with ones, so that the all-zero output of a decoder without input fails the check.
+        The CRC is masked with ones, so that the all-zero output of a decoder without input fails the check. ``version``
+        is a redundancy version (3GPP TS 38.212, 5.4.2.1), which only Sionna 2 has; by default the first.
         """
-        return torch.cat([self._mapper(self._encoder(_mask_crc(self._crc(part)))) for part in bits.split(self._rows)])
+        options = {} if version is None else {"rv": [version]}
+        coded = (self._encoder(_mask_crc(self._crc(part)), **options) for part in bits.split(self._rows))
+        return torch.cat([self._mapper(part.flatten(1)) for part in coded])
 
     def demap(self, symbols: Tensor, no: Tensor) -> Tensor:
         """Log-likelihood ratios of the coded bits: float32 [blocks, num_symbols · bits_per_symbol].
@@ -88,7 +62,7 @@ class BlockCode:
         Sionna's demapper takes for complex noise of variance 2·N0.
         """
         parts = torch.view_as_real(symbols).movedim(-1, 0) * 2**0.5
-        no = 2 * no.clamp(*_NOISE_VARIANCES).expand(2, *symbols.shape)
+        no = 2 * no.clamp(*NOISE_VARIANCES).expand(2, *symbols.shape)
         llr = self._demapper(parts.to(symbols.dtype), no)
         return llr.unflatten(2, (symbols.shape[1], -1)).permute(1, 2, 3, 0).flatten(1)
 
@@ -113,6 +87,27 @@ class BlockCode:
             bits.append(info)
             intact.append(valid[:, 0])
         return torch.cat(bits), torch.cat(intact)
+
+    def decode_versions(self, llrs: Sequence[Tensor], versions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Decode blocks of which several redundancy versions arrived; only Sionna 2 can.
+
+        Parameters
+        ----------
+        llrs : sequence of float32 [blocks, num_symbols · bits_per_symbol]
+            What `demap` makes of each version.
+        versions : sequence of int
+
+        Returns
+        -------
+        As `decode`.
+        """
+        info = self._harq_decoder(torch.stack(list(llrs), dim=1), rv=list(versions))
+        bits, valid = self._crc_check(_mask_crc(info))
+        return bits, valid[:, 0]
+
+    @cached_property
+    def _harq_decoder(self) -> LDPC5GDecoder:
+        return LDPC5GDecoder(self._encoder, num_iter=ITERATIONS, harq_mode=True, device=self.device)
 
     def recovers(self, symbols: Tensor, no: Tensor, bits: Tensor) -> Tensor:
         """Whether blocks are decoded to the bits that were sent, bool [blocks]; for measuring error rates.

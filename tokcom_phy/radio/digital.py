@@ -1,44 +1,55 @@
-"""Digital links: tokens quantised, channel-coded and modulated, over any other link at equal channel uses."""
+"""Digital links: tokens quantised, channel-coded and modulated, over any other link."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.adaptation import Adaptation
+from tokcom_phy.radio.adaptation import Adaptation, payload_lengths
 from tokcom_phy.radio.block_errors import block_error_rate
-from tokcom_phy.radio.blockcode import block_code, check_rate, symbols_per_block
+from tokcom_phy.radio.blockcode import BlockCode, block_code
 from tokcom_phy.radio.cost import Budget, Load
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
+from tokcom_phy.radio.engine import engine
+from tokcom_phy.radio.harq import error_rates, redundancy_version
 from tokcom_phy.radio.link import Link
+from tokcom_phy.radio.observation import Observation, combine_symbols
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_block_errors
 from tokcom_phy.radio.quantizer import LloydMaxQuantizer, Quantizer
-from tokcom_phy.radio.seeding import entropy
-from tokcom_phy.radio.segmentation import Blocks, num_blocks, segment
+from tokcom_phy.radio.seeding import entropy, uniform
+from tokcom_phy.radio.segmentation import Blocks, bits_of_symbol, cut, num_blocks, num_uses, segment
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
+from tokcom_phy.utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TEXT = "text"
 _PICTURED = 16
+
+Layouts = Mapping[str, list[Blocks]]
 
 
 class DigitalLink(Link[DigitalConfig]):
     """A link of the digital family; see `DigitalConfig`.
 
-    Each complex symbol of the analog link, two values, becomes one QAM symbol: the channel uses are equal, and the code
-    rate follows from them. The quantiser's range follows from the scale in the protected header, which also names the
-    scheme of an adaptive link. Power normalisation is a setting of this link; that of the link below is ignored.
-    An example's valid symbols are cut into code blocks of nearly equal length, as few as the code allows, each with a
-    CRC. A block whose CRC fails is lost: its values arrive as zeros.
+    By default each complex symbol of the analog link, two values, becomes one QAM symbol: the channel uses are equal,
+    and the code rate follows from them. The quantiser's range follows from the scale in the protected header, which
+    also names the scheme of an adaptive link. Power normalisation is a setting of this link; that of the link below is
+    ignored. An example's valid symbols are cut into code blocks of nearly equal length, as few as the code allows, each
+    with a CRC. A block whose CRC fails is sent again if there is HARQ, and else lost: its values arrive as zeros.
 
-    A realisation is one of the link below, over which the QAM symbols are sent. Detection is not linear in the tokens;
-    the gradient is the straight-through estimate: identity for delivered blocks, zero for lost ones.
+    A realisation is one of the link below for each round, over which the QAM symbols are sent. In later rounds other
+    users are taken to go on sending. Detection is not linear in the tokens; the gradient is the straight-through
+    estimate: identity for delivered blocks, zero for lost ones.
+
+    A user in ``identifiers`` sends bits in place of values: complex tokens of ±1, a symbol a bit, see
+    `tokcom_phy.radio.identifiers`. They arrive as they are, or as zeros.
 
     Attributes
     ----------
@@ -52,19 +63,30 @@ class DigitalLink(Link[DigitalConfig]):
 
     def __init__(self, name: str, config: DigitalConfig, over: Link[Any]):
         for scheme in config.candidates:
-            check_rate(scheme.bits, scheme.modulation, symbols_per_block(scheme.bits))
+            scheme.check_rate((cut(10**6, scheme)[1]) * bits_of_symbol(scheme, as_bits=False))
+        if engine() == "tensorflow" and config.decoding == "bit-exact" and _sends_versions(config):
+            raise UserError(
+                f"link '{name}': Sionna 1 has no redundancy versions: use decoding mapped, combining chase, or Sionna 2"
+            )
         super().__init__(name, config, over.device)
         self.memory_mend = over.memory_mend
         self.over = over
         self.snr_offset_db = over.snr_offset_db
         self.users = over.users
+        self.identifiers = (TEXT,) if config.text == "identifiers" else ()
         self.schemes = config.candidates
-        self.sent_as = " or ".join(str(scheme) for scheme in self.schemes)
+        named = config.schemes if isinstance(config.schemes, str) else " or ".join(map(str, self.schemes))
+        self.sent_as = named if config.harq is None else f"{named}, first of {config.harq.rounds} rounds"
         self._quantizers = {scheme: self._quantizer(scheme.bits) for scheme in self.schemes}
         self._adaptation = None
         if config.adaptation != "none":
-            candidates = list(self._quantizers.items())
-            self._adaptation = Adaptation(candidates, over._draw, config.adaptation == "instantaneous")
+            self._adaptation = Adaptation(
+                list(self._quantizers.items()),
+                self._draw_round,
+                config.adaptation == "instantaneous",
+                config.target_bler,
+                self.identifiers,
+            )
 
     def _quantizer(self, bits: int) -> Quantizer:
         return Quantizer(bits, self.config.clip) if self.config.quantizer == "uniform" else LloydMaxQuantizer(bits)
@@ -81,105 +103,214 @@ class DigitalLink(Link[DigitalConfig]):
         self.over.check_drawable()
 
     def _draw(self, request: DrawRequest) -> LinkState:
-        below = self.over._draw(request)
+        below = self._draw_round(request)
         if self._adaptation is None:
             none = torch.zeros(len(request.indices), dtype=torch.long, device=self.device)
             scheme = dict.fromkeys(request.num_symbols, none)
         else:
             scheme = self._adaptation.choose(request, below)
-        return DigitalState.of(below, scheme, {user: self._chances(request, user) for user in request.num_symbols})
+        state = DigitalState.of(below, scheme, {user: self._chances(request, user) for user in request.num_symbols})
+        if self.config.harq is None:
+            return state
+        layouts = self._layouts(payload_lengths(request), state)
+        for round_number in range(1, self.config.harq.rounds):
+            if self.config.decoding == "mapped" and not any(
+                self._lost(state, user, blocks)[-1].any() for user, layout in layouts.items() for blocks in layout
+            ):
+                break
+            seed = entropy(request.seed, "round", round_number) >> 1
+            state = replace(state, later=(*state.later, self._draw_round(replace(request, seed=seed))))
+        return state
+
+    def _draw_round(self, request: DrawRequest) -> LinkState:
+        """Draw the link below for payloads of this one."""
+        on_air = self._on_air(request)
+        return self.over._checked(self.over._draw(on_air), on_air)
+
+    def _on_air(self, request: DrawRequest) -> DrawRequest:
+        """The request to the link below: as many symbols as the scheme that takes most."""
+        uses = {user: self._most_uses(n, user) for user, n in request.num_symbols.items()}
+        if uses == request.num_symbols:
+            return request
+        lengths, mask = payload_lengths(request), {}
+        for user in request.mask:
+            on_air = torch.tensor([self._most_uses(n, user) for n in lengths[user]], device=self.device)
+            mask[user] = torch.arange(uses[user], device=self.device) < on_air[:, None]
+        return replace(request, num_symbols=uses, mask=mask)
+
+    def _most_uses(self, num_symbols: int, user: str) -> int:
+        return max(num_uses(num_symbols, scheme, user in self.identifiers) for scheme in self.schemes)
 
     def _chances(self, request: DrawRequest, user: str) -> Tensor:
         """Uniform numbers of a user's blocks, float32 [b, blocks]; those of a shorter payload are the first ones."""
-        most = max(num_blocks(request.num_symbols[user], scheme) for scheme in self.schemes)
-
-        def draw() -> Tensor:
-            keys = [(request.seed, index, "block", user) for index in request.indices]
-            drawn = np.stack([np.random.default_rng(entropy(*key)).random(most, np.float32) for key in keys])
-            return torch.from_numpy(drawn).to(self.device)
-
-        return request.once(("block", request.seed, tuple(request.indices), user, most), draw)
+        most = max(num_blocks(request.num_symbols[user], s, user in self.identifiers) for s in self.schemes)
+        key = ("block", request.seed, tuple(request.indices), user, most)
+        return request.once(key, lambda: uniform(most, self.device, request.seed, request.indices, "block", user))
 
     def _memory(self, request: DrawRequest) -> int:
-        return self.over._memory(request)
+        rounds = self.config.harq.rounds if self.config.harq else 1
+        return rounds * self.over._memory(self._on_air(request))
 
     def _cost(self, load: Load) -> Budget:
-        return self.over._cost(load)
+        uses = {user: self._most_uses(n, user) for user, n in load.payload.items()}
+        sent = {user: uses[user] + n - load.payload[user] for user, n in load.sent.items()}
+        return self.over._cost(Load(uses, sent, load.transmit_power))
 
     def panels(self) -> list[Panel]:
         return [*self.over.panels(), self._draw_block_errors]
 
     def _draw_block_errors(self, axes: "Axes") -> None:
-        """Draw the mean block error rate of each scheme, by link-to-system mapping."""
+        """Draw the mean block error rate of each scheme in its first round, by link-to-system mapping."""
         snr_db = list(range(-10, 31))
         rates: dict[str, list[float]] = {str(scheme): [] for scheme in self.schemes}
+        most = max(num_uses(NUM_SYMBOLS, scheme) for scheme in self.schemes)
         for snr in snr_db:
-            sinr = self.over.draw(_PICTURED, NUM_SYMBOLS, float(snr), SEED).sinr[ANONYMOUS]
+            observation = Observation.of(self.over.draw(_PICTURED, most, float(snr), SEED), ANONYMOUS)
             for scheme in self.schemes:
                 layout = segment([NUM_SYMBOLS] * _PICTURED, [scheme] * _PICTURED, self.device)
-                lost = torch.cat([block_error_rate(sinr, blocks) for blocks in layout])
-                rates[str(scheme)].append(float(lost.mean()))
+                lost = [block_error_rate(observation.at(blocks.rows, blocks.uses), blocks.code) for blocks in layout]
+                rates[str(scheme)].append(float(torch.cat(lost).mean()))
         draw_block_errors(axes, snr_db, rates)
 
     def _transmit_symbols(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], LinkState]:
         assert isinstance(state, DigitalState)
-        layouts = {}
-        for user, x in symbols.items():
-            lengths = masks[user].sum(1).tolist() if user in masks else [x.shape[1]] * len(x)
-            schemes = [self.schemes[position] for position in state.scheme[user].tolist()]
-            layouts[user] = segment(lengths, schemes, self.device)
+        lengths = {
+            user: masks[user].sum(1).tolist() if user in masks else [x.shape[1]] * len(x) for user, x in symbols.items()
+        }
+        layouts = self._layouts(lengths, state)
         values = {user: x.detach().to(self.device) for user, x in symbols.items()}
-        if self.config.decoding == "mapped":
-            found = {user: self._map(x, user, state, layouts[user]) for user, x in values.items()}
-        else:
-            sent = {user: self._amplify(self._encode(x, layouts[user])) for user, x in values.items()}
-            found = {
-                user: self._decode(y, state.effective_noise_var[user], layouts[user])
-                for user, y in state.apply(sent).items()
-            }
+        receive = self._map if self.config.decoding == "mapped" else self._decode
+        found, spent = receive(values, state, layouts)
         received = {}
         for user, (decoded, delivered) in found.items():
             x = symbols[user]
             straight_through = decoded.to(x) + (x - x.detach())
             received[user] = straight_through.where(delivered.to(x.device), 0)
-        return received
+        return received, replace(state, spent=spent)
 
-    def _encode(self, symbols: Tensor, layout: list[Blocks]) -> Tensor:
-        """Quantise, encode and map complex symbols of mean power one [b, n] to QAM symbols, complex64 [b, n]."""
-        sent = torch.zeros_like(symbols, dtype=torch.complex64)
-        for blocks in layout:
-            bits = self._quantizers[blocks.scheme].quantize(_values(symbols, blocks)).flatten(1)
-            sent[blocks.rows, blocks.columns] = block_code(*blocks.code, self.device).encode(bits)
-        return sent
+    def _layouts(self, lengths: Mapping[str, Sequence[int]], state: DigitalState) -> Layouts:
+        """The code blocks of each user."""
+        layouts = {}
+        for user, own in lengths.items():
+            schemes = [self.schemes[position] for position in state.scheme[user].tolist()]
+            layouts[user] = segment(own, schemes, self.device, user in self.identifiers)
+        return layouts
+
+    def _lost(self, state: DigitalState, user: str, blocks: Blocks) -> Tensor:
+        """Which blocks are lost after each round, bool [rounds, blocks], by their error rates."""
+        rounds = [Observation.of(one, user) for one in state.rounds]
+        chance = state.chance[user][blocks.rows[:, 0], blocks.numbers]
+        combining = self.config.harq.combining if self.config.harq else "chase"
+        return chance < error_rates(rounds, blocks, combining)
+
+    def _map(self, values: Mapping[str, Tensor], state: DigitalState, layouts: Layouts) -> "Reception":
+        """What `_decode` returns, by the error rate of each block instead of its bits."""
+        found, spent = {}, _nothing_spent(state)
+        for user, x in values.items():
+            decoded, delivered = torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)
+            for blocks in layouts[user]:
+                own = blocks.rows, blocks.columns
+                lost = self._lost(state, user, blocks)
+                decoded[own] = self._nearest(x[own], blocks, user).to(decoded)
+                delivered[own] = ~lost[-1, :, None]
+                tried = torch.cat([torch.ones_like(lost[:1]), lost[:-1]])
+                for uses, sends in zip(spent, tried, strict=True):
+                    uses[user].index_add_(0, blocks.rows[:, 0], sends * blocks.code.num_symbols)
+            found[user] = decoded, delivered
+        return found, spent
 
     @torch.no_grad()
-    def _decode(self, received: Tensor, no: Tensor, layout: list[Blocks]) -> tuple[Tensor, Tensor]:
-        """Dequantised symbols, complex64 [b, n], and whether their block was delivered, bool [b, n]."""
-        symbols, delivered = torch.zeros_like(received), torch.zeros_like(received, dtype=torch.bool)
-        for blocks in layout:
-            own = blocks.rows, blocks.columns
-            decoded, intact = block_code(*blocks.code, self.device).decode(received[own], no[own])
-            bits = decoded.unflatten(1, (blocks.columns.shape[1], 2, blocks.scheme.bits))
-            symbols[own] = _symbols(self._quantizers[blocks.scheme].dequantize(bits))
-            delivered[own] = intact[:, None]
-        return symbols, delivered
+    def _decode(self, values: Mapping[str, Tensor], state: DigitalState, layouts: Layouts) -> "Reception":
+        """Dequantised symbols, complex64 [b, n], and whether their block was delivered, bool [b, n], of each user; then
+        the channel uses of each round."""
+        bits = {
+            user: [self._bits(x[blocks.rows, blocks.columns], blocks, user) for blocks in layouts[user]]
+            for user, x in values.items()
+        }
+        found = {
+            user: (torch.zeros_like(x, dtype=torch.complex64), torch.zeros_like(x, dtype=torch.bool))
+            for user, x in values.items()
+        }
+        spent = _nothing_spent(state)
+        received: list[Mapping[str, Tensor]] = []
+        for round_number, (realisation, uses) in enumerate(zip(state.rounds, spent, strict=True)):
+            sent = {
+                user: self._encode(bits[user], layouts[user], realisation.effective_noise_var[user], round_number)
+                for user in values
+            }
+            received.append(realisation.apply(sent))
+            for user, (symbols, delivered) in found.items():
+                for blocks in layouts[user]:
+                    left = ~delivered[blocks.rows[:, 0], blocks.columns[:, 0]]
+                    uses[user].index_add_(0, blocks.rows[:, 0], left * blocks.code.num_symbols)
+                    if not left.any():
+                        continue
+                    rows, columns = blocks.rows[left], blocks.columns[left]
+                    own = [
+                        (y[user][rows, blocks.uses[left]], one.effective_noise_var[user][rows, blocks.uses[left]])
+                        for y, one in zip(received, state.rounds, strict=False)
+                    ]
+                    decoded, intact = self._decode_rounds(block_code(*blocks.code, self.device), own)
+                    symbols[rows, columns] = self._dequantized(decoded, blocks, user)
+                    delivered[rows, columns] = intact[:, None]
+        return found, spent
 
-    def _map(self, symbols: Tensor, user: str, state: DigitalState, layout: list[Blocks]) -> tuple[Tensor, Tensor]:
-        """What `_decode` returns, by the error rate of each block instead of its bits."""
-        decoded, delivered = torch.zeros_like(symbols), torch.zeros_like(symbols, dtype=torch.bool)
-        for blocks in layout:
-            own = blocks.rows, blocks.columns
-            chance = state.chance[user][blocks.rows[:, 0], blocks.numbers]
-            decoded[own] = _symbols(self._quantizers[blocks.scheme].nearest(_values(symbols, blocks))).to(decoded)
-            delivered[own] = (chance >= block_error_rate(state.sinr[user], blocks))[:, None]
-        return decoded, delivered
+    def _encode(self, bits: list[Tensor], layout: list[Blocks], like: Tensor, round_number: int) -> Tensor:
+        """The QAM symbols of a user's blocks in a round, complex64 of the shape of ``like``."""
+        version = redundancy_version(round_number) if _sends_versions(self.config) and round_number else None
+        sent = torch.zeros_like(like, dtype=torch.complex64)
+        for own, blocks in zip(bits, layout, strict=True):
+            sent[blocks.rows, blocks.uses] = block_code(*blocks.code, self.device).encode(own, version)
+        return self._amplify(sent)
+
+    def _decode_rounds(self, code: BlockCode, rounds: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Bits of blocks, and whether they are intact, from the symbols and their noise variances in each round."""
+        if len(rounds) > 1 and _sends_versions(self.config):
+            versions = [redundancy_version(round_number) for round_number in range(len(rounds))]
+            return code.decode_versions([code.demap(*own) for own in rounds], versions)
+        symbols, no = rounds[0] if len(rounds) == 1 else combine_symbols(*zip(*rounds, strict=True))
+        return code.decode(symbols, no)
+
+    def _bits(self, symbols: Tensor, blocks: Blocks, user: str) -> Tensor:
+        """Information bits of the blocks' symbols, float32 [blocks, num_info_bits]."""
+        if user in self.identifiers:
+            return torch.nn.functional.pad(
+                (symbols.real > 0).float(), (0, blocks.code.num_info_bits - symbols.shape[1])
+            )
+        return self._quantizers[blocks.scheme].quantize(_values(symbols)).flatten(1)
+
+    def _dequantized(self, bits: Tensor, blocks: Blocks, user: str) -> Tensor:
+        """The inverse of `_bits`, but for quantisation: complex64 [blocks, n]."""
+        if user in self.identifiers:
+            return (2 * bits[:, : blocks.columns.shape[1]] - 1).to(torch.complex64)
+        per_value = bits.unflatten(1, (blocks.columns.shape[1], 2, blocks.scheme.bits))
+        return _symbols(self._quantizers[blocks.scheme].dequantize(per_value))
+
+    def _nearest(self, symbols: Tensor, blocks: Blocks, user: str) -> Tensor:
+        """What `_dequantized` makes of `_bits`."""
+        return (
+            symbols if user in self.identifiers else _symbols(self._quantizers[blocks.scheme].nearest(_values(symbols)))
+        )
 
 
-def _values(symbols: Tensor, blocks: Blocks) -> Tensor:
-    """The values of unit power that the symbols of mean power one [b, n] carry: float [blocks, num_symbols, 2]."""
-    return torch.view_as_real(symbols[blocks.rows, blocks.columns]) * 2**0.5
+Reception = tuple[dict[str, tuple[Tensor, Tensor]], tuple[dict[str, Tensor], ...]]
+"""Symbols of each user and whether they were delivered, and channel uses of each round."""
+
+
+def _sends_versions(config: DigitalConfig) -> bool:
+    return config.harq is not None and config.harq.combining == "incremental-redundancy"
+
+
+def _nothing_spent(state: DigitalState) -> tuple[dict[str, Tensor], ...]:
+    """Zero channel uses of each user in each round."""
+    return tuple({user: torch.zeros_like(scheme) for user, scheme in state.scheme.items()} for _ in state.rounds)
+
+
+def _values(symbols: Tensor) -> Tensor:
+    """The values of unit power that symbols of mean power one carry: complex [...] to float [..., 2]."""
+    return torch.view_as_real(symbols) * 2**0.5
 
 
 def _symbols(values: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ from pydantic import Field, SerializeAsAny, model_validator
 from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
+from tokcom_phy.radio.harq_config import HarqConfig
+from tokcom_phy.radio.mcs import McsTable, mcs_schemes
 from tokcom_phy.radio.ofdm_config import OfdmConfig
-from tokcom_phy.radio.scheme import Modulation, Scheme
+from tokcom_phy.radio.scheme import Modulation, Scheme, UsesPerValue
 from tokcom_phy.utils.bounds import Within
 
 
@@ -33,23 +35,41 @@ class DigitalConfig(LinkFamilyConfig):
     values."""
 
     modulation: Modulation = "64-QAM"
-    """Modulation. A symbol carries two values, so the rate of the 5G LDPC code is (2·bits + CRC) over its bits."""
+    """Modulation. The rate of the 5G LDPC code follows: information and CRC bits over those of the QAM symbols."""
+
+    uses_per_value: UsesPerValue | None = None
+    """Channel uses per value; by default 1/2, those of analog tokens, where two values share a QAM symbol."""
 
     decoding: Literal["bit-exact", "mapped"] = "bit-exact"
     """'bit-exact': every block is encoded, sent and decoded; 'mapped': whether it is decoded is drawn with the block
     error rate at its effective SNR (MIESM), hundreds of times as fast."""
 
-    schemes: list[Scheme] | None = None
-    """Candidates of an adaptive link, in place of ``bits`` and ``modulation``."""
+    schemes: list[Scheme] | McsTable | None = None
+    """Candidates of an adaptive link, in place of ``bits``, ``modulation`` and ``uses_per_value``: a list, or a table
+    of 5G NR (3GPP TS 38.214, 5.1.3.1), with as many bits a value as fit into half a channel use."""
 
     adaptation: Literal["none", "average", "instantaneous"] = "none"
     """Which of the ``schemes`` sends a user's payload: that of least expected distortion, by the SNR and the statistics
     of the channel ('average') or by the realisation of the channel ('instantaneous')."""
 
+    target_bler: Annotated[float, Within(1e-3, 0.999, "tables of block error rates begin there")] | None = None
+    """Adapt to the scheme of most bits a channel use that loses no larger share of blocks, in place of that of least
+    distortion."""
+
+    harq: HarqConfig | None = None
+    """Hybrid ARQ: lost blocks are sent again, over a new realisation of the link below; null for none."""
+
+    text: Literal["embeddings", "identifiers"] = "embeddings"
+    """How text goes: 'embeddings', quantised like other tokens, or 'identifiers' of ⌈log2 V⌉ bits for a vocabulary of V
+    tokens; an identifier that is lost arrives as padding."""
+
     @property
     def candidates(self) -> list[Scheme]:
         """The schemes that the link may use."""
-        return self.schemes or [Scheme(bits=self.bits, modulation=self.modulation)]
+        if isinstance(self.schemes, str):
+            return mcs_schemes(self.schemes)
+        own = {"bits": self.bits, "modulation": self.modulation, "uses_per_value": self.uses_per_value}
+        return self.schemes or [Scheme.model_validate(own)]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -59,6 +79,10 @@ class DigitalConfig(LinkFamilyConfig):
             raise ValueError(
                 "schemes and adaptation belong together: give candidate schemes and 'average' or 'instantaneous', or "
                 "neither"
+            )
+        if self.target_bler is not None and self.adaptation == "none":
+            raise ValueError(
+                "target_bler chooses among schemes: give candidate schemes and an adaptation, or leave it out"
             )
         if self.clip is not None and self.quantizer != "uniform":
             raise ValueError(f"clip is of the uniform quantizer, not of '{self.quantizer}': leave one out")

@@ -8,7 +8,7 @@ from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import SEED, Panel, draw_bursts, draw_losses
-from tokcom_phy.radio.seeding import entropy
+from tokcom_phy.radio.seeding import uniform
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
 
@@ -40,13 +40,11 @@ class ErasureLink(Link[ErasureConfig]):
         rate, burst = self.config.loss_rate, self.config.mean_burst
         stay_bad = rate if burst is None else 1 - 1 / burst
         turn_bad = 0.0 if rate == 0 else rate * (1 - stay_bad) / (1 - rate)
-        keys = [(request.seed, index, "erasure", user) for index in request.indices]
-        chances = np.stack([np.random.default_rng(entropy(*key)).random(num_packets) for key in keys])
-        bad = np.empty(chances.shape, dtype=bool)
-        bad[:, 0] = chances[:, 0] < rate
-        for packet in range(1, num_packets):
-            bad[:, packet] = chances[:, packet] < np.where(bad[:, packet - 1], stay_bad, turn_bad)
-        return torch.from_numpy(bad).to(self.device)
+        chances = uniform(num_packets, self.device, request.seed, request.indices, "erasure", user, dtype=np.float64)
+        bad = [chances[:, 0] < rate]
+        for chance in chances[:, 1:].unbind(1):
+            bad.append(torch.where(bad[-1], chance < stay_bad, chance < turn_bad))
+        return torch.stack(bad, dim=1)
 
     def panels(self) -> list[Panel]:
         few, many = self._packets(16, 64), self._packets(64, 256)

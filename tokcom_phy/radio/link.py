@@ -195,7 +195,10 @@ class Link(nn.Module, ABC, Generic[Config]):
             self.device,
             self.memory_mend,
         )
-        state = self._draw(request)
+        return self._checked(self._draw(request), request)
+
+    def _checked(self, state: LinkState, request: DrawRequest) -> LinkState:
+        """A realisation that `_draw` returned, or a `UserError` if it is not of the requested shape."""
         if isinstance(state, LinkState):
             batch = len(request.indices)
             mistake = state.mistake({user: (batch, n) for user, n in request.num_symbols.items()})
@@ -298,8 +301,9 @@ class Link(nn.Module, ABC, Generic[Config]):
         batch = len(next(iter(normalized.values()))) if normalized else 0
         num_symbols = {user: x.shape[1] for user, x in normalized.items()}
         state = self.draw(batch, num_symbols, snr_db, seed, indices, valid)
+        arrived, state = self._transmit_symbols(normalized, valid, state)
         received = {}
-        for user, y in self._transmit_symbols(normalized, valid, state).items():
+        for user, y in arrived.items():
             x = scale_symbols(y, scale[user]) if self.config.scale == "restored" else y
             block = like_tokens(x, tokens[user])
             received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
@@ -307,9 +311,10 @@ class Link(nn.Module, ABC, Generic[Config]):
 
     def _transmit_symbols(
         self, symbols: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: LinkState
-    ) -> Mapping[str, Tensor]:
-        """Send the symbols of all users, complex [b, n] of mean power one, over a realisation."""
-        return state.apply({user: self._amplify(x) for user, x in symbols.items()})
+    ) -> tuple[Mapping[str, Tensor], LinkState]:
+        """Send the symbols of all users, complex [b, n] of mean power one, over a realisation; it is returned too, with
+        what only sending shows."""
+        return state.apply({user: self._amplify(x) for user, x in symbols.items()}), state
 
     def _amplify(self, symbols: Tensor) -> Tensor:
         backoff_db = self.config.amplifier_backoff_db

@@ -7,13 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.sionna import Mapper
 
 LOWEST_DB = -40.0
 STEP_DB = 0.1
 _HIGHEST_DB = 60.0
 _SATURATED = 1e-9
-_NODES = 64
+_NODES, _FEW_NODES = 64, 20
+_MATCHED = 1e-4
+
+_ERRORS = np.array([0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.33, 0.5, 0.75, 1.0])
+_GAINS = np.concatenate([1 - _ERRORS[::-1], [1.0], 1 + _ERRORS])
+_BELIEVED_DB = np.arange(-24.0, 46.0, 2.0)
+_RATIOS_DB = np.arange(-5.0, 11.0)
+"""Axes of `information_grid`."""
 
 
 def mutual_information(sinr: Tensor, bits_per_symbol: int) -> Tensor:
@@ -33,6 +41,57 @@ def mutual_information(sinr: Tensor, bits_per_symbol: int) -> Tensor:
     position = ((10 * torch.log10(sinr.double()) - LOWEST_DB) / STEP_DB).clamp(0, len(curve) - 1)
     left = position.long().clamp(max=len(curve) - 2)
     return torch.lerp(curve[left], curve[left + 1], position - left)
+
+
+def demapped_information(observation: Observation, bits_per_symbol: int) -> Tensor:
+    """Bits that a decoder gets of each symbol through a demapper that knows neither its gain nor its noise exactly.
+
+    The generalised mutual information of the demapper's metric |y − x|²/v for y = A·x + n with noise of variance N. It
+    is below the mutual information at the SINR |A|²/N, and equal to it for A = 1 and v = N. The imaginary part of the
+    gain turns one PAM of the QAM into noise of the other one: the real part of A and N + (Im A)² remain.
+
+    Returns
+    -------
+    float64, the shape of the observation; negative where the demapper misleads the decoder
+    """
+    believed = observation.believed_var
+    gain, noise_var = observation.gain, observation.noise_var
+    if gain.is_complex():
+        gain, noise_var = gain.real, noise_var + gain.imag.square()
+    known = mutual_information(1 / believed, bits_per_symbol)
+    mismatched = ((gain - 1).abs() > _MATCHED) | ((noise_var / believed - 1).abs() > _MATCHED)
+    if not mismatched.any():
+        return known
+    grid = information_grid(bits_per_symbol).to(believed.device)
+    positions = [
+        _position(value, torch.from_numpy(ticks).to(value.device))
+        for value, ticks in (
+            (gain.double(), _GAINS),
+            (-10 * torch.log10(believed.double()), _BELIEVED_DB),
+            (10 * torch.log10((noise_var / believed).double()), _RATIOS_DB),
+        )
+    ]
+    return torch.where(mismatched, known - _interpolated(grid, positions), known)
+
+
+def _position(values: Tensor, ticks: Tensor) -> Tensor:
+    """Where values lie among rising ticks: 1.5 is halfway from the second to the third one; clamped to the ticks."""
+    right = torch.searchsorted(ticks, values.contiguous()).clamp(1, len(ticks) - 1)
+    share = (values - ticks[right - 1]) / (ticks[right] - ticks[right - 1])
+    return right - 1 + share.clamp(0, 1)
+
+
+def _interpolated(grid: Tensor, positions: list[Tensor]) -> Tensor:
+    """Multilinear interpolation at positions along each axis."""
+    corners = [position.long().clamp(max=size - 2) for position, size in zip(positions, grid.shape, strict=True)]
+    shares = [position - corner for position, corner in zip(positions, corners, strict=True)]
+    total = torch.zeros_like(shares[0])
+    for offsets in product((0, 1), repeat=len(positions)):
+        weight = torch.ones_like(total)
+        for share, offset in zip(shares, offsets, strict=True):
+            weight = weight * (share if offset else 1 - share)
+        total += weight * grid[tuple(corner + offset for corner, offset in zip(corners, offsets, strict=True))]
+    return total
 
 
 def effective_snr_db(sinr: Tensor, bits_per_symbol: int) -> Tensor:
@@ -71,20 +130,50 @@ def information_curve(bits_per_symbol: int) -> Tensor:
     the expectation over points by a sum and over noise by Gauss–Hermite quadrature (G. Caire, G. Taricco and E.
     Biglieri, 1998).
     """
-    num_bits = bits_per_symbol // 2
-    labels = np.array(list(product([0, 1], repeat=num_bits)))
-    mapper = Mapper("pam", num_bits, device="cpu")
-    points = mapper(torch.from_numpy(labels).float().reshape(1, -1)).real[0].double().cpu().numpy()
-    nodes, weights = np.polynomial.hermite.hermgauss(_NODES)
-    agrees = (labels[:, None] == labels).astype(float)
-    values = []
+    values: list[float] = []
     for snr_db in np.arange(LOWEST_DB, _HIGHEST_DB, STEP_DB):
-        snr = 10 ** (snr_db / 10)
-        received = points[:, None] + nodes * (2 / snr) ** 0.5
-        metric = -snr / 2 * (received[..., None] - points) ** 2
-        likelihood = np.exp(metric - metric.max(2, keepdims=True))
-        lost = np.log2(likelihood.sum(2)[..., None] / (likelihood @ agrees)).sum(2)
-        values.append(2 * (num_bits - float((lost @ weights).mean()) / np.pi**0.5))
+        noise_var = 10 ** (-snr_db / 10)
+        values.append(float(_information(bits_per_symbol, 1.0, noise_var, np.array([noise_var]), _NODES)[0]))
         if bits_per_symbol - values[-1] < _SATURATED:
             break
     return torch.tensor(values, dtype=torch.float64).cummax(0).values
+
+
+@lru_cache
+def information_grid(bits_per_symbol: int) -> Tensor:
+    """Information that a mismatched demapper loses, for gains, believed SNRs 1/v [dB] and ratios N/v [dB]: float64.
+
+    The difference of the generalised mutual information to that of the believed SNR.
+    """
+    grid = np.empty((len(_GAINS), len(_BELIEVED_DB), len(_RATIOS_DB)))
+    for row, gain in zip(grid, _GAINS, strict=True):
+        for values, believed_db in zip(row, _BELIEVED_DB, strict=True):
+            believed = 10 ** (-believed_db / 10)
+            noise_vars = believed * 10 ** (_RATIOS_DB / 10)
+            matched = _information(bits_per_symbol, 1.0, believed, np.array([believed]), _FEW_NODES)
+            values[:] = matched - _information(bits_per_symbol, gain, believed, noise_vars, _FEW_NODES)
+    return torch.from_numpy(grid)
+
+
+def _information(
+    bits_per_symbol: int, gain: float, believed_var: float, noise_vars: np.ndarray, nodes: int
+) -> np.ndarray:
+    """Bits of a QAM symbol that is received with a gain and noise, by a demapper that takes them for 1 and another."""
+    labels, points = _pam(bits_per_symbol // 2)
+    places, weights = np.polynomial.hermite.hermgauss(nodes)
+    agrees = (labels[:, None] == labels).astype(float)
+    half = len(points) // 2  # the other half is its mirror image
+    received = gain * points[:half, None] + places * (2 * noise_vars[:, None, None]) ** 0.5
+    metric = -((received[..., None] - points) ** 2) / (2 * believed_var)
+    metric -= metric.max(3, keepdims=True)
+    likelihood = np.exp(np.maximum(metric, -600))
+    lost = np.log2(likelihood.sum(3)[..., None] / (likelihood @ agrees[:half])).sum(3)
+    return 2 * (labels.shape[1] - (lost @ weights).mean(1) / np.pi**0.5)
+
+
+@lru_cache
+def _pam(num_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [points, bits] and points of a Gray-labelled PAM of unit power."""
+    labels = np.array(list(product([0, 1], repeat=num_bits)))
+    mapper = Mapper("pam", num_bits, device="cpu")
+    return labels, mapper(torch.from_numpy(labels).float().reshape(1, -1)).real[0].double().cpu().numpy()

@@ -52,8 +52,17 @@ def complex_normal(num: int, indices: Tensor, key: int) -> Tensor:
     -------
     complex64 [b, num], on the device of ``indices``
     """
-    pair, example = torch.arange(-(-num // 2), device=indices.device), indices[:, None]
-    words = torch.stack(philox((pair & _WORD, pair >> 32, example & _WORD, example >> 32), key), dim=-1)
-    uniform = words.unflatten(-1, (2, 2)).float() * 2**-32
+    uniform = words(-(-num // 2), indices, key).unflatten(-1, (2, 2)).float() * 2**-32
     radius = (-2 * (uniform[..., 0] + 2**-32).log()).clamp(min=0).sqrt()
     return torch.polar(radius, 2 * torch.pi * uniform[..., 1]).flatten(1)[:, :num]
+
+
+def uniform(num: int, indices: Tensor, key: int) -> Tensor:
+    """Uniform numbers of [0, 1), multiples of 2⁻²⁴; parameters as for `complex_normal`, float32 [b, num]."""
+    return (words(-(-num // 4), indices, key).flatten(1)[:, :num] >> 8).float() * 2**-24
+
+
+def words(num: int, indices: Tensor, key: int) -> Tensor:
+    """Groups of four random words of each example, int64 [b, num, 4]."""
+    group, example = torch.arange(num, device=indices.device), indices[:, None]
+    return torch.stack(philox((group & _WORD, group >> 32, example & _WORD, example >> 32), key), dim=-1)

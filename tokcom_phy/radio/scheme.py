@@ -1,16 +1,30 @@
-"""A transmission scheme of a digital link: bits per value and modulation."""
+"""A transmission scheme of a digital link: bits per value, modulation, and channel uses or code rate."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tokcom_phy.utils.bounds import Within
+from tokcom_phy.utils.errors import UserError
 
 Modulation = Literal["QPSK", "16-QAM", "64-QAM", "256-QAM", "1024-QAM"]
+BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
+CRC_BITS = 16
+USES_PER_VALUE = 0.5
+"""Channel uses of a value that is sent as half of an analog symbol."""
+
+MIN_RATE, MAX_RATE = 1 / 5, 948 / 1024
+"""Code rates that 5G LDPC supports."""
+
+UsesPerValue = Annotated[float, Within(0.05, 50, "no modulation carries more, and no code repeats itself so often")]
 
 
 class Scheme(BaseModel):
-    """How values become QAM symbols: quantised with so many bits, two values in each symbol of the modulation.
+    """How values become QAM symbols: bits of the quantiser, modulation, and how many symbols there are.
 
-    The rate of the 5G LDPC code follows: (2·bits + CRC) over the bits of the modulation.
+    With ``uses_per_value`` the code rate follows, with ``rate`` the channel uses. By default two values share a symbol,
+    as on an analog link, and the rate is (2·bits + CRC) over the bits of the modulation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -21,5 +35,53 @@ class Scheme(BaseModel):
     modulation: Modulation = "64-QAM"
     """Square QAM with Gray labels."""
 
+    uses_per_value: UsesPerValue | None = None
+    """Channel uses per value; by default 1/2, those of analog tokens."""
+
+    rate: Annotated[float, Within(MIN_RATE, MAX_RATE, "5G LDPC has no other code rates")] | None = None
+    """Code rate, the CRC included, in place of ``uses_per_value``."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.uses_per_value is not None and self.rate is not None:
+            raise ValueError("uses_per_value and rate exclude each other: leave one out")
+        return self
+
     def __str__(self) -> str:
-        return f"{self.bits} bit {self.modulation}"
+        name = f"{self.bits} bit {self.modulation}"
+        if self.rate is not None:
+            return f"{name} rate {self.rate:.3g}"
+        return name if self.uses_per_value is None else f"{name} {self.uses_per_value:g} uses a value"
+
+    @property
+    def bits_per_symbol(self) -> int:
+        """Coded bits of a QAM symbol."""
+        return BITS_PER_SYMBOL[self.modulation]
+
+    @property
+    def efficiency(self) -> float:
+        """Information bits of a channel use, but for the CRC's."""
+        return self.bits_per_symbol * self.rate if self.rate else self.bits / (self.uses_per_value or USES_PER_VALUE)
+
+    def num_uses(self, num_info_bits: int) -> int:
+        """QAM symbols of a code block."""
+        sent = num_info_bits + CRC_BITS * (self.rate is not None)
+        return math.ceil(sent / self.efficiency - 1e-9)
+
+    def check_rate(self, num_info_bits: int) -> None:
+        """Raise a `UserError` that names alternatives, if 5G LDPC does not support the rate of such a block."""
+        uses = self.num_uses(num_info_bits)
+        rate = (num_info_bits + CRC_BITS) / (uses * self.bits_per_symbol)
+        if MIN_RATE <= rate <= MAX_RATE:
+            return
+        fits = [
+            f"{modulation} with {bits} bits"
+            for modulation, per_symbol in BITS_PER_SYMBOL.items()
+            for bits in range(1, 5)
+            if MIN_RATE <= (num_info_bits / self.bits * bits + CRC_BITS) / (uses * per_symbol) <= MAX_RATE
+        ]
+        mend = f"choose {' or '.join(fits)}" if fits else "send more tokens"
+        raise UserError(
+            f"{self.bits} bits a value in blocks of {uses} {self.modulation} symbols need code rate {rate:.3g}, 5G "
+            f"LDPC has {MIN_RATE:.3g} to {MAX_RATE:.3g}: {mend}"
+        )

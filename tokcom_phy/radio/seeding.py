@@ -88,6 +88,19 @@ def complex_normal(shape: tuple[int, ...], device: str, seed: int, indices: Sequ
     return torch.view_as_complex(out.view(len(indices), *shape, 2))
 
 
+def uniform(
+    num: int, device: str, seed: int, indices: Sequence[int], *purpose: str, dtype: type[np.floating] = np.float32
+) -> Tensor:
+    """Uniform numbers of [0, 1), float [b, num]; fewer are an exact prefix of more, see `complex_normal`.
+
+    A GPU's are float32, whatever the ``dtype`` that a CPU draws.
+    """
+    if at_once(device):
+        return philox.uniform(num, torch.tensor(indices, device=device), entropy(seed, *purpose))
+    keys = [entropy(seed, index, *purpose) for index in indices]
+    return torch.from_numpy(np.stack([np.random.default_rng(key).random(num, dtype) for key in keys])).to(device)
+
+
 def with_variance(numbers: Tensor, variance: float | Tensor) -> Tensor:
     """Scale the numbers of `complex_normal`, complex64 [b, ...], to E|n|² = ``variance``, one for all or float [b]."""
     std = (torch.as_tensor(variance, dtype=torch.float64, device=numbers.device) / 2).sqrt().float()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.bler_table import CodeKey
-from tokcom_phy.radio.blockcode import BITS_PER_SYMBOL, check_rate, symbols_per_block
-from tokcom_phy.radio.scheme import Scheme
+from tokcom_phy.radio.blockcode import MAX_CODED_BITS
+from tokcom_phy.radio.scheme import CRC_BITS, Scheme
 
 
 class Blocks(NamedTuple):
@@ -22,8 +22,10 @@ class Blocks(NamedTuple):
     code : CodeKey
     rows : int64 [blocks, 1]
         Example that each block belongs to.
-    columns : int64 [blocks, num_symbols]
-        Positions of its symbols in the example's payload.
+    columns : int64 [blocks, n]
+        Positions of what it carries in the example's payload.
+    uses : int64 [blocks, num_symbols]
+        Positions of its QAM symbols among the channel uses of the example.
     numbers : int64 [blocks]
         Place of the block among those of its example, from zero.
     """
@@ -32,15 +34,44 @@ class Blocks(NamedTuple):
     code: CodeKey
     rows: Tensor
     columns: Tensor
+    uses: Tensor
     numbers: Tensor
 
 
-def num_blocks(num_symbols: int, scheme: Scheme) -> int:
-    """Code blocks of a payload, as few as the code allows."""
-    return -(-num_symbols // symbols_per_block(scheme.bits))
+BIT_GRID = 64
+"""Blocks of a payload of bits are filled up to a multiple of this, so that few codes serve all lengths."""
 
 
-def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str) -> list[Blocks]:
+def num_info_bits(size: int, scheme: Scheme, as_bits: bool) -> int:
+    """Information bits of a block of ``size`` symbols of the payload."""
+    return -(-size // BIT_GRID) * BIT_GRID if as_bits else size * bits_of_symbol(scheme, as_bits)
+
+
+def bits_of_symbol(scheme: Scheme, as_bits: bool) -> int:
+    """Information bits of a symbol of the payload: two values of the scheme's bits, or a single bit."""
+    return 1 if as_bits else 2 * scheme.bits
+
+
+def cut(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> list[int]:
+    """Edges of the code blocks of a payload in its symbols: as few as the code allows, of nearly equal length."""
+    most = (MAX_CODED_BITS - CRC_BITS) // bits_of_symbol(scheme, as_bits)
+    most -= most % BIT_GRID if as_bits else 0
+    count = -(-num_symbols // most)
+    return [block * num_symbols // count for block in range(count + 1)]
+
+
+def num_blocks(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
+    """Code blocks of a payload."""
+    return len(cut(num_symbols, scheme, as_bits)) - 1
+
+
+def num_uses(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
+    """Channel uses of a payload."""
+    edges = pairwise(cut(num_symbols, scheme, as_bits))
+    return sum(scheme.num_uses(num_info_bits(stop - start, scheme, as_bits)) for start, stop in edges)
+
+
+def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str, as_bits: bool = False) -> list[Blocks]:
     """Cut payloads into code blocks of nearly equal length.
 
     Parameters
@@ -50,23 +81,27 @@ def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str) -> l
     schemes : sequence of Scheme [b]
         How each example is sent.
     device : str
+    as_bits : bool
+        Whether a symbol of the payload is a bit, instead of two values.
 
     Raises
     ------
     UserError
         If the code does not support the rate of a block.
     """
-    found: dict[tuple[Scheme, int], list[tuple[int, int, int]]] = defaultdict(list)
+    found: dict[tuple[Scheme, int], list[tuple[int, int, int, int]]] = defaultdict(list)
     for example, (length, scheme) in enumerate(zip(lengths, schemes, strict=True)):
-        count = num_blocks(length, scheme)
-        edges = [block * length // count for block in range(count + 1)]
-        for number, (start, stop) in enumerate(pairwise(edges)):
-            found[scheme, stop - start].append((example, start, number))
+        first_use = 0
+        for number, (start, stop) in enumerate(pairwise(cut(length, scheme, as_bits))):
+            found[scheme, stop - start].append((example, start, first_use, number))
+            first_use += scheme.num_uses(num_info_bits(stop - start, scheme, as_bits))
     layout = []
     for (scheme, size), places in found.items():
-        check_rate(scheme.bits, scheme.modulation, size)
-        rows, starts, numbers = torch.tensor(places, device=device).mT[..., None]
+        carried = num_info_bits(size, scheme, as_bits)
+        scheme.check_rate(carried)
+        rows, starts, first_uses, numbers = torch.tensor(places, device=device).mT[..., None]
+        code = CodeKey(carried, scheme.num_uses(carried), scheme.bits_per_symbol)
         columns = starts + torch.arange(size, device=device)
-        code = CodeKey(2 * scheme.bits * size, size, BITS_PER_SYMBOL[scheme.modulation])
-        layout.append(Blocks(scheme, code, rows, columns, numbers[:, 0]))
+        uses = first_uses + torch.arange(code.num_symbols, device=device)
+        layout.append(Blocks(scheme, code, rows, columns, uses, numbers[:, 0]))
     return layout

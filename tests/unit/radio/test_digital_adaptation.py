@@ -39,7 +39,8 @@ def test_no_fixed_scheme_beats_adaptation_to_the_realisation_at_any_snr(below: s
     for snr_db in range(0, 31, 3):
         state = adaptive.draw(32, {"audio": 1024}, float(snr_db), seed=1)
         assert isinstance(state, DigitalState)
-        expected = adaptive._adaptation.distortions(state.sinr["audio"], [1024] * 32)
+        losses = adaptive._adaptation.losses(state, "audio", [1024] * 32)
+        expected = adaptive._adaptation.distortions(losses, "audio")
         own = expected.gather(0, state.scheme["audio"][None])[0]
         assert (own <= expected.min(0).values + 1e-12).all()
         assert own.mean() <= expected.mean(1).min() + 1e-12

@@ -16,6 +16,7 @@ from tokcom_phy.radio.blockcode import BlockCode
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.miesm import effective_snr_db, mutual_information, snr_db_of
+from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.scheme import Scheme
 from tokcom_phy.radio.segmentation import segment
 from tokcom_phy.radio.sionna import Demapper, Mapper
@@ -153,7 +154,8 @@ def test_error_rates_are_those_of_the_blocks_own_symbols() -> None:
     sinr = state.sinr["audio"].clone()
     sinr[:, 512:] = 0.01
     (blocks,) = segment([1024], [Scheme()], "cpu")
-    rates = block_error_rate(replace(state, sinr={"audio": sinr}).sinr["audio"], blocks)
+    faded = replace(state, sinr={"audio": sinr}, effective_noise_var={"audio": 1 / sinr})
+    rates = block_error_rate(Observation.of(faded, "audio").at(blocks.rows, blocks.uses), blocks.code)
     assert rates[0] < 1e-6
     assert rates[1] > 1 - 1e-6
 
