@@ -25,11 +25,14 @@ from tokcom_phy.model.foundation_config import find_foundation, load_tokenizer, 
 from tokcom_phy.model.hub import LOADING, absolute, cannot_load
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.text import TextBatch
-from tokcom_phy.utils.errors import UserError, nearest, one_line, reason
+from tokcom_phy.utils.errors import UserError, nearest, one_line, quoted, reason
 from tokcom_phy.utils.files import follow_umask
 
 LORA_TARGETS = ["q_proj", "v_proj"]
 """Modules that the paper adapts; in a model that names them otherwise, PEFT's defaults are adapted."""
+
+_BLANK = "▁"
+"""How SentencePiece writes a blank; many of its tokenizers put one before every text."""
 
 _ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep")
 """Arguments that a foundation model must take: it reads embeddings, at positions that leave padding out."""
@@ -83,6 +86,7 @@ class Foundation(nn.Module):
         # Answers are measured greedily, whatever a checkpoint's generation_config.json asks for.
         model.generation_config = GenerationConfig()
         self._bos_id = _bos_id(tokenizer)
+        self._prepends_blank = "".join(tokenizer.tokenize("a")).startswith(_BLANK)
         self._full_attention = _full_attention(model)
 
     @classmethod
@@ -103,9 +107,16 @@ class Foundation(nn.Module):
         tokenizer = load_tokenizer(name)
         try:
             with LOADING:
-                model = AutoModelForCausalLM.from_pretrained(**source(path), dtype=dtype)
+                model, report = AutoModelForCausalLM.from_pretrained(
+                    **source(path), dtype=dtype, output_loading_info=True
+                )
         except Exception as error:  # whatever damaged files make its class do
             raise cannot_load(f"the foundation model '{name}'", path, error) from error
+        if report["missing_keys"]:  # transformers would fill them at random
+            raise UserError(
+                f"the foundation model '{name}' lacks weights {quoted(sorted(report['missing_keys']))} in {path}: get "
+                "its files again"
+            )
         if path.is_file():
             model.name_or_path = str(path)
         elif not Path(name).exists() and not str(name).startswith("tiny/"):
@@ -217,8 +228,10 @@ class Foundation(nn.Module):
 
     def tokenize_answers(self, answers: Sequence[str]) -> TextBatch:
         """Answers with their end token to tokens, padded on the right."""
-        end = self.tokenizer.eos_token
-        return self._tokenize([completion(answer, end) for answer in answers], padding_side="right")
+        texts = [completion(answer, self.tokenizer.eos_token) for answer in answers]
+        if self._prepends_blank:
+            texts = [text.removeprefix(" ") for text in texts]
+        return self._tokenize(texts, padding_side="right")
 
     def _tokenize(self, texts: Sequence[str], padding_side: str) -> TextBatch:
         batch = self.tokenizer(

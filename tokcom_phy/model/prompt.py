@@ -12,7 +12,7 @@ def prompt(question: str) -> str:
 def completion(answer: str, end_token: str = END_TOKEN) -> str:
     """The text that the model is to continue a prompt with: a blank, the answer, the end token.
 
-    The blank belongs to the answer because byte-level BPE tokens carry their leading blank. Foundation models with
-    another end token pass their tokenizer's ``eos_token``.
+    The blank belongs to the answer because byte-level BPE tokens carry their leading blank; a tokenizer that puts one
+    before every text gets none. Foundation models with another end token pass their tokenizer's ``eos_token``.
     """
     return f" {answer.strip()}{end_token}"

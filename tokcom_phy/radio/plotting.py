@@ -52,7 +52,7 @@ def draw_link(link: Link[Any], path: Path) -> None:
             panel(own)
     for unused in axes.flat[len(panels) :]:
         unused.remove()
-    figure.suptitle(f"{link.name}: {link.description}", fontsize=11)
+    figure.suptitle(f"{link.name}: {link.description}", fontsize=11, parse_math=False)
     with write_atomically(Path(path)) as temporary:
         figure.savefig(temporary, dpi=130)
     plt.close(figure)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from foundation_files import SIZES, TEXTS, write_foundation
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 from transformers import (
     Gemma3ForCausalLM,
@@ -135,14 +136,37 @@ def with_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerFast) -> Foundati
 
 
 def test_the_first_token_scored_is_the_first_of_content(tmp_path: Path) -> None:
+    """Of a tokenizer that makes a leading blank a token of its own."""
     foundation = with_tokenizer(tmp_path / "model", prepending_tokenizer(bos=False))
+    blank = foundation.tokenizer.convert_tokens_to_ids("▁")
     answers = foundation.tokenize_answers(["the cello", "two", "How"])
-    assert len(set(answers.ids[:, 0].tolist())) == 1  # the blank
-    first = foundation.first_tokens(answers.ids)
+    ids = torch.nn.functional.pad(answers.ids, (1, 0), value=blank)
+    first = foundation.first_tokens(ids)
     assert len(set(first)) == 3
     assert [text[0] for text in foundation.decode(torch.tensor(first)[:, None])] == ["t", "t", "H"]
     said_nothing = torch.tensor([[foundation.tokenizer.eos_token_id, foundation.tokenizer.pad_token_id]])
     assert foundation.first_tokens(said_nothing) == [foundation.tokenizer.eos_token_id]
+
+
+def test_answers_begin_with_one_blank_whoever_puts_it_there(tmp_path: Path) -> None:
+    prepending = with_tokenizer(tmp_path / "a", prepending_tokenizer(bos=False))
+    byte_level = Foundation.load(write_foundation(tmp_path / "b"))
+    for foundation, blank in ((prepending, "▁"), (byte_level, "Ġ")):
+        answers = foundation.tokenize_answers(["two flutes"])
+        tokens = foundation.tokenizer.convert_ids_to_tokens(answers.ids[0])
+        assert "".join(tokens) == f"{blank}two{blank}flutes{foundation.tokenizer.eos_token}"
+
+
+def test_weights_that_a_checkpoint_lacks_are_named_and_not_made_up(tmp_path: Path) -> None:
+    for tied in (True, False):
+        folder = write_foundation(tmp_path / f"tied-{tied}", tied=tied)
+        weights = load_file(folder / "model.safetensors")
+        assert ("lm_head.weight" in weights) != tied
+        Foundation.load(folder)
+        lacking = "model.layers.1.self_attn.v_proj.weight" if tied else "lm_head.weight"
+        save_file({k: v for k, v in weights.items() if k != lacking}, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(UserError, match=rf"lacks weights \['{lacking}'\] in {folder}: get its files again"):
+            Foundation.load(folder)
 
 
 @pytest.mark.parametrize("bos", [True, False])
