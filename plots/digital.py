@@ -17,7 +17,9 @@ def draw(run: Run) -> Figure:
     figure, axes = against_snr(run, groups, "analog minus\ndigital [points]")
     for name, group in groups.items():
         analog, *others = group
-        found = run.differences[(run.differences["variant"] == listener(run)) & (run.differences["link"] == analog)]
+        found = run.accuracy_differences[
+            (run.accuracy_differences["variant"] == listener(run)) & (run.accuracy_differences["link"] == analog)
+        ]
         crossings = []
         for link in others:
             difference = found[found["than_link"] == link]

@@ -43,8 +43,8 @@ def draw(run: Run) -> Figure:
         for other in run.variants(alignment="none", blind=False, lengths=variant.lengths):
             dashed = curve(left, _rows(run, other), "snr_db", look._replace(dashes="--"), band=False)
             handles[f"unaligned, {length} tokens"] = dashed
-            ours, theirs = run.differences["variant"], run.differences["than_variant"]
-            gain = run.differences[(ours == variant.name) & (theirs == other.name)]
+            ours, theirs = run.accuracy_differences["variant"], run.accuracy_differences["than_variant"]
+            gain = run.accuracy_differences[(ours == variant.name) & (theirs == other.name)]
             _whiskers(right, gain, look, shift=DODGE_DB * (place - (len(aligned) - 1) / 2))
     handles |= controls(left, run, run.accuracy)
     accuracy_axis(left, "SNR [dB]")

@@ -47,7 +47,7 @@ def draw(run: Run) -> Figure:
         for variant in others:
             handles[AWARE] = curve(upper, _rows(run.accuracy, variant, named[ADAPTIVE]), "snr_db", MAIN[AWARE])
         drawn |= controls(upper, run, run.accuracy[run.accuracy["link"] == named[ANALOG]])
-        found = _rows(run.differences, heard, named[ANALOG])
+        found = _rows(run.accuracy_differences, heard, named[ANALOG])
         difference = found[(found["than_variant"] == heard) & (found["than_link"] == named[ADAPTIVE])]
         curve(lower, difference, "snr_db", MAIN[ADAPTIVE])
         title(upper, f"over {named[ANALOG]}")

@@ -74,7 +74,7 @@ def results_table(run: Run) -> SnrTable:
 def differences_table(run: Run) -> SnrTable:
     """Paired differences of accuracies [points] with their intervals, a column an SNR; without those to the majority
     control, and without those that are zero everywhere."""
-    differences = run.differences[run.differences["than_variant"] != MAJORITY]
+    differences = run.accuracy_differences[run.accuracy_differences["than_variant"] != MAJORITY]
     snrs = sorted(differences["snr_db"].unique())
     table = SnrTable(
         "Paired differences of accuracy [points], 95 % intervals, against SNR [dB]",

@@ -74,6 +74,24 @@ def paired(correct: np.ndarray, than: np.ndarray) -> tuple[float, float, float]:
     return mean, max(mean - half, -1.0), min(mean + half, 1.0)
 
 
+def scores_over_questions_and_seeds(scores: np.ndarray) -> tuple[float, float, float]:
+    """As `over_questions_and_seeds`, of scores that are no proportion; their paired difference has the same interval.
+
+    Parameters
+    ----------
+    scores : float [seeds, questions]
+
+    Returns
+    -------
+    mean, low, high
+        With one seed the interval is that of `over_mean`.
+    """
+    if len(scores) == 1:
+        return float(scores.mean()), *over_mean(scores[0])
+    mean, half = float(scores.mean()), _half_width(scores)
+    return mean, mean - half, mean + half
+
+
 def _half_width(values: np.ndarray) -> float:
     """Half the width of the interval of the mean of [seeds, questions]; 0 for one seed, or where nothing varies."""
     seeds, questions = values.shape

@@ -294,7 +294,9 @@ def against_snr(
             on_link = run.accuracy[run.accuracy["link"] == link]
             handles[label] = curve(upper, on_link[on_link["variant"] == variant], "snr_db", named[label])
         drawn |= controls(upper, run, run.accuracy[run.accuracy["link"] == first])
-        found = run.differences[(run.differences["variant"] == variant) & (run.differences["link"] == first)]
+        found = run.accuracy_differences[
+            (run.accuracy_differences["variant"] == variant) & (run.accuracy_differences["link"] == first)
+        ]
         for link in others:
             against = found[(found["than_link"] == link) & (found["than_variant"] == variant)]
             curve(lower, against, "snr_db", named[group[link]])

@@ -21,6 +21,7 @@ from tokcom_phy.results.report_tables import (
     accuracy_tables,
     budget_tables,
     difference_tables,
+    metric_tables,
     radio_tables,
     training_table,
     type_tables,
@@ -64,6 +65,7 @@ class Section:
     pictures: list[Picture]
     accuracy: list[Table]
     differences: list[Table]
+    metrics: list[Table]
     types: list[Table]
     all_types: list[Table]
     radio: list[Table]
@@ -148,6 +150,7 @@ def _section(run_dir: Path, anchor: str) -> Section:
         pictures=_pictures(run_dir, experiment),
         accuracy=accuracy_tables(run),
         differences=difference_tables(run),
+        metrics=metric_tables(run),
         types=type_tables(run, best_only=True),
         all_types=type_tables(run, best_only=False),
         radio=radio_tables(run),

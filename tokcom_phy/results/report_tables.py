@@ -12,7 +12,7 @@ from tokcom_phy.model.foundation_config import foundation_width
 from tokcom_phy.results.budget import payloads
 from tokcom_phy.results.report_words import db, number
 from tokcom_phy.results.run import Run
-from tokcom_phy.results.tables import ALL
+from tokcom_phy.results.tables import ACCURACY, ALL
 from tokcom_phy.utils.errors import UserError
 
 
@@ -49,6 +49,11 @@ def _percent(curve: Mapping[Hashable, Any] | pd.Series) -> Cell:
     return Cell(f"{value:.1f}", f"{low:.1f}–{high:.1f}", share=value)
 
 
+def _score(curve: Mapping[Hashable, Any]) -> Cell:
+    value, low, high = (curve[key] for key in ("value", "ci_low", "ci_high"))
+    return Cell(number(f"{value:.3f}"), "" if np.isnan(low) else f"{low:.3f} to {high:.3f}")
+
+
 def _pivot(title: str, corner: str, cells: Mapping[tuple[str, float], Cell], rows: Sequence[str]) -> Table:
     """Cells by row and SNR as a table."""
     snrs = sorted({snr_db for _, snr_db in cells})
@@ -70,10 +75,21 @@ def accuracy_tables(run: Run) -> list[Table]:
     return tables
 
 
+def metric_tables(run: Run) -> list[Table]:
+    """A table a metric beside exact match and a link: its mean over all questions and seeds."""
+    tables = []
+    others = run.curves[run.curves["metric"] != ACCURACY]
+    for metric, curve in others.groupby("metric", sort=False):
+        for link, part in _by_link(curve, run):
+            cells = {(row["variant"], row["snr_db"]): _score(row) for row in part.to_dict("records")}
+            tables.append(_pivot(f"{metric}: {link}", "variant", cells, systems(run)))
+    return tables
+
+
 def difference_tables(run: Run) -> list[Table]:
     """Paired differences: of variants, a table a link; then of links."""
     tables: dict[str, dict[tuple[str, float], Cell]] = {}
-    for row in run.differences.to_dict("records"):
+    for row in run.accuracy_differences.to_dict("records"):
         same_link = row["link"] == row["than_link"]
         title = row["link"] if same_link else "between links"
         name = (

@@ -20,8 +20,9 @@ from tokcom_phy.results.budget import BUDGET_COLUMNS, mean_question_tokens, tabu
 from tokcom_phy.results.points import AGAIN, Point, points_table, read_points
 from tokcom_phy.results.reading import RESTORE, damaged, read_json
 from tokcom_phy.results.tables import (
+    ACCURACY,
     ALL,
-    accuracy_curves,
+    curves,
     tabulate,
     tabulate_costs,
     tabulate_curves,
@@ -139,18 +140,24 @@ class Run:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The rows of ``curves.csv``: accuracy of each variant, link and SNR over all seeds, by question type."""
+        """The rows of ``curves.csv``: each metric of each variant, link and SNR over all seeds; accuracy by
+        question type too."""
         return tabulate_curves(self.experiment.name, self._points, list(self.questions["type"]))
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
-        """The rows of `curves` over all questions."""
-        return self.curves[self.curves["question_type"] == ALL]
+        """The rows of `curves` with the accuracy over all questions."""
+        return self.curves[(self.curves["metric"] == ACCURACY) & (self.curves["question_type"] == ALL)]
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """The rows of ``differences.csv``: accuracies compared question by question and seed by seed."""
+        """The rows of ``differences.csv``: each metric compared question by question and seed by seed."""
         return tabulate_differences(self.experiment, self._points)
+
+    @cached_property
+    def accuracy_differences(self) -> pd.DataFrame:
+        """The rows of `differences` with the accuracy."""
+        return self.differences[self.differences["metric"] == ACCURACY]
 
     @cached_property
     def budget(self) -> pd.DataFrame:
@@ -175,7 +182,7 @@ class Run:
 
     def accuracy_among(self, questions: np.ndarray) -> pd.DataFrame:
         """As `accuracy`, on some questions alone: ``questions`` is bool [questions]."""
-        return accuracy_curves(self._points, questions)
+        return curves(self._points, questions)
 
     def answers(self, question: int) -> pd.DataFrame:
         """What each system answered to one question, by its place in `questions`: variant, link, snr_db, seed, answer

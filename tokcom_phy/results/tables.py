@@ -7,7 +7,13 @@ import pandas as pd
 
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.results.intervals import over_mean, over_questions_and_seeds, paired, wilson
+from tokcom_phy.results.intervals import (
+    over_mean,
+    over_questions_and_seeds,
+    paired,
+    scores_over_questions_and_seeds,
+    wilson,
+)
 from tokcom_phy.results.points import Point, as_bools
 
 COLUMNS = [
@@ -27,6 +33,9 @@ COLUMNS = [
 
 ALL = "all"
 """``question_type`` of figures over all questions."""
+
+ACCURACY = "accuracy"
+"""``metric`` of exact match."""
 
 
 def tabulate(experiment: str, points: Sequence[Point], question_types: Sequence[str]) -> pd.DataFrame:
@@ -99,7 +108,7 @@ def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
     correct = as_bools(point.correct)
     for kind in (ALL, *sorted(set(types))):
         marks = correct if kind == ALL else correct[types == kind]
-        yield (*key, "accuracy", kind, marks.mean(), *wilson(int(marks.sum()), len(marks)), len(marks))
+        yield (*key, ACCURACY, kind, marks.mean(), *wilson(int(marks.sum()), len(marks)), len(marks))
     first = as_bools(point.first_token_correct)
     yield (*key, "first_token_accuracy", ALL, first.mean(), *wilson(int(first.sum()), len(first)), len(first))
     for metric, scores in point.metrics.items():
@@ -109,51 +118,55 @@ def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
             yield (*key, f"{metric}_{modality}", ALL, value, np.nan, np.nan, len(correct))
 
 
-def accuracy_curves(points: Sequence[Point], among: np.ndarray | None = None) -> pd.DataFrame:
-    """Accuracy of each variant, link and SNR over all seeds, with its interval over questions and seeds.
+def curves(points: Sequence[Point], among: np.ndarray | None = None, metric: str = ACCURACY) -> pd.DataFrame:
+    """A metric of each variant, link and SNR over all seeds, with its interval over questions and seeds.
 
     Parameters
     ----------
     points : sequence of Point
     among : bool [questions], optional
         Which questions count; all by default.
+    metric : str
+        ``accuracy``, or the name of one that the points hold.
 
     Returns
     -------
     DataFrame with columns variant, link, snr_db, value, ci_low, ci_high, seeds, n
     """
+    interval = over_questions_and_seeds if metric == ACCURACY else scores_over_questions_and_seeds
     rows = []
-    for key, by_seed in _marks(points).items():
-        marks = np.stack(list(by_seed.values()))
-        marks = marks if among is None else marks[:, among]
-        rows.append((*key, *over_questions_and_seeds(marks), *marks.shape))
+    for key, by_seed in _scores(points, metric).items():
+        scores = np.stack(list(by_seed.values()))
+        scores = scores if among is None else scores[:, among]
+        rows.append((*key, *interval(scores), *scores.shape))
     columns = ["variant", "link", "snr_db", "value", "ci_low", "ci_high", "seeds", "n"]
     return pd.DataFrame(rows, columns=columns).sort_values(["link", "variant", "snr_db"], ignore_index=True)
 
 
 def tabulate_curves(experiment: str, points: Sequence[Point], question_types: Sequence[str]) -> pd.DataFrame:
-    """The rows of ``curves.csv``: `accuracy_curves` over all questions and by question type."""
+    """The rows of ``curves.csv``: `curves` of each metric over all questions, and of the accuracy by question type."""
     types = np.array(question_types, dtype=object)
-    parts = []
-    for kind in (ALL, *sorted(set(question_types))):
-        part = accuracy_curves(points, None if kind == ALL else types == kind)
+    parts = {(ACCURACY, ALL): curves(points)}
+    parts |= {(ACCURACY, kind): curves(points, types == kind) for kind in sorted(set(question_types))}
+    parts |= {(metric, ALL): curves(points, metric=metric) for metric in _metrics(points)}
+    for (metric, kind), part in parts.items():
         part.insert(0, "experiment", experiment)
-        part.insert(4, "question_type", kind)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        part.insert(4, "metric", metric)
+        part.insert(5, "question_type", kind)
+    return pd.concat(list(parts.values()), ignore_index=True)
 
 
 def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.DataFrame:
-    """The rows of ``differences.csv``: accuracies compared question by question and seed by seed.
+    """The rows of ``differences.csv``: each metric compared question by question and seed by seed.
 
     The first variant of each series minus each other one and the majority control, over the same link; and the first
     link minus each other one, for the same variant.
 
     Returns
     -------
-    DataFrame with columns experiment, variant, link, than_variant, than_link, snr_db, value, ci_low, ci_high, seeds, n
+    DataFrame with columns experiment, variant, link, than_variant, than_link, snr_db, metric, value, ci_low, ci_high,
+    seeds, n
     """
-    all_marks = _marks(points)
     pairs: dict[tuple[tuple[str, str], tuple[str, str], float], None] = {}
     for series in experiment.resolved().series:
         variants, links = (*series.variants, MAJORITY), series.links
@@ -163,19 +176,29 @@ def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.
             for variant in series.variants:
                 pairs |= {((variant, links[0]), (variant, other), snr_db): None for other in links[1:]}
     rows = []
-    for (variant, link), (than_variant, than_link), snr_db in pairs:
-        ours, theirs = (all_marks.get((*who, snr_db), {}) for who in ((variant, link), (than_variant, than_link)))
-        if seeds := [seed for seed in ours if seed in theirs]:
-            marks = np.stack([ours[seed] for seed in seeds]), np.stack([theirs[seed] for seed in seeds])
-            key = (experiment.name, variant, link, than_variant, than_link, snr_db)
-            rows.append((*key, *paired(*marks), *marks[0].shape))
-    columns = ["experiment", "variant", "link", "than_variant", "than_link", "snr_db"]
+    for metric in (ACCURACY, *_metrics(points)):
+        scores = _scores(points, metric)
+        for (variant, link), (than_variant, than_link), snr_db in pairs:
+            ours, theirs = (scores.get((*who, snr_db), {}) for who in ((variant, link), (than_variant, than_link)))
+            if seeds := [seed for seed in ours if seed in theirs]:
+                first, second = np.stack([ours[seed] for seed in seeds]), np.stack([theirs[seed] for seed in seeds])
+                found = paired(first, second) if metric == ACCURACY else scores_over_questions_and_seeds(first - second)
+                key = (experiment.name, variant, link, than_variant, than_link, snr_db, metric)
+                rows.append((*key, *found, *first.shape))
+    columns = ["experiment", "variant", "link", "than_variant", "than_link", "snr_db", "metric"]
     return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high", "seeds", "n"])
 
 
-def _marks(points: Sequence[Point]) -> dict[tuple[str, str, float], dict[int, np.ndarray]]:
-    """(variant, link, SNR) → seed → which questions were answered right."""
-    marks: dict[tuple[str, str, float], dict[int, np.ndarray]] = {}
+def _metrics(points: Sequence[Point]) -> list[str]:
+    """Names of the metrics beside exact match that any point holds."""
+    return list(dict.fromkeys(name for point in points for name in point.metrics))
+
+
+def _scores(points: Sequence[Point], metric: str) -> dict[tuple[str, str, float], dict[int, np.ndarray]]:
+    """(variant, link, SNR) → seed → a score of each question; points without the metric are left out."""
+    scores: dict[tuple[str, str, float], dict[int, np.ndarray]] = {}
     for point in points:
-        marks.setdefault((point.variant, point.link, point.snr_db), {})[point.seed] = as_bools(point.correct)
-    return marks
+        if metric == ACCURACY or metric in point.metrics:
+            found = as_bools(point.correct) if metric == ACCURACY else np.array(point.metrics[metric])
+            scores.setdefault((point.variant, point.link, point.snr_db), {})[point.seed] = found
+    return scores

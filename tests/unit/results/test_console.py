@@ -48,7 +48,9 @@ def printed(table: SnrTable | Table, width: int) -> str:
 def test_all_differences_and_intervals_are_shown_in_full(run, width):
     text = printed(differences_table(run), width)
     blind = [variant.name for variant in run.variants(blind=True)]
-    shown = run.differences[(run.differences["than_variant"] != MAJORITY) & ~run.differences["variant"].isin(blind)]
+    shown = run.accuracy_differences[
+        (run.accuracy_differences["than_variant"] != MAJORITY) & ~run.accuracy_differences["variant"].isin(blind)
+    ]
     halves = (shown["ci_high"] - shown["ci_low"]) / 2
     assert Counter(re.findall(r"[+-]\d+\.\d", text)) == Counter(f"{100 * value:+z.1f}" for value in shown["value"])
     assert Counter(re.findall(r"±\d+\.\d", text)) == Counter(f"±{100 * half:.1f}" for half in halves)

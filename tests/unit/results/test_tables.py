@@ -1,9 +1,14 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tokcom_phy.data.formats import Question
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.points import Point, read_points, write_point
-from tokcom_phy.results.tables import COLUMNS, accuracy_curves, tabulate
+from tokcom_phy.results.tables import COLUMNS, curves, tabulate, tabulate_curves, tabulate_differences
 from tokcom_phy.training.evaluate import majority_per_template
 from tokcom_phy.utils.errors import UserError
 
@@ -44,10 +49,41 @@ def test_table_splits_accuracy_by_question_type():
 
 
 def test_curves_average_over_seeds():
-    curves = accuracy_curves([point(0, "1100"), point(1, "1111"), point(0, "0000", snr_db=3.0)])
-    assert curves[["snr_db", "value", "seeds", "n"]].to_numpy().tolist() == [[-5.0, 0.75, 2, 4], [3.0, 0.0, 1, 4]]
-    assert (curves["ci_low"] <= curves["value"]).all()
-    assert (curves["value"] <= curves["ci_high"]).all()
+    found = curves([point(0, "1100"), point(1, "1111"), point(0, "0000", snr_db=3.0)])
+    assert found[["snr_db", "value", "seeds", "n"]].to_numpy().tolist() == [[-5.0, 0.75, 2, 4], [3.0, 0.0, 1, 4]]
+    assert (found["ci_low"] <= found["value"]).all()
+    assert (found["value"] <= found["ci_high"]).all()
+
+
+SCORES = {"good": [[3.0, 5.0, 4.0, 4.0], [5.0, 5.0, 5.0, 5.0]], "poor": [[1.0, 2.0, 4.0, 1.0], [3.0, 3.0, 3.0, 3.0]]}
+
+
+def scored(variant, seed):
+    metrics = {"words": SCORES[variant][seed]}
+    return replace(point(seed), variant=variant, metrics=metrics)
+
+
+def test_curves_have_rows_of_each_metric():
+    """With one seed the interval is Student's over questions, beyond 1 where the scores are."""
+    majority = replace(point(), variant=MAJORITY)
+    table = tabulate_curves("e", [scored("good", 0), majority], ["A/x", "B/y", "A/x", "B/y"])
+    (row,) = table[table["metric"] == "words"].to_dict("records")
+    assert [row["variant"], row["question_type"], row["value"], row["n"]] == ["good", "all", 4.0, 4]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((4.0 - 1.2992, 4.0 + 1.2992), abs=1e-4)  # t 3.1824, s .8165
+    assert set(table[table["variant"] == MAJORITY]["metric"]) == {"accuracy"}
+
+
+def test_differences_compare_each_metric_question_by_question(tmp_path):
+    variants = {"good": {}, "poor": {"alignment": "none"}}
+    series = [{"variants": ["good", "poor"], "links": ["awgn"], "snr_db": [-5.0]}]
+    settings = {"name": "e", "title": "E", "profile": "tiny", "variants": variants, "evaluate": series}
+    (tmp_path / "e.yaml").write_text(json.dumps(settings))
+    experiment = load_experiment(str(tmp_path / "e.yaml"))
+    table = tabulate_differences(experiment, [scored(variant, seed) for variant in SCORES for seed in (0, 1)])
+    (row,) = table[table["metric"] == "words"].to_dict("records")
+    assert [row["variant"], row["than_variant"], row["value"], row["seeds"], row["n"]] == ["good", "poor", 2.0, 2, 4]
+    assert row["ci_low"] < 2.0 < row["ci_high"]
+    assert row["ci_high"] - 2.0 == pytest.approx(2.0 - row["ci_low"])
 
 
 def test_majority_answers_each_template_with_its_most_frequent_answer():
