@@ -29,3 +29,22 @@ def test_what_would_stop_the_run_is_one_line(tokcom, experiment, tmp_path, setti
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1
     assert message in refused.stderr
+
+
+def test_a_component_of_the_users_own_is_tried(tokcom, tmp_path):
+    """It imports and builds; only a step shows that what it returns does not fit."""
+    (tmp_path / "half.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Half(nn.Module):\n    def forward(self, tokens):\n        return tokens[..., ::2]\n"
+    )
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\ntitle: Own\nprofile: tiny\nstage2: {batch: 8}\n"
+        "data:\n  synthetic: {captions: 8, train_clips: 8, test_clips: 4, train_questions: 8, test_questions: 8}\n"
+        "variants: {mine: {alignment: none, receiver: {audio: {_target_: half.Half}}}}\n"
+        "evaluate: [{variants: [mine], links: [awgn], snr_db: [0]}]\n"
+    )
+    refused = tokcom("validate", path, "--out", tmp_path / "run", "--workers", "1")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.strip().splitlines()
+    assert "receiver.audio: 'half.Half' turns tokens of shape" in line

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -128,9 +129,14 @@ def alignment_run_name(
     for key, value in settings.model_dump().items():
         if value != defaults[key]:
             parts = value if isinstance(value, tuple) else [Path(value).stem if key == "link" else value]
-            name += f"-{key}-" + "to".join(map(str, parts)).replace("/", "_")
+            text = _digest(value) if isinstance(value, dict) else "to".join(map(str, parts)).replace("/", "_")
+            name += f"-{key}-{text}"
     for key, component in components.named().items():
         if component != default_components.named().get(key):
-            digest = hashlib.sha256(json.dumps(component, sort_keys=True, default=str).encode()).hexdigest()[:6]
-            name += f"-{key}-{component[TARGET]}-{digest}"
+            name += f"-{key}-{component[TARGET]}-{_digest(component)}"
     return name
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    """Six characters that tell settings apart in a folder's name."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:6]

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.utils.instantiate import TARGET, components_in, source_of
 
 _LIBRARIES = ("tokcom-phy", "torch", "sionna", "transformers", "peft", "datasets", "accelerate", "av", "numpy")
 
@@ -24,12 +27,18 @@ def provenance(experiment: Experiment) -> dict[str, object]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "git_revision": _git_revision(),
         "seeds": experiment.seeds,
-        "components": {
-            name: variant.components.sources()
-            for name, variant in experiment.resolved().variants.items()
-            if variant.components
-        },
+        "components": {key: source_of(component, key) for key, component in _components(experiment)},
     }
+
+
+def _components(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All that the experiment and its links name by import path, with the key that names it."""
+    settings = experiment.model_dump(exclude={"links"})
+    settings["links"] = {name: link.settings() for name, link in experiment.resolved().links.items()}
+    for position, metric in enumerate(experiment.metrics):
+        if isinstance(metric, str) and "." in metric:
+            yield f"metrics.{position}", {TARGET: metric}
+    yield from components_in(settings, "")
 
 
 def _git_revision() -> str | None:

@@ -10,7 +10,7 @@ import functools
 import inspect
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib import import_module, invalidate_caches
 from importlib.metadata import packages_distributions, version
@@ -127,6 +127,16 @@ def source_of(component: Mapping[str, Any], key: str) -> dict[str, str | None]:
         "version": version(distributions[0]) if distributions else None,
         "sha256": sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None,
     }
+
+
+def components_in(settings: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every component in some settings, with the dotted key that names it; ``key`` is that of the settings."""
+    if isinstance(settings, Mapping) and TARGET in settings:
+        yield key, settings
+    if isinstance(settings, Mapping | list | tuple):
+        items = settings.items() if isinstance(settings, Mapping) else enumerate(settings)
+        for name, value in items:
+            yield from components_in(value, f"{key}.{name}" if key else str(name))
 
 
 def _target(component: Mapping[str, Any], key: str) -> Any:

@@ -181,6 +181,9 @@ def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(
     }
     imported = load_experiment(sweep, overrides=["variants.same.stage1={checkpoint: there/it/is}"])
     assert imported.resolved().variants["same"].alignment_run == "contrastive-checkpoint-there_it_is"  # one folder
+    nested = load_experiment(sweep, overrides=["variants.same.stage1={lr_scheduler_kwargs: {num_cycles: 2}}"])
+    named = str(nested.resolved().variants["same"].alignment_run)
+    assert re.fullmatch("contrastive-lr_scheduler_kwargs-[0-9a-f]{6}", named)  # fit for a folder on any system
     needs = {job.subject: job.needs for job in experiment.resolved().jobs if job.stage == "finetune"}
     assert needs["aligned"] == needs["same"]
 
