@@ -130,3 +130,29 @@ def write_late_video(path: Path, frames: np.ndarray, rate: int, delay: float, wa
         for packet in sorted([*packets, *packets_of_sound], key=lambda p: float((p.dts or 0) * p.time_base)):
             container.mux(packet)
     return path
+
+
+def filtered(path: Path, rate: str) -> np.ndarray:
+    """Frames, uint8 [frames, height, width, 3], that FFmpeg's ``fps`` filter makes of a video, with times from the file's
+    zero, as ``ffmpeg -i`` counts them; the paper's published code extracts frames so."""
+    graph = av.filter.Graph()
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        source, rule, sink = graph.add_buffer(template=stream), graph.add("fps", rate), graph.add("buffersink")
+        source.link_to(rule)
+        rule.link_to(sink)
+        graph.configure()
+        zero = Fraction(container.start_time or 0, av.time_base)
+        frames = []
+        for frame in [*container.decode(stream), None]:
+            if frame is not None:
+                assert frame.pts is not None
+                assert frame.time_base is not None
+                frame.pts -= round(zero / frame.time_base)
+            source.push(frame)
+            while True:
+                try:
+                    frames.append(cast(av.VideoFrame, sink.pull()).to_ndarray(format="rgb24"))
+                except (av.BlockingIOError, av.EOFError):
+                    break
+    return np.stack(frames)

@@ -3,12 +3,11 @@ more memory than is allowed."""
 
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
 import pytest
-from media_files import grey_frames, tone, trim, write_clip, write_held, write_late_video, write_video
+from media_files import filtered, grey_frames, tone, trim, write_clip, write_held, write_late_video, write_video
 
 from tokcom_phy.data import decoding
 from tokcom_phy.data.decoding import decode, probe
@@ -118,32 +117,6 @@ def test_channels_of_different_sound_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(sound(path), tone(440, 1) / 2, atol=1e-4)
 
 
-def filtered(path: Path, rate: str) -> np.ndarray:
-    """Mean levels of what FFmpeg's ``fps`` filter makes of a video, with times from the file's zero, as ``ffmpeg -i``
-    counts them."""
-    graph = av.filter.Graph()
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        source, rule, sink = graph.add_buffer(template=stream), graph.add("fps", rate), graph.add("buffersink")
-        source.link_to(rule)
-        rule.link_to(sink)
-        graph.configure()
-        zero = Fraction(container.start_time or 0, av.time_base)
-        levels = []
-        for frame in [*container.decode(stream), None]:
-            if frame is not None:
-                assert frame.pts is not None
-                assert frame.time_base is not None
-                frame.pts -= round(zero / frame.time_base)
-            source.push(frame)
-            while True:
-                try:
-                    levels.append(cast(av.VideoFrame, sink.pull()).to_ndarray(format="rgb24").mean())
-                except (av.BlockingIOError, av.EOFError):
-                    break
-    return np.array(levels)
-
-
 @pytest.mark.parametrize("delay", [0.0, 0.08, 0.5, 2.0])
 @pytest.mark.parametrize(("fps", "rate", "count"), [("0.6", 25, 100), ("2.5", 10, 60)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -151,14 +124,14 @@ def test_a_fixed_rate_counts_from_the_zero_of_the_file(
     tmp_path: Path, delay: float, fps: str, rate: int, count: int, suffix: str
 ) -> None:
     path = write_late_video(tmp_path / f"a{suffix}", grey_frames(count), rate, delay, tone(440, delay + count / rate))
-    expected = filtered(path, fps)
+    expected = filtered(path, fps).mean((1, 2, 3))
     levels = brightness(decode(path, audio=False, num_frames=len(expected) + 1, fps=float(fps)).frames)
     np.testing.assert_allclose(levels, [*expected, expected[-1]], atol=1)
 
 
 def test_a_fixed_rate_holds_the_last_frame(tmp_path: Path) -> None:
     path = write_held(tmp_path / "a.mp4", grey_frames(3), seconds=10)
-    expected = filtered(path, "1")
+    expected = filtered(path, "1").mean((1, 2, 3))
     levels = brightness(decode(path, audio=False, num_frames=len(expected), fps=1).frames)
     assert len(expected) == 10
     np.testing.assert_allclose(levels, expected, atol=1)

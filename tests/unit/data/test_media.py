@@ -4,13 +4,11 @@ import random
 import zlib
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
-import av
 import numpy as np
 import pytest
 import soundfile
-from media_files import grey_frames, rotate, tone, write_clip, write_video
+from media_files import filtered, grey_frames, rotate, tone, write_clip, write_video
 from PIL import Image
 
 from tokcom_phy.data import decoding, extracted, media
@@ -97,26 +95,6 @@ def test_rotated_video_is_upright(tmp_path: Path) -> None:
     assert frames.shape == (2, 96, 64, 3)
     assert frames[:, :40].mean() > 180
     assert frames[:, 56:].mean() < 20
-
-
-def filtered(path: Path, rate: str) -> np.ndarray:
-    """What FFmpeg's ``fps`` filter makes of a video, which is how the paper's published code extracts frames."""
-    graph = av.filter.Graph()
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        source, rule, sink = graph.add_buffer(template=stream), graph.add("fps", rate), graph.add("buffersink")
-        source.link_to(rule)
-        rule.link_to(sink)
-        graph.configure()
-        frames = []
-        for frame in [*container.decode(stream), None]:
-            source.push(frame)
-            while True:
-                try:
-                    frames.append(cast(av.VideoFrame, sink.pull()).to_ndarray(format="rgb24"))
-                except (av.BlockingIOError, av.EOFError):
-                    break
-    return np.stack(frames)
 
 
 @pytest.mark.parametrize(

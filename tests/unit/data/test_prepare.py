@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_files import write_encoders
 from filelock import FileLock
 from media_files import grey_frames, rotate, tone, write_clip, write_video
 
@@ -25,18 +24,6 @@ from tokcom_phy.model.slide import slide
 from tokcom_phy.utils.errors import UserError
 
 LENGTHS = {"audio": (4, 8), "video": (4, 8)}
-
-
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_encoders(tmp_path_factory.mktemp("encoders"))
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for index in range(4):
-        write_clip(tmp_path / "clips" / f"clip{index}.mp4", seconds=1.6, frequency=300 + 100 * index)
-    return tmp_path / "clips"
 
 
 @pytest.fixture

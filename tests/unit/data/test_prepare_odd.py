@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 import soundfile
 import torch
-from encoder_files import write_encoders
 from media_files import grey_frames, tone, write_clip, write_video
 from PIL import Image
 
@@ -25,18 +24,6 @@ from tokcom_phy.model.slide import slide
 from tokcom_phy.utils.errors import UserError
 
 LENGTHS = {"audio": 4, "video": 4}
-
-
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_encoders(tmp_path_factory.mktemp("encoders"))
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for index in range(4):
-        write_clip(tmp_path / "clips" / f"clip{index}.mp4", seconds=1.6, frequency=300 + 100 * index)
-    return tmp_path / "clips"
 
 
 def extract(root: Path, name: str, image: str = "frame_0001.png") -> Path:
