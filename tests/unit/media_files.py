@@ -133,8 +133,8 @@ def write_late_video(path: Path, frames: np.ndarray, rate: int, delay: float, wa
 
 
 def filtered(path: Path, rate: str) -> np.ndarray:
-    """Frames, uint8 [frames, height, width, 3], that FFmpeg's ``fps`` filter makes of a video, with times from the file's
-    zero, as ``ffmpeg -i`` counts them; the paper's published code extracts frames so."""
+    """Frames, uint8 [frames, height, width, 3], that FFmpeg's ``fps`` filter makes of a video, with times from the zero
+    of the file, as ``ffmpeg -i`` counts them; the paper's published code extracts frames so."""
     graph = av.filter.Graph()
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

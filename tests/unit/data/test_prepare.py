@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encoder_files import write_encoders
 from filelock import FileLock
 from media_files import grey_frames, rotate, tone, write_clip, write_video
 
