@@ -138,7 +138,7 @@ def test_interference_is_a_ceiling_of_the_effective_snr() -> None:
 
 
 def test_the_noise_of_a_realisation_has_the_variance_that_it_says() -> None:
-    link = ofdm_link(users=["one"], num_rx_ant=1, csi="perfect", speed=120.0, combining="zf")
+    link = ofdm_link(users=["one"], num_rx_ant=1, csi="perfect", speed=120.0, output="unbiased")
     state = link.draw(64, 1584, 40.0, seed=0)
     share = state.noise["payload"].abs().square() * state.sinr["payload"]
     assert float(share.mean()) == pytest.approx(1.0, abs=4 / math.sqrt(64 * 1584))

@@ -6,7 +6,7 @@ There are many small matrices (users × users, one per resource element). They a
 last and eliminated element-wise, which on a CPU is an order of magnitude faster than a batched Cholesky.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.family_config import Output
 from tokcom_phy.radio.state import LinkState
+from tokcom_phy.radio.waveform import Waveform
 
 Combining = Literal["lmmse", "zf", "mrc"]
 
@@ -200,7 +201,9 @@ def _diagonal(matrix: Tensor) -> Tensor:
     return matrix.diagonal(dim1=1, dim2=2).mT
 
 
-def combined_state(request: DrawRequest, users: Sequence[str], combined: Combined) -> LinkState:
+def combined_state(
+    request: DrawRequest, users: Sequence[str], combined: Combined, waveform: Mapping[str, Waveform] | None = None
+) -> LinkState:
     """The realisation of users that share resource elements, each truncated to its payload length."""
     lengths = [request.num_symbols[user] for user in users]
     return LinkState(
@@ -212,4 +215,5 @@ def combined_state(request: DrawRequest, users: Sequence[str], combined: Combine
         {user: combined.effective_noise_var[:, k, : lengths[k]] for k, user in enumerate(users)},
         {user: combined.sinr[:, k, : lengths[k]] for k, user in enumerate(users)},
         request.masks(users),
+        waveform or {},
     )

@@ -74,6 +74,7 @@ class DigitalLink(Link[DigitalConfig]):
         self.snr_offset_db = over.snr_offset_db
         self.users = over.users
         self.identifiers = (TEXT,) if config.text == "identifiers" else ()
+        self.amplifies_waveform = over.amplifies_waveform
         self.schemes = config.candidates
         named = config.schemes if isinstance(config.schemes, str) else " or ".join(map(str, self.schemes))
         self.sent_as = named if config.harq is None else f"{named}, first of {config.harq.rounds} rounds"

@@ -18,6 +18,7 @@ from tokcom_phy.radio.sionna import (
     NearestNeighborInterpolator,
     ResourceGrid,
 )
+from tokcom_phy.radio.waveform import amplify
 from tokcom_phy.radio.wiener import WienerFilter
 
 _PROBES = 4
@@ -43,6 +44,10 @@ class PilotEstimator:
         With Kronecker pilots of mean power one per user, hence of power ``num_users`` on the user's own comb.
     pilots : complex64 [num_users, num_pilot_symbols, num_subcarriers]
         Zero off the user's comb.
+    sent : complex64, the same shape, or None
+        What amplifiers make of them, on other combs too; None for ideal ones.
+    mean_gain : float
+        Mean gain of these amplifiers.
     """
 
     def __init__(self, config: OfdmConfig, num_users: int, num_subcarriers: int, channel: Channel):
@@ -50,6 +55,11 @@ class PilotEstimator:
         self.num_users = num_users
         self.grid = self._grid(config.num_ofdm_symbols, num_subcarriers, sorted(config.pilot_symbols), channel.device)
         self.pilots = self.grid.pilot_pattern.pilots[:, 0].unflatten(-1, (-1, num_subcarriers))
+        self.sent, self.mean_gain = None, 1.0
+        if config.amplifier_backoff_db is not None:
+            self.sent = amplify(self.pilots, config.amplifier_backoff_db, num_subcarriers)
+            power = self.pilots.abs().square().sum()
+            self.mean_gain = float((self.sent * self.pilots.conj()).sum().real / power)
         self._channel = channel
         if config.csi == "ls" and not self._knows_covariances:
             one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
@@ -168,7 +178,11 @@ class PilotEstimator:
         at_pilots = []
         for position, user in enumerate(users):
             comb = slice(user, None, self.num_users)
-            at_pilots.append(h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb])
+            if self.sent is None:
+                at_pilots.append(h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb])
+                continue
+            y = torch.einsum("bmuspf,upf->bmspf", h[..., comb], self.sent[users][..., comb]) + noise[..., comb]
+            at_pilots.append(y / self.pilots[user, :, comb])
         if self._knows_covariances:
             return self._filter(at_pilots, noise_var, amplitude, users, symbols)
         over_time = self._over_time[:, symbols]

@@ -39,7 +39,7 @@ class LinkFamilyConfig(BaseModel):
         Annotated[float, Within(-40, 60, "with more back-off an amplifier is linear: leave it out")] | None
     ) = None
     """Saturation power of each user's amplifier (Rapp's model) over its mean input power [dB]; null for an ideal
-    amplifier."""
+    amplifier. On OFDM links it acts on the waveform, elsewhere on symbols, as if pulses did not overlap."""
 
     scale: Literal["restored", "withheld"] = "restored"
     """'restored': the receiver undoes the normalisation by protected headers; 'withheld': there are no headers, and

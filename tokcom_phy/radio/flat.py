@@ -19,7 +19,7 @@ _FADES = 16
 
 
 class FlatLink(Link[FlatConfig]):
-    """A link of the flat family; see `FlatConfig`."""
+    """A link of the flat family; see `FlatConfig`. An amplifier acts on its symbols, not on a waveform."""
 
     memory_mend = "lower num_rx_ant, shorten the payload, or draw fewer examples at once"
 

@@ -62,6 +62,8 @@ class Link(nn.Module, ABC, Generic[Config]):
     symbol_rate: float = 1e6
     analog: ClassVar[bool] = True
     sent_as: str = "tokens"
+    amplifies_waveform: bool = False
+    """Whether the amplifier acts on the waveform of a realisation instead of on symbols."""
     memory_mend: str = "shorten the payload, or draw fewer examples at once"
     """What to lower where a draw needs more memory than is free."""
 
@@ -318,7 +320,7 @@ class Link(nn.Module, ABC, Generic[Config]):
 
     def _amplify(self, symbols: Tensor) -> Tensor:
         backoff_db = self.config.amplifier_backoff_db
-        return symbols if backoff_db is None else rapp(symbols, backoff_db)
+        return symbols if backoff_db is None or self.amplifies_waveform else rapp(symbols, backoff_db)
 
     def forward(
         self,

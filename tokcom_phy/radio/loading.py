@@ -64,7 +64,8 @@ def build_link(name: str, config: LinkConfig, device: str | None = None) -> Link
         If the link cannot be built.
     """
     if isinstance(config, DigitalConfig):
-        return DigitalLink(name, config, build_link(name, config.over.for_demapper(), device))
+        below = config.over.for_demapper().model_copy(update={"amplifier_backoff_db": config.amplifier_backoff_db})
+        return DigitalLink(name, config, build_link(name, below, device))
     own = link_class(config, f"link '{name}'")
     if own is None:
         return _LINKS[type(config)](name, config, device)

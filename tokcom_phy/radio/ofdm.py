@@ -12,11 +12,12 @@ from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.estimation import PilotEstimator
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm_config import OfdmConfig
-from tokcom_phy.radio.panels import SEED, Panel, draw_band_limited_delays, draw_delays, draw_response
+from tokcom_phy.radio.panels import SEED, Panel, draw_band_limited_delays, draw_delays, draw_peaks, draw_response
 from tokcom_phy.radio.recorded import load_channel
 from tokcom_phy.radio.seeding import BLOCK, at_once, blocks, with_variance
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.radio.uplink import SLOTS_AT_A_TIME, Part, Uplink
+from tokcom_phy.radio.waveform import peak_to_average_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ class OfdmLink(Link[OfdmConfig]):
     """A link of the OFDM family; see `OfdmConfig`."""
 
     users: Sequence[str]
+    amplifies_waveform = True
     memory_mend = "lower num_rx_ant, shorten the payload, or draw fewer examples at once"
 
     def __init__(self, name: str, config: OfdmConfig, device: str | None = None):
@@ -145,7 +147,7 @@ class OfdmLink(Link[OfdmConfig]):
         )
 
     def panels(self) -> list[Panel]:
-        return [self._draw_response, self._draw_delays]
+        return [self._draw_response, self._draw_delays, self._draw_peaks]
 
     def _draw_response(self, axes: "Axes") -> None:
         """|H| of one user at one antenna over four slots."""
@@ -163,3 +165,23 @@ class OfdmLink(Link[OfdmConfig]):
         else:
             h = self.channel.response(SEED, 0, [0], [0], slice(None))
             draw_band_limited_delays(axes, h, self.config.num_subcarriers * self.config.subcarrier_spacing)
+
+    def _draw_peaks(self, axes: "Axes") -> None:
+        """Peaks of both waveforms with analog tokens and with QAM, all subcarriers of one user in use."""
+        generator = torch.Generator().manual_seed(SEED)
+        shape = (2000, self.estimator.pilots.shape[-1])
+        levels = torch.arange(-7.0, 8.0, 2.0) / 21**0.5 / 2**0.5
+        inphase, quadrature = (levels[torch.randint(8, shape, generator=generator)] for _ in range(2))
+        kinds = {
+            "Gaussian tokens": torch.randn(shape, dtype=torch.complex64, generator=generator),
+            "64-QAM": torch.complex(inphase, quadrature),
+        }
+        waveforms = {"CP-OFDM": False, "DFT-s-OFDM": True}
+        draw_peaks(
+            axes,
+            {
+                f"{kind}, {name}": peak_to_average_db(symbols, precoded)
+                for kind, symbols in kinds.items()
+                for name, precoded in waveforms.items()
+            },
+        )

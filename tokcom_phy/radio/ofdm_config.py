@@ -121,6 +121,10 @@ class OfdmConfig(EqualizedLinkConfig):
     cyclic_prefix_length: int = Field(default=9, ge=0)
     """Length of the cyclic prefix, in samples at the rate num_subcarriers · subcarrier_spacing."""
 
+    waveform: Literal["cp-ofdm", "dft-s-ofdm"] = "cp-ofdm"
+    """'cp-ofdm', or 'dft-s-ofdm': each OFDM symbol is precoded by a DFT over its subcarriers (the transform precoding
+    of the 5G uplink). Its peaks are lower, and its symbols share the fades of all subcarriers."""
+
     self_interference: bool = True
     """Whether power beyond the cyclic prefix, and the Doppler spread within an OFDM symbol, become interference between
     symbols and subcarriers; false as in Sionna's frequency domain, where neither costs anything."""
@@ -232,6 +236,8 @@ class OfdmConfig(EqualizedLinkConfig):
             )
         if len(self.pilot_symbols) == self.num_ofdm_symbols:
             raise ValueError("pilot_symbols fill the whole slot: leave OFDM symbols for data")
+        if self.waveform == "dft-s-ofdm" and self.output == "raw":
+            raise ValueError("waveform 'dft-s-ofdm' has no raw output, since subcarriers are equalised: choose cp-ofdm")
         if self.cyclic_prefix_length > self.num_subcarriers:
             raise ValueError("cyclic_prefix_length is longer than the OFDM symbol: choose at most num_subcarriers")
         return self

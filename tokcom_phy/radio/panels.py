@@ -76,6 +76,19 @@ def draw_distribution(axes: "Axes", gains: Tensor, label: str) -> None:
     axes.legend()
 
 
+def draw_peaks(axes: "Axes", peaks_db: Mapping[str, Tensor]) -> None:
+    """How often the peak of an OFDM symbol exceeds its mean power by so much [dB], a curve for each kind of symbols."""
+    for number, (label, peaks) in enumerate(peaks_db.items()):
+        above = np.sort(peaks.flatten().cpu().numpy())
+        axes.semilogy(
+            above, 1 - np.arange(len(above)) / len(above), ("-", "--")[number % 2], color=f"C{number // 2}", label=label
+        )
+    axes.set(xlabel="peak over mean power [dB]", ylabel="share of OFDM symbols above", ylim=(1e-3, 1.2))
+    axes.set_title("Peaks of the waveform (CCDF)")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right")
+
+
 def draw_losses(axes: "Axes", lost: Tensor) -> None:
     """Lost packets, bool [realisations, packets]."""
     axes.imshow(lost.cpu().numpy(), aspect="auto", cmap="Greys", interpolation="nearest")

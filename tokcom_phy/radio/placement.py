@@ -49,7 +49,11 @@ class Placement:
 
         Counted over the data symbols from the start of that slot, subcarriers first: a slice, or int64 [n].
         """
-        if not self.spread:
-            return slice(0, last - first)
-        number = torch.arange(last - first)
-        return (number // self.size * self.size + self._order[number % self.size]).to(device)
+        return self.numbers(last - first, device) if self.spread else slice(0, last - first)
+
+    def numbers(self, num_symbols: int, device: str = "cpu") -> Tensor:
+        """Resource elements of the first symbols of a payload, int64 [num_symbols]; counted as in `elements`."""
+        number = torch.arange(num_symbols)
+        if self.spread:
+            number = number // self.size * self.size + self._order[number % self.size]
+        return number.to(device)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.waveform import Waveform
 from tokcom_phy.utils.errors import UserError, nearest
 
 Payload = TypeVar("Payload", Tensor, Mapping[str, Tensor])
@@ -24,7 +25,8 @@ class LinkState:
 
         received_k[n] = Σ_j gain[k][j][n] · sent_j[n] + noise[k][n],        A = G·H,  w = G·n
 
-    over the users j that share a resource element with user k. Drawn without gradients; applied with exact ones.
+    over the users j that share a resource element with user k. Drawn without gradients; applied with exact ones. On an
+    OFDM link with an amplifier, ``sent`` is what that makes of the waveform; precoding comes before it.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class LinkState:
         True SINR after combining, under every output.
     mask : user → bool [b, n], may be empty
         True for valid symbols, as given at the draw; the combiner knows it.
+    waveform : user → Waveform, may be empty
+        What becomes of symbols before they are sent, and after they are received.
     """
 
     gain: Mapping[str, Mapping[str, Tensor | None]]
@@ -47,6 +51,7 @@ class LinkState:
     effective_noise_var: Mapping[str, Tensor]
     sinr: Mapping[str, Tensor]
     mask: Mapping[str, Tensor] = field(default_factory=dict)
+    waveform: Mapping[str, Waveform] = field(default_factory=dict)
 
     def apply(self, symbols: Payload, mask: Payload | None = None) -> Payload:
         """Send symbols over this realisation.
@@ -77,12 +82,18 @@ class LinkState:
         self._check(symbols)
         mask = self.mask if mask is None else mask
         sent = {user: x * mask[user].to(x.device) if user in mask else x for user, x in symbols.items()}
+        sent = {
+            user: self.waveform[user].send(x, mask.get(user)) if user in self.waveform else x
+            for user, x in sent.items()
+        }
         received = {}
         for user, gains in self.gain.items():
             parts = [_scaled(sent[sender], gain) for sender, gain in gains.items()]
             if user in self.noise:
                 parts.append(self.noise[user].to(parts[0].device))
             y = reduce(_add, parts)
+            if user in self.waveform:
+                y = self.waveform[user].receive(y, mask.get(user))
             received[user] = y * mask[user].to(y.device) if user in mask else y
         return received
 
@@ -113,6 +124,7 @@ class LinkState:
             {user: self.effective_noise_var[user] for user in left},
             {user: self.sinr[user] for user in left},
             {user: mask for user, mask in self.mask.items() if user in left},
+            {user: waveform for user, waveform in self.waveform.items() if user in left},
         )
 
     @property
@@ -141,6 +153,7 @@ class LinkState:
                 {**merged.effective_noise_var, **state.effective_noise_var},
                 {**merged.sinr, **state.sinr},
                 {**merged.mask, **state.mask},
+                {**merged.waveform, **state.waveform},
             )
         return merged
 
@@ -170,6 +183,7 @@ class LinkState:
             {user: joined(s.effective_noise_var[user] for s in states) for user in first.gain},
             {user: joined(s.sinr[user] for s in states) for user in first.gain},
             {user: joined(s.mask[user] for s in states) for user in first.mask},
+            first.waveform,
         )
 
     def mistake(self, shapes: Mapping[str, tuple[int, int]]) -> str | None:

@@ -16,6 +16,7 @@ from tokcom_phy.radio.placement import Placement
 from tokcom_phy.radio.prefix import doppler_interference
 from tokcom_phy.radio.seeding import BLOCK, blocks
 from tokcom_phy.radio.state import LinkState
+from tokcom_phy.radio.waveform import Waveform, precoded_quality
 
 SLOTS_AT_A_TIME = 4
 
@@ -75,7 +76,18 @@ class Uplink:
             elements = self.placement.elements(payload.start, payload.stop, self.channel.device)
             pieces.append(self._combined(window, active[..., payload], elements))
         whole = Combined(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
-        return combined_state(self.request, part.users, whole)
+        return combined_state(self.request, part.users, whole, self._waveforms())
+
+    def _waveforms(self) -> dict[str, Waveform]:
+        """The waveform of each user; none where symbols are sent as they are."""
+        backoff_db, precoded = self.config.amplifier_backoff_db, self.config.waveform == "dft-s-ofdm"
+        if backoff_db is None and not precoded:
+            return {}
+        elements = self.placement.numbers(self.num_symbols, self.channel.device)
+        return {
+            user: Waveform(elements[: self.request.num_symbols[user]], self.part.width, backoff_db, precoded)
+            for user in self.part.users
+        }
 
     @cached_property
     def num_symbols(self) -> int:
@@ -171,7 +183,7 @@ class Uplink:
         noise_var = no = _take(every.flatten(1), elements)
         if config.output == "raw":
             return unequalized(h_data * self.snr.rsqrt()[:, None, :, None], noise_data, 1 / self.snr[:, 0], noise_var)
-        h_hat = h_data
+        h_hat = h_data if self.estimator.sent is None else h_data * self.estimator.mean_gain
         if config.csi != "perfect":
             combs = self.part.positions if config.access == "mu-mimo" else [0]
             h_hat, err_var = self.estimator.estimate(
@@ -185,7 +197,20 @@ class Uplink:
             err_var = err_var.expand(*err_var.shape[:2], *h_hat.shape[3:]).flatten(2)
             h_hat = _take(h_hat.flatten(3), elements)
             no = no + (_take(err_var, elements) * active).sum(1)
+        if config.waveform == "dft-s-ofdm":
+            combined = combine(h_data, h_hat, noise_data, no, active, config.combining, "mmse", noise_var)
+            return self._precoded(combined, active, elements)
         return combine(h_data, h_hat, noise_data, no, active, config.combining, config.output, noise_var)
+
+    def _precoded(self, combined: Combined, active: Tensor, elements: slice | Tensor) -> Combined:
+        """Gain and noise of resource elements under DFT-s-OFDM, with the quality of the symbols spread over them."""
+        number = torch.arange(active.shape[-1], device=active.device) if isinstance(elements, slice) else elements
+        own = combined.gain.diagonal(dim1=1, dim2=2).mT
+        own_gain, env, sinr = precoded_quality(
+            own, combined.effective_noise_var, combined.sinr, active, number // self.part.width
+        )
+        back = 1 / own_gain if self.config.output == "unbiased" else torch.ones_like(own_gain)
+        return Combined(combined.gain * back[:, :, None], combined.noise * back, env, sinr)
 
     def _lost(self, symbols: Sequence[int]) -> tuple[Tensor, float]:
         """What of a user's unit power becomes interference, float32 [b, users, symbols], and the share that Doppler
