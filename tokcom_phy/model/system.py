@@ -18,6 +18,7 @@ from tokcom_phy.model.text import TextBatch
 from tokcom_phy.model.transceivers import build_transceivers, check_shapes, check_transceivers
 from tokcom_phy.model.transmission import LinkUse, Transmission
 from tokcom_phy.radio import Link, load_link
+from tokcom_phy.radio.identifiers import from_bits, to_bits
 from tokcom_phy.utils.errors import UserError, nearest, reason
 from tokcom_phy.utils.instantiate import TARGET
 
@@ -99,7 +100,14 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
             padded[TEXT] = masks[TEXT] = text.mask
         if not sent:
             return Transmission({}, {}, {}, None)
-        received, state = use.link.transmit(sent, use.snr_db, padded, seed=use.seed, indices=use.indices)
+        on_air, vocabulary = dict(sent), len(self.foundation.tokenizer)
+        as_identifiers = text is not None and TEXT in use.link.identifiers
+        if text is not None and as_identifiers:
+            on_air[TEXT] = to_bits(text.ids, vocabulary)
+        received, state = use.link.transmit(on_air, use.snr_db, padded, seed=use.seed, indices=use.indices)
+        if as_identifiers:
+            ids = from_bits(received[TEXT], vocabulary, self.foundation.tokenizer.pad_token_id)
+            received[TEXT] = self.foundation.embed(ids).float()
         return Transmission(sent, received, masks, state)
 
     def _project(self, modality: str, tokens: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d
 
 from tokcom_phy.radio import Link, LinkState
 
@@ -42,12 +43,12 @@ class Transmission:
     def noise_var(self, modality: str) -> Tensor:
         """Effective noise variance per token, float32 [b, s_m]: what a receiver knows of the channel's quality.
 
-        The mean over a token's symbols of `LinkState.effective_noise_var`, relative to signal power one whatever the
-        ``output`` of the link; 1 for padding.
+        The mean over a token's channel uses of `LinkState.effective_noise_var`, relative to signal power one whatever
+        the ``output`` of the link; 1 for padding.
         """
         assert self.state is not None
         received, mask = self.received[modality], self.masks[modality]
         per_symbol = self.state.effective_noise_var[modality].to(received.device)
-        per_token = per_symbol.unflatten(1, (received.shape[1], -1)).mean(-1)
+        per_token = adaptive_avg_pool1d(per_symbol, received.shape[1])
         order = (~mask).byte().argsort(dim=1, stable=True)  # valid tokens go on the air one after the other
         return per_token.gather(1, order.argsort(dim=1)).masked_fill(~mask, 1.0)

@@ -90,7 +90,7 @@ def _average(
     mean = np.stack([part.mean(1) for part in lost], axis=1)
     within = np.stack([part.var(1, ddof=1) / part.shape[1] for part in lost], axis=1)
     bler = mean @ share
-    between = (mean**2 @ share - bler**2) / count
+    between = np.maximum(mean**2 @ share - bler**2, 0) / count
     error = np.sqrt(within @ share**2 + between)
     kept = (bler > 1e-6) & (bler < 0.999)
     return grid[kept], bler[kept], error[kept]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 HEADER_SYMBOLS = 64
 """One scale, a float of 32 bits, as QPSK at rate 1/4."""
@@ -41,6 +42,18 @@ class Budget:
     pilot_overhead: float
     prefix_overhead: float
     overhead: float
+
+
+TRANSMIT_POWER = 0.2
+"""Of an active user [W]: 23 dBm, a handset of power class 3."""
+
+
+class Spent(NamedTuple):
+    """What one transmission really took: channel uses of all users, time [s] and transmit energy [J]."""
+
+    channel_uses: float
+    latency: float
+    energy: float
 
 
 @dataclass(frozen=True)

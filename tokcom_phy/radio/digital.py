@@ -11,18 +11,19 @@ from torch import Tensor
 from tokcom_phy.radio.adaptation import Adaptation, payload_lengths
 from tokcom_phy.radio.block_errors import block_error_rate
 from tokcom_phy.radio.blockcode import BlockCode, block_code
-from tokcom_phy.radio.cost import Budget, Load
+from tokcom_phy.radio.cost import TRANSMIT_POWER, Budget, Load, Spent
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.engine import engine
 from tokcom_phy.radio.harq import error_rates, redundancy_version
-from tokcom_phy.radio.link import Link
+from tokcom_phy.radio.identifiers import check_bits
+from tokcom_phy.radio.link import Link, Snr
 from tokcom_phy.radio.observation import Observation, combine_symbols
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_block_errors
 from tokcom_phy.radio.quantizer import LloydMaxQuantizer, Quantizer
 from tokcom_phy.radio.seeding import entropy, uniform
-from tokcom_phy.radio.segmentation import Blocks, bits_of_symbol, cut, num_blocks, num_uses, segment
+from tokcom_phy.radio.segmentation import Blocks, longest_block, num_blocks, num_info_bits, num_uses, segment
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.utils.errors import UserError
 
@@ -63,10 +64,15 @@ class DigitalLink(Link[DigitalConfig]):
 
     def __init__(self, name: str, config: DigitalConfig, over: Link[Any]):
         for scheme in config.candidates:
-            scheme.check_rate((cut(10**6, scheme)[1]) * bits_of_symbol(scheme, as_bits=False))
+            scheme.check_rate(num_info_bits(longest_block(scheme), scheme))
         if engine() == "tensorflow" and config.decoding == "bit-exact" and _sends_versions(config):
             raise UserError(
                 f"link '{name}': Sionna 1 has no redundancy versions: use decoding mapped, combining chase, or Sionna 2"
+            )
+        if config.text == "identifiers" and over.users is not None and TEXT not in over.users:
+            raise UserError(
+                f"link '{name}': text: identifiers, but its users {', '.join(over.users)} have none, only text has: "
+                "leave it out, or name text among the users of the link below"
             )
         super().__init__(name, config, over.device)
         self.memory_mend = over.memory_mend
@@ -190,6 +196,39 @@ class DigitalLink(Link[DigitalConfig]):
             straight_through = decoded.to(x) + (x - x.detach())
             received[user] = straight_through.where(delivered.to(x.device), 0)
         return received, replace(state, spent=spent)
+
+    def _transmit(
+        self,
+        tokens: Mapping[str, Tensor],
+        snr_db: Snr | None,
+        masks: Mapping[str, Tensor],
+        seed: int | None,
+        indices: Sequence[int] | Tensor | None,
+    ) -> tuple[dict[str, Tensor], LinkState]:
+        for user in self.identifiers:
+            if user in tokens:
+                check_bits(user, tokens[user])
+        return super()._transmit(tokens, snr_db, masks, seed, indices)
+
+    def spent(self, state: LinkState, transmit_power: float = TRANSMIT_POWER) -> list[Spent]:
+        assert isinstance(state, DigitalState)
+        if self.config.harq is None:
+            return []
+        batch = len(next(iter(state.scheme.values())))
+        return [self._spent(state, example, transmit_power) for example in range(batch)]
+
+    def _spent(self, state: DigitalState, example: int, transmit_power: float) -> Spent:
+        total = Spent(0, 0.0, 0.0)
+        for round_number, of_users in enumerate(state.spent):
+            payload = {user: n for user, uses in of_users.items() if (n := int(uses[example]))}
+            if payload:
+                header = 0 if round_number else self._header_symbols(1, None)
+                sent = {user: n + header for user, n in payload.items()}
+                cost = self.over._cost(Load(payload, sent, transmit_power))
+                total = Spent(
+                    *(a + b for a, b in zip(total, (cost.channel_uses, cost.latency, cost.energy), strict=True))
+                )
+        return total
 
     def _layouts(self, lengths: Mapping[str, Sequence[int]], state: DigitalState) -> Layouts:
         """The code blocks of each user."""

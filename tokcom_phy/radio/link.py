@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tokcom_phy.radio.cache import RealisationCache
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, Budget, Load, single_carrier_cost
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, TRANSMIT_POWER, Budget, Load, Spent, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, check_payload
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.panels import Panel
@@ -55,6 +55,8 @@ class Link(nn.Module, ABC, Generic[Config]):
         Whether tokens are sent as analog symbols.
     sent_as : str
         Form in which tokens are sent, in words.
+    identifiers : sequence of str
+        Users whose tokens are bits of identifiers, see `tokcom_phy.radio.identifiers`.
     """
 
     config_class: ClassVar[type[LinkFamilyConfig]] = LinkFamilyConfig
@@ -64,6 +66,7 @@ class Link(nn.Module, ABC, Generic[Config]):
     sent_as: str = "tokens"
     amplifies_waveform: bool = False
     """Whether the amplifier acts on the waveform of a realisation instead of on symbols."""
+    identifiers: Sequence[str] = ()
     memory_mend: str = "shorten the payload, or draw fewer examples at once"
     """What to lower where a draw needs more memory than is free."""
 
@@ -335,7 +338,11 @@ class Link(nn.Module, ABC, Generic[Config]):
         return self.transmit(tokens, snr_db, masks, seed=seed, indices=indices)[0]
 
     def cost(
-        self, num_symbols: Mapping[str, int], transmit_power: float = 0.2, *, symbols_per_token: int | None = None
+        self,
+        num_symbols: Mapping[str, int],
+        transmit_power: float = TRANSMIT_POWER,
+        *,
+        symbols_per_token: int | None = None,
     ) -> Budget:
         """The cost of sending a payload over this link.
 
@@ -359,6 +366,13 @@ class Link(nn.Module, ABC, Generic[Config]):
             raise UserError("empty payload: give every active user at least one symbol")
         sent = {user: n + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
         return self._cost(Load(num_symbols, sent, transmit_power))
+
+    def spent(self, state: LinkState, transmit_power: float = TRANSMIT_POWER) -> list[Spent]:
+        """What each example of a transmission took, from its realisation as `transmit` returns it.
+
+        Empty where that is the same for all, and `cost` says it.
+        """
+        return []
 
     def _header_symbols(self, num_symbols: int, symbols_per_token: int | None) -> int:
         """Symbols of the headers that carry a user's scales."""

@@ -42,7 +42,7 @@ BIT_GRID = 64
 """Blocks of a payload of bits are filled up to a multiple of this, so that few codes serve all lengths."""
 
 
-def num_info_bits(size: int, scheme: Scheme, as_bits: bool) -> int:
+def num_info_bits(size: int, scheme: Scheme, as_bits: bool = False) -> int:
     """Information bits of a block of ``size`` symbols of the payload."""
     return -(-size // BIT_GRID) * BIT_GRID if as_bits else size * bits_of_symbol(scheme, as_bits)
 
@@ -52,11 +52,15 @@ def bits_of_symbol(scheme: Scheme, as_bits: bool) -> int:
     return 1 if as_bits else 2 * scheme.bits
 
 
+def longest_block(scheme: Scheme, as_bits: bool = False) -> int:
+    """Most symbols of the payload that a code block holds."""
+    most = (MAX_CODED_BITS - CRC_BITS) // bits_of_symbol(scheme, as_bits)
+    return most - most % BIT_GRID if as_bits else most
+
+
 def cut(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> list[int]:
     """Edges of the code blocks of a payload in its symbols: as few as the code allows, of nearly equal length."""
-    most = (MAX_CODED_BITS - CRC_BITS) // bits_of_symbol(scheme, as_bits)
-    most -= most % BIT_GRID if as_bits else 0
-    count = -(-num_symbols // most)
+    count = -(-num_symbols // longest_block(scheme, as_bits))
     return [block * num_symbols // count for block in range(count + 1)]
 
 

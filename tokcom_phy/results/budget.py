@@ -18,6 +18,7 @@ from tokcom_phy.model.prompt import prompt
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.cost import Budget, symbols_of_bits, symbols_of_tokens
+from tokcom_phy.radio.identifiers import identifier_bits
 from tokcom_phy.utils.errors import UserError
 
 BITS_PER_VALUE = 8
@@ -96,7 +97,8 @@ def tabulate_budget(
     rows = []
     for name, link in dict.fromkeys(visits):
         lengths = sent_tokens(experiment.resolved().variants[name], question_tokens)
-        for way in _ways(links[link], lengths, width, clip_bits):
+        vocabulary = len(load_tokenizer(experiment.foundation)) if set(links[link].identifiers) & set(lengths) else 0
+        for way in _ways(links[link], lengths, width, clip_bits, vocabulary):
             sends = {"variant": name, "tokens": in_words(lengths), "link": link, "sent_as": way.name, "own": way.own}
             rows.append(sends | _cost(links[link], way))
     return pd.DataFrame(rows, columns=BUDGET_COLUMNS)
@@ -132,9 +134,12 @@ def mean_clip_bits(media: Path) -> float | None:
     return mean(sizes) if sizes else None
 
 
-def _ways(link: Link, lengths: Mapping[str, int], width: int, clip_bits: float | None) -> Iterator[_Way]:
-    analog = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
-    yield _Way(link.sent_as, True, analog, symbols_per_token=width // 2)
+def _ways(
+    link: Link, lengths: Mapping[str, int], width: int, clip_bits: float | None, vocabulary: int
+) -> Iterator[_Way]:
+    symbols = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
+    symbols |= {user: lengths[user] * identifier_bits(vocabulary) for user in link.identifiers if user in lengths}
+    yield _Way(link.sent_as, True, symbols, symbols_per_token=width // 2)
     if lengths and link.analog:
         bits = {user: length * width * BITS_PER_VALUE for user, length in lengths.items()}
         yield _Way("digital", False, {user: symbols_of_bits(n) for user, n in bits.items()})

@@ -26,7 +26,8 @@ Marks = Annotated[str, Field(pattern="^[01]*$")]
 class Point:
     """What one variant reached over one link at one SNR [dB] with one seed.
 
-    ``correct`` and ``first_token_correct`` are `Marks`; ``metrics`` holds one score a question.
+    ``correct`` and ``first_token_correct`` are `Marks`; ``metrics`` holds one score a question, ``spent`` what a
+    question took in the mean where that depends on the channel.
     """
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
@@ -41,6 +42,7 @@ class Point:
     token_nmse_db: dict[str, float]
     effective_snr_db: dict[str, float]
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, snr_db: float, evaluation: Evaluation) -> "Point":
@@ -56,6 +58,7 @@ class Point:
             token_nmse_db=evaluation.token_nmse_db,
             effective_snr_db=evaluation.effective_snr_db,
             metrics=evaluation.metrics,
+            spent=evaluation.spent,
         )
 
     @property
@@ -70,8 +73,9 @@ def write_point(run_dir: Path, point: Point) -> None:
     """Write one point's file in one step."""
     with write_atomically(point_file(run_dir, point.name)) as path:
         content = asdict(point)
-        if not point.metrics:
-            del content["metrics"]
+        for optional in ("metrics", "spent"):
+            if not content[optional]:
+                del content[optional]
         path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 

@@ -126,10 +126,12 @@ class Run:
     def results(self) -> pd.DataFrame:
         """The rows of ``results.csv``, see docs/conventions.md; needs the foundation model's configuration."""
         name = self.experiment.name
+        measured = [(point.variant, point.link) for point in self._points if point.spent]
+        fixed = [key not in measured for key in zip(self.budget["variant"], self.budget["link"], strict=True)]
         parts = [
             tabulate(name, self._points, list(self.questions["type"])),
             self.final_losses,
-            tabulate_costs(name, self.budget),
+            tabulate_costs(name, self.budget[fixed]),
         ]
         return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 

@@ -113,6 +113,8 @@ def _rows(experiment: str, point: Point, types: np.ndarray) -> Iterator[tuple]:
     yield (*key, "first_token_accuracy", ALL, first.mean(), *wilson(int(first.sum()), len(first)), len(first))
     for metric, scores in point.metrics.items():
         yield (*key, metric, ALL, float(np.mean(scores)), *over_mean(np.array(scores)), len(scores))
+    for metric, mean in point.spent.items():
+        yield (*key, metric, ALL, mean, np.nan, np.nan, len(correct))
     for metric, values in (("token_nmse_db", point.token_nmse_db), ("effective_snr_db", point.effective_snr_db)):
         for modality, value in values.items():
             yield (*key, f"{metric}_{modality}", ALL, value, np.nan, np.nan, len(correct))

@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import torch
 from accelerate.utils import send_to_device
@@ -12,6 +13,7 @@ from tokcom_phy.data.formats import Question, normalise_answer
 from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
+from tokcom_phy.radio.cost import Spent
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.metrics import Metric
 
@@ -28,6 +30,8 @@ class Evaluation:
     token_nmse_db : modality → error power over signal power of the tokens after the link [dB]
     effective_snr_db : modality → SNR of the AWGN channel with the same mean mutual information per question [dB]
     metrics : name → score of every answer, see `tokcom_phy.training.metrics`
+    spent : what a question took in the mean where it depends on the realisation, ``channel_uses``, ``latency_ms`` and
+        ``energy_mj``; else empty
     """
 
     correct: list[bool]
@@ -36,6 +40,7 @@ class Evaluation:
     token_nmse_db: dict[str, float]
     effective_snr_db: dict[str, float]
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -81,6 +86,7 @@ class Evaluator:
         error: defaultdict[str, float] = defaultdict(float)
         power: defaultdict[str, float] = defaultdict(float)
         information: defaultdict[str, float] = defaultdict(float)
+        spent: list[Spent] = []
         device = next(self.system.parameters()).device
         for part, texts in zip(self.parts, self.texts, strict=True):
             asked = self.questions[part]
@@ -95,6 +101,7 @@ class Evaluator:
             ]
             right = self.system.foundation.first_tokens(texts["answer"].ids)
             first += [a == b for a, b in zip(self.system.foundation.first_tokens(ids), right, strict=True)]
+            spent += link.spent(transmission.state) if transmission.state else []
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)
@@ -108,6 +115,7 @@ class Evaluator:
             {m: _db(error[m] / power[m]) for m in error},
             {m: _db(math.expm1(total / len(self.questions))) for m, total in information.items()},
             {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()},
+            _mean_spent(spent),
         )
 
 
@@ -127,6 +135,13 @@ def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Questio
     best = {template: answers.most_common(1)[0][0] for template, answers in per_template.items()}
     default = overall.most_common(1)[0][0]
     return [best.get(q.template, default) == normalise_answer(q.answer) for q in asked]
+
+
+def _mean_spent(spent: Sequence[Spent]) -> dict[str, float]:
+    if not spent:
+        return {}
+    uses, latency, energy = (fmean(values) for values in zip(*spent, strict=True))
+    return {"channel_uses": uses, "latency_ms": 1e3 * latency, "energy_mj": 1e3 * energy}
 
 
 def _db(ratio: float) -> float:

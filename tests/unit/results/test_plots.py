@@ -60,14 +60,10 @@ LEGENDS = {
     "users": ["−15 dB", "−10 dB", "0 dB", "10 dB", *CONTROLS],
     "digital": [
         "analog tokens",
-        "1 bit a value, 16-QAM",
-        "2 bits a value, 64-QAM",
-        *CONTROLS,
-    ],
-    "link-adaptation": [
-        "analog tokens",
         "digital, adaptive",
         "digital, adaptive, trained through it",
+        "digital, adaptive, with HARQ",
+        "digital, question as identifiers",
         "1 bit a value, 16-QAM",
         "2 bits a value, 64-QAM",
         "3 bits a value, 256-QAM",
