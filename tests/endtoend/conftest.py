@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from filelock import FileLock
+from transformers.utils import logging
 
 from tests.endtoend.commands import ENVIRONMENT, Tokcom, start_tokcom
 from tokcom_phy.cli import execute
@@ -60,12 +61,14 @@ def tokcom() -> Tokcom:
 
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         words = list(map(str, arguments))
+        logging.disable_progress_bar()  # as the environment does of a process that has not imported transformers yet
         with (
             contextlib.redirect_stdout(io.StringIO()) as stdout,
             contextlib.redirect_stderr(io.StringIO()) as stderr,
             mock.patch.dict(os.environ, ENVIRONMENT),
         ):
             code = execute(words)
+        logging.enable_progress_bar()
         return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
     return call

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,8 +28,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator:
 
 def actors() -> list[psutil.Process]:
     """Workers that have a job, the longest first."""
-    found = [p for p in psutil.process_iter(["cmdline"]) if "ray::Actor.do" in " ".join(p.info["cmdline"] or [])]
+    found = [p for p in psutil.process_iter(["cmdline"]) if "ray::Actor.execute" in " ".join(p.info["cmdline"] or [])]
     return sorted(found, key=lambda process: process.create_time())
+
+
+def of_ray(pid: int | None) -> bool:
+    """Whether a process is Ray's."""
+    with suppress(psutil.NoSuchProcess):
+        return pid is not None and "ray" in " ".join(psutil.Process(pid).cmdline())
+    return False
 
 
 def wait_for(what: Callable[[], bool], sweep) -> None:
@@ -66,6 +74,9 @@ def test_auto_starts_a_cluster_that_ends_with_the_run(finished_run, experiment, 
     sweep = start_tokcom("run", experiment, "--out", run_dir, "--ray", "auto", "--workers", "1")
     wait_for(lambda: len(actors()) == 1, sweep)
     (worker,) = actors()
+    listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and of_ray(c.pid)}
+    assert listening
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
     _, stderr = sweep.communicate()
     assert sweep.returncode == 0, stderr
     assert results_of(run_dir) == results_of(finished_run)

@@ -1,6 +1,13 @@
 import re
+import shutil
 
 import pytest
+
+from tokcom_phy.data import prepare
+from tokcom_phy.data.store import FeatureStore
+from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.sweep.estimate import Estimate
+from tokcom_phy.sweep.trial_data import trial_dataset
 
 
 def test_it_tries_all_kinds_and_writes_nothing(tokcom, experiment, tmp_path):
@@ -48,3 +55,29 @@ def test_a_component_of_the_users_own_is_tried(tokcom, tmp_path):
     assert refused.returncode == 2
     (line,) = refused.stderr.strip().splitlines()
     assert "receiver.audio: 'half.Half' turns tokens of shape" in line
+
+
+def test_what_the_run_will_find_prepared_is_not_encoded_again(finished_run, experiment, tmp_path, monkeypatch):
+    settings = load_experiment(str(experiment))
+    encoded, encode_clips = [], prepare.encode_clips
+
+    def note(clips, *others):
+        encoded.extend(clips)
+        return encode_clips(clips, *others)
+
+    monkeypatch.setattr(prepare, "encode_clips", note)
+    estimate = Estimate(1)
+    root, store, _ = trial_dataset(settings, finished_run, tmp_path / "a", estimate)
+    assert [(step.name, step.count) for step in estimate.steps] == [("synthesise clips", 0), ("prepare features", 0)]
+    assert encoded == []
+    part, whole = FeatureStore.open(store), FeatureStore.open(root / "features")
+    assert (part.tokens("video", part.video_ids, 16) == whole.tokens("video", part.video_ids, 16)).all()
+
+    copied = shutil.copytree(root, tmp_path / "data")
+    changed = next(copied.rglob(f"{part.video_ids[0]}.mp4"))
+    changed.touch()
+    settings = load_experiment(str(experiment), overrides=[f"data.root={copied}", "data.synthetic=null"])
+    estimate = Estimate(1)
+    trial_dataset(settings, finished_run, tmp_path / "b", estimate)
+    assert [(step.name, step.count) for step in estimate.steps] == [("prepare features", 1)]
+    assert encoded == [part.video_ids[0]]

@@ -9,8 +9,10 @@ from importlib import metadata
 
 import pytest
 import yaml
+from made_up_runs import made_up_run
 
 from tokcom_phy.cli import execute
+from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.utils.errors import UserError
 
 COMMANDS = [
@@ -145,6 +147,27 @@ def test_settings_of_a_link_can_be_set(capsys):
 def test_link_is_drawn(capsys, tmp_path):
     assert execute(["links", "show", "rayleigh", "--plot", str(tmp_path / "rayleigh.png")]) == 0
     assert (tmp_path / "rayleigh.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_commands_work_where_the_locale_has_no_unicode(tmp_path):
+    """One process for all of them; what cannot be written is a question mark, in files nothing is."""
+    evaluated = "evaluate=[{variants: [aligned, blind], links: [awgn], snr_db: [0, 10]}]"
+    overrides = ["title=Müll", "figures=[accuracy_vs_snr]", evaluated]
+    made_up_run(tmp_path / "run", load_experiment("quickstart", overrides=overrides))
+    code = (
+        "import sys; from tokcom_phy.cli import main\n"
+        "for words in sys.argv[1:]:\n    sys.argv[1:] = words.split()\n"
+        "    try: main()\n    except SystemExit as end: assert not end.code, words"
+    )
+    commands = ["links", "doctor", f"plot {tmp_path / 'run'}", f"report {tmp_path / 'run'}"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *commands], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "Müll" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_doctor_finds_this_installation_sound():

@@ -5,6 +5,7 @@ imports inside its functions.
 """
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -37,6 +38,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the entry point of ``tokcom``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the locale has no Unicode
     sys.exit(execute(sys.argv[1:]))
 
 
@@ -53,7 +57,7 @@ def execute(arguments: list[str]) -> int:
         code = app(arguments, prog_name="tokcom", standalone_mode=False)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except (UserError, typer.TyperException, OSError) as error:
+    except (UserError, typer.TyperException, OSError, UnicodeEncodeError) as error:
         message = _one_line(error)
         if debug or message is None:
             raise
@@ -76,6 +80,8 @@ def _one_line(error: Exception) -> str | None:
         return f"no permission for {error.filename}; choose a folder you may write to"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {error.filename}; make room, then the same command continues"
+    if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
+        return f"this locale has no file names like {error.object!a:.80}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
     return None
 
 

@@ -52,6 +52,7 @@ def prepare(
     device: str | None = None,
     shard: tuple[int, int] | None = None,
     only: Collection[str] | None = None,
+    beside: Path | None = None,
 ) -> Path:
     """Decode and encode each clip of a dataset once, and store its features.
 
@@ -83,6 +84,8 @@ def prepare(
         ``out`` each take one; a call without ``shard`` then merges all parts and encodes what is still missing.
     only : collection of str, optional
         Clips to prepare; all by default.
+    beside : path, optional
+        Folder of another store, which is only read: what it holds of the same media and encoders is copied.
 
     Returns
     -------
@@ -117,8 +120,9 @@ def prepare(
     with _locked(out, file):
         stored = read_contents(out / file)
         parts = _parts(out, file)
-        modalities = {name: _joined(spec, out) for name, spec in wanted.items()}
-        rows = _rows([out / file, *parts], modalities, states)
+        more = [beside / FILE_NAME] if beside else []
+        modalities = {name: _joined(spec, [out / FILE_NAME, *_shards(out), *more]) for name, spec in wanted.items()}
+        rows = _rows([*more, out / file, *parts], modalities, states)
         if shard:
             merged = _rows([out / FILE_NAME], modalities, states)
             clips = {video_id: files for video_id, files in clips.items() if video_id not in merged}
@@ -140,7 +144,7 @@ def prepare(
                     advance()
             _report_truncated(truncated, len(pending), loaded)
             parts = sorted({*parts, *_journals(out, file)})
-            rows = _rows([out / file, *parts], modalities, states)
+            rows = _rows([*more, out / file, *parts], modalities, states)
         skipped = dict(sorted(skipped.items()))
         before = read_rows(out / file, modalities)
         changed = stored is None or stored.skipped != skipped or _sources(before) != _sources(rows)
@@ -153,6 +157,18 @@ def prepare(
         raise UserError(f"none of the {len(skipped)} clips in {root} can be used, for example: {example}")
     _report(len(rows), skipped, out)
     return out
+
+
+def pending_clips(
+    root: Path, encoders: Mapping[str, Encoder], lengths: Mapping[str, int | Iterable[int]], fps: float | None = None
+) -> set[str]:
+    """Clips that `prepare` would encode into the dataset's own store; the others are there."""
+    out = root / "features"
+    clips, skipped = find_sources(root, encoders)
+    states = _states(clips, skipped)
+    wanted = {name: _modality(encoder, lengths[name], fps) for name, encoder in encoders.items()}
+    modalities = {name: _joined(spec, [out / FILE_NAME, *_shards(out)]) for name, spec in wanted.items()}
+    return clips.keys() - _rows([out / FILE_NAME, *_parts(out, FILE_NAME)], modalities, states).keys()
 
 
 def _device(name: str | None) -> str:
@@ -197,10 +213,10 @@ def _modality(encoder: Encoder, lengths: int | Iterable[int], fps: float | None)
     return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate)
 
 
-def _joined(modality: Modality, out: Path) -> Modality:
-    """What is asked for together with what is stored of the same encoder, in the store or in a part of it."""
+def _joined(modality: Modality, files: Iterable[Path]) -> Modality:
+    """What is asked for together with what is stored of the same encoder."""
     positions = set(modality.positions)
-    for stored in filter(None, map(read_contents, [out / FILE_NAME, *sorted(out.glob("shard-*.arrow"))])):
+    for stored in filter(None, map(read_contents, files)):
         for before in stored.modalities.values():
             if (before.fingerprint, before.fps) == (modality.fingerprint, modality.fps):
                 positions.update(before.positions)
@@ -223,8 +239,12 @@ def _parts(out: Path, file: str) -> list[Path]:
     """What is to be merged into a file of the store: clips that calls had finished before they were interrupted, and,
     for all of it, the shards."""
     if file == FILE_NAME:
-        return sorted([*out.glob("shard-*.arrow"), *out.glob(".journal-*.arrow")])
+        return sorted([*_shards(out), *out.glob(".journal-*.arrow")])
     return _journals(out, file)
+
+
+def _shards(out: Path) -> list[Path]:
+    return sorted(out.glob("shard-*.arrow"))
 
 
 def _journals(out: Path, file: str) -> list[Path]:

@@ -13,9 +13,8 @@ from tokcom_phy.data.formats import (
     load_captions,
     load_questions,
 )
-from tokcom_phy.data.prepare import prepare
+from tokcom_phy.data.prepare import pending_clips, prepare
 from tokcom_phy.data.sources import available_clips
-from tokcom_phy.data.store import FILE_NAME, FeatureStore
 from tokcom_phy.experiments.dataset import SyntheticCorpus
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.encoders import load_encoder
@@ -33,11 +32,11 @@ QUESTIONS_PER_CLIP = 4
 def trial_dataset(
     experiment: Experiment, run_dir: Path, folder: Path, estimate: Estimate
 ) -> tuple[Path, Path | None, float]:
-    """A part of the dataset, prepared: its root, its store, and how many times as many questions the whole test has."""
-    if experiment.data.root is None:
-        root, whole = _synthetic_part(experiment, run_dir, folder / "data", estimate)
-    else:
-        root = whole = experiment.data.root
+    """A part of the dataset, prepared: its root, its store, and how many times as many questions the whole test has.
+
+    What the run will find prepared is not encoded again.
+    """
+    root = experiment.data.root or _synthetic_corpus(experiment, run_dir, folder / "data", estimate)
     splits = experiment.data.splits
     corpus = experiment.data.synthetic if experiment.data.root is None else None
     tested = load_questions(root, splits.test)
@@ -55,27 +54,30 @@ def trial_dataset(
         *((load_captions(root, split), CLIPS) for split in held_out),
     ]
     part = {clip for items, n in needed for clip in [item.video_id for item in items if item.video_id in there][:n]}
+    lengths = stored_lengths(experiment)
+    pending = pending_clips(root, encoders, lengths, experiment.data.fps)
+    if pending and not part & pending:
+        part |= set(sorted(pending)[:CLIPS])  # which tell how long a clip takes
     store = folder / "features"
     seconds = _timed(
         lambda: prepare(
             root,
             experiment.encoders,
-            stored_lengths(experiment),
+            lengths,
             store,
             fps=experiment.data.fps,
             audio_windows=windows,
             only=part,
+            beside=root / "features",
         )
     )
-    prepared = len(FeatureStore.open(store))
-    clips = _clips(corpus) if corpus else len(there)
-    if (whole / "features" / FILE_NAME).is_file():
-        finished = FeatureStore.open(whole / "features")
-        clips -= min(len(finished) + len(finished.skipped), clips)
-    share = clips / prepared
+    encoded = len(part & pending)
+    clips = _clips(corpus) if corpus and root.parent == folder else len(pending)
+    share = clips / encoded if encoded else 0.0
     several = estimate.workers > 1 and seconds * share > SECONDS_PER_WORKER
     starting = estimate.workers * SECONDS_PER_WORKER if several else 0.0
-    estimate.steps.append(Step("prepare features", clips, seconds * share + starting, size_on_disk(store) * share))
+    disk = size_on_disk(store) / len(part) * clips
+    estimate.steps.append(Step("prepare features", clips, seconds * share + starting, disk))
     asked = sum(question.video_id in part for question in tested)
     wanted = corpus.test_questions if corpus else sum(question.video_id in there for question in tested)
     return root, store, wanted / asked
@@ -94,10 +96,15 @@ def _clips(corpus: SyntheticCorpus) -> int:
     return corpus.captions + corpus.train_clips + corpus.test_clips
 
 
-def _synthetic_part(experiment: Experiment, run_dir: Path, root: Path, estimate: Estimate) -> tuple[Path, Path]:
-    """A small corpus like the experiment's, and where the whole one is or will be."""
+def _synthetic_corpus(experiment: Experiment, run_dir: Path, folder: Path, estimate: Estimate) -> Path:
+    """The experiment's corpus if it is there, else a small one like it in a folder."""
     corpus = experiment.data.synthetic
     assert corpus is not None
+    whole = run_dir.parent / "data" / f"synthetic-{corpus.digest}"
+    missing = max(_clips(corpus) - len(list(whole.rglob("*.mp4"))), 0)
+    if not missing:
+        estimate.steps.append(Step("synthesise clips"))
+        return whole
     captions, questions = _batches(experiment)
     needs = {
         "captions": max(captions, 1),
@@ -107,14 +114,12 @@ def _synthetic_part(experiment: Experiment, run_dir: Path, root: Path, estimate:
         "test_questions": experiment.evaluation_batch,
     }
     sizes = {name: min(getattr(corpus, name), size) for name, size in needs.items()}
-    seconds = _timed(lambda: synthesize(root, **{**corpus.model_dump(), **sizes}, workers=1))
-    whole = run_dir.parent / "data" / f"synthetic-{corpus.digest}"
-    made = len(list(root.rglob("*.mp4")))
-    missing = max(_clips(corpus) - len(list(whole.rglob("*.mp4"))), 0)
+    seconds = _timed(lambda: synthesize(folder, **{**corpus.model_dump(), **sizes}, workers=1))
+    made = len(list(folder.rglob("*.mp4")))
     estimate.steps.append(
-        Step("synthesise clips", missing, seconds * missing / made, size_on_disk(root) * missing / made)
+        Step("synthesise clips", missing, seconds * missing / made, size_on_disk(folder) * missing / made)
     )
-    return root, whole
+    return folder
 
 
 def _timed(work: Callable[[], object]) -> float:

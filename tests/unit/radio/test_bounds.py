@@ -71,6 +71,11 @@ EXTREMES: list[tuple[str, dict[str, Any], float]] = [
     *(("rayleigh-mimo", {"snr_offset_db": {"text": offset}}, 0.0) for offset in (-100, 100)),
     *(("ofdm-tdl-c", {"snr_offset_db": {"text": offset}, "csi": "perfect"}, 0.0) for offset in (-100, 100)),
     ("ofdm-tdl-c", {}, -200.0),
+    *(
+        ("ofdm-tdl-c", {"interpolation": interpolation}, snr)
+        for interpolation in ("nearest", "linear", "lmmse", "wiener")
+        for snr in (-120.0, -90.0, 120.0)
+    ),
     ("ofdm-tdl-c", {"delay_spread": 1e-4}, 10.0),
     ("ofdm-tdl-c", {"speed": 1e4, "carrier_frequency": 1e11}, 10.0),
     ("ofdm-umi", {"carrier_frequency": 1e11}, 10.0),
@@ -86,8 +91,13 @@ EXTREMES: list[tuple[str, dict[str, Any], float]] = [
 def test_a_link_at_its_bounds_draws_finite_values(name: str, settings: dict[str, Any], snr_db: float) -> None:
     link = load_link(name, **settings)
     users = list(link.users or ["text"])
-    received, state = link.transmit({user: torch.randn(2, 4, 16) for user in users}, snr_db, seed=0)
-    assert all(tensor.isfinite().all() for tensor in received.values())
+    tokens = {user: torch.randn(2, 4, 16, requires_grad=True) for user in users}
+    received, state = link.transmit(tokens, snr_db, seed=0)
+    torch.stack([tensor.square().sum() for tensor in received.values()]).sum().backward()
+    for sent, tensor in zip(tokens.values(), received.values(), strict=True):
+        assert tensor.isfinite().all()
+        assert sent.grad is not None
+        assert sent.grad.isfinite().all()
     effective = state.effective_snr_db["text"]
     assert not math.isnan(effective)
     if not isinstance(link, OfdmLink) and name != "erasure":

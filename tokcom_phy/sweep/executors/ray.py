@@ -4,6 +4,7 @@ All machines see the run directory and the dataset at the same path, on a file s
 points and checkpoints there themselves: only jobs, progress and outcomes travel through Ray.
 """
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from tokcom_phy.experiments.plan import Job
@@ -28,6 +30,10 @@ _TOKEN = (
     "RAY_AUTH_TOKEN"
 )
 
+_SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch, on all systems, that makes its servers listen on loopback alone if it is 0. A loopback address that
+Ray 2.60 is given is replaced by another one."""
+
 _OBJECT_STORE = 100 * 2**20  # [bytes]
 
 
@@ -38,7 +44,7 @@ def join(address: str) -> None:
     ----------
     address : str
         ``HOST:PORT`` of its head, or ``auto``: the cluster that this machine is part of or that ``RAY_ADDRESS`` names,
-        else one that is started here and ends with this process.
+        else one that is started here, listens on loopback alone and ends with this process.
 
     Raises
     ------
@@ -57,6 +63,8 @@ def join(address: str) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address != "auto":
             raise UserError(f"no Ray cluster at {address}: {one_line(error)}; {_TOKEN}") from error
+        if os.environ.setdefault(_SEVERAL_MACHINES, "0") == "0":
+            ray_constants.ENABLE_RAY_CLUSTER = False  # as Ray reads the variable when it is imported
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
 
 
