@@ -126,14 +126,29 @@ def test_array_sees_the_direction_of_the_user(over_plane: TracedPaths) -> None:
     assert float(wrapped.abs().max(dim=1).values.min()) < 1e-3
 
 
-def test_unit_mean_power_in_every_realisation() -> None:
-    """Over antennas and subcarriers at the first symbol, for each user; where the band fades, power is not one."""
-    for polarization in ("single", "dual"):
-        channel = canyon_link(polarization=polarization).channel
-        power = channel.response(2, 0, [0, 1, 2], [0], slice(None)).abs().square()
-        per_user = power.mean((1, 3, 4))
-        torch.testing.assert_close(per_user, torch.ones_like(per_user))
-        assert float(power.std()) > 0.1
+def test_power_control_is_of_the_paths_and_leaves_fading() -> None:
+    """Σ|a|² over paths, mean over antennas, is one in every realisation and at every symbol; |h|² is not."""
+    channel = canyon_link(speed=30.0).channel
+    assert isinstance(channel, RayTracedChannel)
+    a, _ = channel.paths(2, 0, [0, 1, 2], 28)
+    power = a[:, 0, :, :, 0].abs().square().sum(3).mean(1)
+    torch.testing.assert_close(power, torch.ones(8, 3, 28), rtol=1e-4, atol=0)
+    h = torch.cat([channel.response(2, block, [0, 1, 2], [0, 27], slice(0, 48, 47)) for block in range(30)])
+    received = h.abs().square().mean((1, 4)).flatten(0, 1)
+    assert float(received.std()) > 0.1
+    for symbol in received.unbind(1):
+        assert abs(float(symbol.mean()) - 1) < 4 * float(symbol.std()) / math.sqrt(64)
+
+
+def test_without_power_control_positions_differ_by_their_path_gain() -> None:
+    """Relative to the mean [dB] over positions."""
+    channel = canyon_link(power_control="none").channel
+    assert isinstance(channel, RayTracedChannel)
+    gain_db = 10 * torch.log10(channel.traced.a.abs().square().sum(2).mean(1))
+    drawn = torch.cat([channel.paths(0, block, [0, 1, 2], 1)[0] for block in range(64)])
+    found_db = 10 * torch.log10(drawn[:, 0, :, :, 0, :, 0].abs().square().sum(3).mean(1).flatten())
+    torch.testing.assert_close(found_db.unique().min(), (gain_db - gain_db.mean()).min(), rtol=0, atol=0.01)
+    torch.testing.assert_close(found_db.unique().max(), (gain_db - gain_db.mean()).max(), rtol=0, atol=0.01)
 
 
 def test_users_stand_on_different_streets_under_the_open_sky() -> None:

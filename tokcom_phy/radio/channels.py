@@ -23,6 +23,7 @@ from tokcom_phy.radio.sionna import (
     UMi,
     cir_to_ofdm_channel,
     gen_single_sector_topology,
+    large_scale_path,
     subcarrier_frequencies,
     tdl_freq_cov_mat,
     tdl_time_cov_mat,
@@ -47,6 +48,9 @@ class Response(NamedTuple):
 
 _PATHS, _RAYS = 24, 20
 """Most paths of a model of TR 38.901, and rays of a path, by which Sionna makes it fade."""
+
+_DROPS = 32
+"""Blocks of realisations whose users give the mean power of a sector."""
 
 _RELEASE = "16.1"
 """Release of TR 38.901 of the UMi, UMa and RMa tables: the latest that both engines have."""
@@ -205,8 +209,15 @@ class TdlChannel(PathChannel):
 class CdlChannel(PathChannel):
     """Clustered delay lines CDL-A…E, received by a uniform linear array from a different direction for each user.
 
-    The directions spread the users evenly over a sector of 120°.
+    The directions spread the users evenly over a sector of 120°. An antenna at ±45° takes half of a vertical wave, and
+    half of the 1/κ that scattering turns horizontal: its power is ½(1 + 1/κ) of a vertical antenna's, a line of sight
+    aside, and scaled to one.
     """
+
+    _XPR_DB: ClassVar = {"A": 10.0, "B": 8.0, "C": 7.0, "D": 11.0, "E": 8.0}
+    """Cross-polarisation ratio κ [dB]: TR 38.901, tables 7.7.1-1 to 5."""
+    _SCATTERED: ClassVar = {"D": 0.1122, "E": 0.1058}
+    """Share of the power that is not the line of sight's, where there is one: tables 7.7.1-4 and 5."""
 
     def __init__(self, config: OfdmConfig, device: str):
         super().__init__(config, device)
@@ -231,35 +242,77 @@ class CdlChannel(PathChannel):
         with sionna_seed(self.device, seed, block, "channel"):
             a, tau = self.model(num_users * BLOCK, num_symbols, 1 / self.symbol_duration)
         a = a.unflatten(0, (num_users, BLOCK)).movedim(0, 3)[:, :, :, users, 0]
-        return a, tau[:1, :, [0] * len(users)]
+        return a / self._antenna_power**0.5, tau[:1, :, [0] * len(users)]
+
+    @property
+    def _antenna_power(self) -> float:
+        """Power that an antenna of the base station takes of a user's unit power."""
+        if self.config.polarization == "single":
+            return 1.0
+        model = self.config.channel[-1]
+        return (1 + self._SCATTERED.get(model, 1.0) * 10 ** (-self._XPR_DB[model] / 10)) / 2
 
 
-class SectorChannel(PathChannel):
-    """UMi, UMa and RMa: users dropped at random in a sector of 120°, with power control.
+class PositionedChannel(PathChannel):
+    """A channel of users at random positions, which differ in path loss, shadowing and antenna gain.
 
-    Path loss and shadowing are left out, and a user's mean power over antennas and subcarriers is one at the start of
-    every realisation: the SNR sets a user's received power, the drop its paths.
+    Power control makes up for what these take of a user's power: the sum of |a|² over its paths, mean over the
+    antennas. It never looks at |h|², in which the paths add up and fade. Without it, powers are relative to the mean
+    [dB] over positions.
     """
+
+    def covariances(self) -> tuple[Tensor, Tensor]:
+        if self.config.power_control == "large-scale":
+            return super().covariances()
+        twin = self.config.model_copy(update={"power_control": "large-scale"})
+        return type(self)(twin, self.device).covariances()
+
+    @cached_property
+    @abstractmethod
+    def mean_power(self) -> float:
+        """Geometric mean of the power of users over positions."""
+
+    def _scaled(self, a: Tensor, power: Tensor) -> Tensor:
+        """Paths of users whose large-scale power is known, float32 [BLOCK, users], as the power control leaves them."""
+        if self.config.power_control == "none":
+            return a / self.mean_power**0.5
+        return a / power.sqrt()[:, None, None, :, None, None, None]
+
+
+class SectorChannel(PositionedChannel):
+    """UMi, UMa and RMa: users dropped at random in a sector of 120°."""
 
     _SCENARIOS: ClassVar = {"UMi": UMi, "UMa": UMa, "RMa": RMa}
 
     def __init__(self, config: OfdmConfig, device: str):
         super().__init__(config, device)
         scenario = self._SCENARIOS[config.channel]
+        controlled = config.power_control == "large-scale"
         penetration = {} if scenario is RMa else {"o2i_model": "low"}
         self.model = scenario(
             carrier_frequency=config.carrier_frequency,
             ut_array=_user_array(config, device),
             bs_array=_base_array(config, "38.901", device),
             direction="uplink",
-            enable_pathloss=False,
-            enable_shadow_fading=False,
+            enable_pathloss=not controlled,
+            enable_shadow_fading=not controlled,
             spec_version=_RELEASE,
             device=device,
             **penetration,
         )
+        large_scale_path(self.model)
+
+    @cached_property
+    def mean_power(self) -> float:
+        users = range(len(self.config.users))
+        return _geometric_mean(torch.cat([self._drop(0, block, users, 1)[2] for block in range(_DROPS)]))
 
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
+        a, tau, power = self._drop(seed, block, users, num_symbols)
+        return self._scaled(a, power), tau
+
+    def _drop(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Paths of dropped users as `paths`, and their large-scale power, float32 [BLOCK, users]."""
         with sionna_seed(self.device, seed, block, "channel"):
             topology = gen_single_sector_topology(
                 BLOCK,
@@ -274,14 +327,13 @@ class SectorChannel(PathChannel):
             self.model.set_topology(*topology)
             a, tau = self.model(num_symbols, 1 / self.symbol_duration)
         a, tau = a[:, :, :, users], tau[:, :, users]
-        return _control_power(a, tau, self.frequencies), tau
+        return a[..., :-1, :], tau[..., :-1], a[:, 0, 0, :, 0, -1, 0].abs().square()
 
 
-class RayTracedChannel(PathChannel):
-    """Users at random, distinct positions in the streets of a scene, with power control.
+class RayTracedChannel(PositionedChannel):
+    """Users at random, distinct positions in the streets of a scene.
 
-    A user's mean power over antennas and subcarriers is one at the start of every realisation. Each user moves in its
-    own direction; the scene is static, and delays and angles of the paths stay constant.
+    Each user moves in its own direction; the scene is static, and delays and angles of the paths stay constant.
 
     Raises
     ------
@@ -313,10 +365,24 @@ class RayTracedChannel(PathChannel):
         drawn = [rng.choice(len(traced.a), len(self.config.users), replace=False) for _ in range(BLOCK)]
         position = torch.from_numpy(np.stack(drawn)[:, list(users)]).to(self.device)
         a, tau, doppler = traced.a[position], traced.tau[position], traced.doppler[position]
+        power = _large_scale(traced)[position]
         distance = self.config.speed * self.symbol_duration * torch.arange(num_symbols, device=self.device)
         turns = torch.exp(2j * torch.pi * doppler[..., None] * distance)
         a = (a[..., None] * turns[:, :, None]).transpose(1, 2)[:, None, :, :, None]
-        return _control_power(a, tau[:, None], self.frequencies), tau[:, None]
+        return self._scaled(a, power), tau[:, None]
+
+    @cached_property
+    def mean_power(self) -> float:
+        return _geometric_mean(_large_scale(self.traced))
+
+
+def _large_scale(traced: TracedPaths) -> Tensor:
+    """Sum of |a|² over the paths of each position, mean over the antennas, float32 [positions]."""
+    return traced.a.abs().square().sum(2).mean(1)
+
+
+def _geometric_mean(powers: Tensor) -> float:
+    return float(powers.double().log().mean().exp())
 
 
 def _user_array(config: OfdmConfig, device: str) -> PanelArray:
@@ -328,9 +394,3 @@ def _base_array(config: OfdmConfig, pattern: str, device: str) -> PanelArray:
     """Antennas, or pairs of them at ±45°, in a horizontal row, half a wavelength apart."""
     places, kind = (config.num_rx_ant, "V") if config.polarization == "single" else (config.num_rx_ant // 2, "cross")
     return PanelArray(1, places, config.polarization, kind, pattern, config.carrier_frequency, device=device)
-
-
-def _control_power(a: Tensor, tau: Tensor, frequencies: Tensor) -> Tensor:
-    """Scale the paths of each realisation and user to E|h|² = 1 over antennas and subcarriers, at the first symbol."""
-    h = cir_to_ofdm_channel(frequencies, a[..., :1], tau)
-    return a / h.abs().square().mean((2, 4, 5, 6)).sqrt()[:, :, None, :, None, None, None]

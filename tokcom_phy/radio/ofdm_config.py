@@ -112,6 +112,11 @@ class OfdmConfig(EqualizedLinkConfig):
     num_subcarriers: Annotated[Count, Within(1, 3300, "a 5G carrier has at most 275 resource blocks of 12")] = 132
     """Number of subcarriers, all of them used."""
 
+    power_control: Literal["large-scale", "none"] = "large-scale"
+    """Of users that have positions (UMi, UMa, RMa, ray-traced): 'large-scale', transmit power makes up for path loss,
+    shadowing and antenna gain, so that the SNR is every user's mean one and only multipath fades; 'none', all send at
+    equal power, and the SNR [dB] is the mean of users over all positions."""
+
     subcarrier_spacing: Annotated[float, Within(100, 1e7, "5G has 15e3 to 960e3 Hz")] = 30e3
     """Subcarrier spacing [Hz]."""
 
@@ -193,6 +198,11 @@ class OfdmConfig(EqualizedLinkConfig):
         if (self.channel == "ray-traced") != (self.scene is not None):
             raise ValueError(
                 "channel 'ray-traced' and scene go together: say which scene, and where the base station is"
+            )
+        if self.power_control == "none" and (self.channel == "file" or self.channel[:3] in ("TDL", "CDL")):
+            raise ValueError(
+                f"channel '{self.channel}' has no path loss: leave power_control out, or choose UMi, UMa, RMa or "
+                "ray-traced"
             )
         if self.polarization == "dual" and (self.channel == "file" or self.channel.startswith("TDL")):
             raise ValueError(

@@ -27,6 +27,7 @@ __all__ = [
     "cir_to_ofdm_channel",
     "default_device",
     "gen_single_sector_topology",
+    "large_scale_path",
     "rand",
     "seeded",
     "subcarrier_frequencies",
@@ -44,7 +45,7 @@ if TYPE_CHECKING or engine() == "torch":
         gen_single_sector_topology,
         subcarrier_frequencies,
     )
-    from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray, RMa, UMa, UMi
+    from sionna.phy.channel.tr38901 import CDL, TDL, ChannelCoefficientsGenerator, PanelArray, RMa, UMa, UMi
     from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
     from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
     from sionna.phy.mapping import Demapper, Mapper
@@ -63,6 +64,30 @@ if TYPE_CHECKING or engine() == "torch":
     def default_device() -> str:
         """Sionna's default device; in distributed training the GPU of this process."""
         return f"cuda:{torch.cuda.current_device()}" if config.device.startswith("cuda") else config.device
+
+    class _RayPower(ChannelCoefficientsGenerator):
+        """Sionna's step 11 of TR 38.901, section 7.5, with a last path that is the root of the power of all rays."""
+
+        def _step_11(
+            self, phi: Any, topology: Any, k_factor: Any, rays: Any, t: Any, c_ds: Any
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            h, delays = super()._step_11(phi, topology, k_factor, rays, t, c_ds)
+            scattered = self._step_11_nlos(phi, topology, rays, t[:1]).abs().square().sum((3, 4)).mean((3, 4, 5))
+            sight = self._step_11_los(topology, t[:1]).abs().square().mean((3, 4, 5, 6))
+            power = scattered.where(~topology.los, (k_factor * sight + scattered) / (k_factor + 1))
+            path = power.sqrt().to(h)[:, :, :, None, None, None, None].expand(*h.shape[:3], 1, *h.shape[4:])
+            return torch.cat([h, path], dim=3), torch.cat([delays, torch.zeros_like(delays[..., :1])], dim=3)
+
+    def large_scale_path(model: Any) -> None:
+        """Let a model of a sector append a path whose coefficient is the root of a link's large-scale power.
+
+        That is the sum of |a|² over all rays, mean over the antennas, times path loss and shadowing: where rays fade
+        against each other, |a|² of the paths that they make up is no constant.
+        """
+        scenario = model._scenario
+        model._cir_sampler = _RayPower(
+            scenario.carrier_frequency, scenario.ut_array, scenario.bs_array, subclustering=True, device=model.device
+        )
 
     def unwrapped(block: Any) -> Any:
         """Sionna's own object."""
@@ -101,6 +126,7 @@ else:
         cir_to_ofdm_channel,
         default_device,
         gen_single_sector_topology,
+        large_scale_path,
         rand,
         seeded,
         subcarrier_frequencies,

@@ -43,6 +43,7 @@ __all__ = [
     "cir_to_ofdm_channel",
     "default_device",
     "gen_single_sector_topology",
+    "large_scale_path",
     "rand",
     "seeded",
     "subcarrier_frequencies",
@@ -240,6 +241,28 @@ class _Sector(Block):
     def __call__(self, num_time_steps: int, sampling_frequency: float) -> tuple[Tensor, Tensor]:
         drawn: tuple[Tensor, Tensor] = super().__call__(_count(num_time_steps), sampling_frequency, *self._topology)
         return drawn
+
+
+class _RayPower(tr38901.ChannelCoefficientsGenerator):
+    """Sionna's step 11 of TR 38.901, section 7.5, with a last path that is the root of the power of all rays."""
+
+    def _step_11(self, phi: Any, topology: Any, k_factor: Any, rays: Any, t: Any, c_ds: Any) -> tuple[Any, Any]:
+        h, delays = super()._step_11(phi, topology, k_factor, rays, t, c_ds)
+        nlos = tf.square(tf.abs(self._step_11_nlos(phi, topology, rays, t[:1])))
+        scattered = tf.reduce_mean(tf.reduce_sum(nlos, axis=(3, 4)), axis=(3, 4, 5))
+        sight = tf.reduce_mean(tf.square(tf.abs(self._step_11_los(topology, t[:1]))), axis=(3, 4, 5, 6))
+        power = tf.where(topology.los, (k_factor * sight + scattered) / (k_factor + 1), scattered)
+        root = tf.cast(tf.sqrt(power), h.dtype)[:, :, :, None, None, None, None]
+        return tf.concat([h, root * tf.ones_like(h[:, :, :, :1])], axis=3), tf.pad(delays, [[0, 0]] * 3 + [[0, 1]])
+
+
+def large_scale_path(model: _Sector) -> None:
+    """Let a model of a sector append a path whose coefficient is the root of a link's large-scale power, as with
+    Sionna 2."""
+    scenario = model.block._scenario
+    model.block._cir_sampler = _RayPower(
+        scenario.carrier_frequency, scenario.ut_array, scenario.bs_array, subclustering=True
+    )
 
 
 class UMi(_Sector):
