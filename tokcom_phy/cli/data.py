@@ -50,6 +50,10 @@ def prepare(
     lengths: Annotated[
         list[int] | None, typer.Option("--length", min=1, help="Tokens per modality to keep; repeatable.")
     ] = None,
+    selectors: Annotated[
+        list[str] | None,
+        typer.Option("--selector", metavar="NAME", help="slide (default), mean-pool or max-pool; repeatable."),
+    ] = None,
     encoders: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,11 +77,17 @@ def prepare(
     """Decode and encode every clip once, into a feature store."""
     from tokcom_phy.data.prepare import prepare
     from tokcom_phy.experiments.profiles import PROFILES
+    from tokcom_phy.model.compression import COMPRESSIONS
 
     if profile not in PROFILES:
         raise UserError(f"unknown profile '{profile}': {nearest(profile, PROFILES)}")
     names = {**PROFILES[profile]["encoders"], **_pairs("--encoder", encoders or [], PROFILES[profile]["encoders"])}
-    wanted = dict.fromkeys(names, lengths) if lengths else PROFILES[profile]["lengths"]
+    for selector in selectors or []:
+        if selector not in COMPRESSIONS:
+            raise UserError(f"--selector: unknown selector '{selector}': {nearest(selector, COMPRESSIONS)}")
+    compressions = [how for how in COMPRESSIONS if how in (selectors or ["slide"])]
+    kept = dict.fromkeys(names, lengths) if lengths else {m: [n] for m, n in PROFILES[profile]["lengths"].items()}
+    wanted = {m: dict.fromkeys(compressions, several) for m, several in kept.items()}
     part = re.fullmatch(r"(\d+)/(\d+)", shard or "1/1")
     if part is None:
         raise UserError(f"--shard {shard}: write I/N, for example --shard 1/4 for the first of four parts")

@@ -30,7 +30,7 @@ class Features:
 
     Attributes
     ----------
-    tokens : modality → float16 [positions · width]
+    tokens : modality → float16 [num_stored · width]
     truncated_seconds : how much of its sound an encoder leaves out [s]
     """
 
@@ -130,7 +130,7 @@ def encode_clip(
         tokens = {}
         for modality, encoder in encoders.items():
             where = sources.path(modality, encoder.takes)
-            encoded = _checked(encoder, encoder.encode([media[modality]]))[list(modalities[modality].positions)].half()
+            encoded = modalities[modality].stored(_checked(encoder, encoder.encode([media[modality]]))).half()
             if not encoded.isfinite().all():
                 return Skipped(f"{where}: the {modality} encoder's output is not finite in half precision")
             tokens[modality] = encoded.flatten().numpy()

@@ -25,7 +25,9 @@ from tokcom_phy.data.store import (
     union_of_positions,
     write_store,
 )
+from tokcom_phy.model.compression import Compression
 from tokcom_phy.model.encoders import Encoder, Source, load_encoder
+from tokcom_phy.model.slide import check_length
 from tokcom_phy.utils.errors import UserError, printable, reason
 from tokcom_phy.utils.files import cannot_write
 from tokcom_phy.utils.locks import hold_locks
@@ -40,10 +42,14 @@ FPS = (1e-3, 1e3)
 """Slowest and fastest rate at which frames can be taken [1/s]."""
 
 
+Lengths = int | Iterable[int] | Mapping[Compression, Iterable[int]]
+"""Token lengths of a modality: after Slide, or by compression."""
+
+
 def prepare(
     root: str | Path,
     encoders: Mapping[str, Source],
-    lengths: Mapping[str, int | Iterable[int]],
+    lengths: Mapping[str, Lengths],
     out: str | Path | None = None,
     workers: int = 1,
     *,
@@ -67,7 +73,8 @@ def prepare(
     encoders : modality → shipped name, folder or hub name, ``{features: DIR}`` or ``{_target_: module.Class, …}``
         See `tokcom_phy.model.encoders.load_encoder`.
     lengths : modality → s_m, or several
-        Token lengths that can then be asked of the store; those of earlier calls stay.
+        Token lengths that can then be asked of the store, after Slide or by compression, as
+        ``{"slide": [4, 8], "mean-pool": [4]}``; those of earlier calls stay.
     out : path, optional
         Folder of the store, ``root/features`` by default.
     workers : int
@@ -160,7 +167,7 @@ def prepare(
 
 
 def pending_clips(
-    root: Path, encoders: Mapping[str, Encoder], lengths: Mapping[str, int | Iterable[int]], fps: float | None = None
+    root: Path, encoders: Mapping[str, Encoder], lengths: Mapping[str, Lengths], fps: float | None = None
 ) -> set[str]:
     """Clips that `prepare` would encode into the dataset's own store; the others are there."""
     out = root / "features"
@@ -206,21 +213,28 @@ def _states(clips: dict[str, Sources], skipped: dict[str, str]) -> dict[str, str
     return states
 
 
-def _modality(encoder: Encoder, lengths: int | Iterable[int], fps: float | None) -> Modality:
+def _modality(encoder: Encoder, lengths: Lengths, fps: float | None) -> Modality:
     """What is asked for of a modality."""
-    positions = union_of_positions(encoder.num_tokens, (lengths,) if isinstance(lengths, int) else lengths)
+    if isinstance(lengths, int):
+        lengths = (lengths,)
+    wanted: Mapping[Compression, Iterable[int]] = lengths if isinstance(lengths, Mapping) else {"slide": lengths}
+    positions = union_of_positions(encoder.num_tokens, wanted.get("slide", ()))
+    pooled = sorted({(how, n) for how, several in wanted.items() if how != "slide" for n in several})
+    for _, length in pooled:
+        check_length(encoder.num_tokens, length)
     rate = fps if encoder.takes == "pictures" else None
-    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate)
+    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate, tuple(pooled))
 
 
 def _joined(modality: Modality, files: Iterable[Path]) -> Modality:
     """What is asked for together with what is stored of the same encoder."""
-    positions = set(modality.positions)
+    positions, pooled = set(modality.positions), set(modality.pooled)
     for stored in filter(None, map(read_contents, files)):
         for before in stored.modalities.values():
             if (before.fingerprint, before.fps) == (modality.fingerprint, modality.fps):
                 positions.update(before.positions)
-    return replace(modality, positions=tuple(sorted(positions)))
+                pooled.update(before.pooled)
+    return replace(modality, positions=tuple(sorted(positions)), pooled=tuple(sorted(pooled)))
 
 
 @contextmanager
@@ -282,7 +296,7 @@ def _journal(out: Path, file: str, contents: Contents) -> Iterator[RowWriter]:
 @contextmanager
 def _progress(clips: int, modalities: Mapping[str, Modality]) -> Iterator[Callable[[], None]]:
     """A progress bar with time left and size; yields what to call after each clip."""
-    clip_bytes = sum(2 * len(spec.positions) * spec.width for spec in modalities.values())
+    clip_bytes = sum(2 * spec.num_stored * spec.width for spec in modalities.values())
     columns = (
         TextColumn("preparing clips"),
         BarColumn(),

@@ -1,7 +1,7 @@
 """Feature store: what the encoders (2) make of each clip, on disk once, memory-mapped for training.
 
 A store is a folder with one Arrow file: a row a clip, with its ``video_id``, the ``source`` it was made from and one
-half-precision array a modality, of the token positions that were asked for.
+half-precision array a modality, of the token positions and pooled tokens that were asked for.
 """
 
 import json
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from tokcom_phy.model.compression import Compression, compress
 from tokcom_phy.model.slide import slide_indices
 from tokcom_phy.utils.errors import UserError, nearest
 from tokcom_phy.utils.files import write_atomically
@@ -45,6 +46,8 @@ class Modality:
         Which of the ŝ_m tokens are stored, rising.
     fps : float, optional
         Rate [1/s] at which frames were taken, see `tokcom_phy.data.media.decode`; None if evenly.
+    pooled : tuple of (how, length)
+        Pooled tokens that are stored too, behind those of the positions: of each compression its ``length`` tokens.
     """
 
     fingerprint: str
@@ -52,6 +55,17 @@ class Modality:
     width: int
     positions: tuple[int, ...]
     fps: float | None = None
+    pooled: tuple[tuple[Compression, int], ...] = ()
+
+    @property
+    def num_stored(self) -> int:
+        """Tokens of a clip that are stored."""
+        return len(self.positions) + sum(length for _, length in self.pooled)
+
+    def stored(self, tokens: Tensor) -> Tensor:
+        """What is stored of all tokens of a clip: [num_tokens, width] → [num_stored, width]."""
+        pooled = [compress(tokens[None], length, how)[0] for how, length in self.pooled]
+        return torch.cat([tokens[list(self.positions)], *pooled])
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ _CONTENTS = TypeAdapter(Contents)
 
 @dataclass(frozen=True)
 class Row:
-    """One clip: the state of the media files it was made from, and float16 [positions · width] a modality."""
+    """One clip: the state of the media files it was made from, and float16 [num_stored · width] a modality."""
 
     source: str
     features: dict[str, NDArray[np.float16]]
@@ -109,12 +123,11 @@ class FeatureStore:
         self.video_ids = list(self._where)
         self._features = {
             name: [
-                _values(piece).reshape(-1, len(spec.positions), spec.width)
-                for piece in dataset.data.column(name).chunks
+                _values(piece).reshape(-1, spec.num_stored, spec.width) for piece in dataset.data.column(name).chunks
             ]
             for name, spec in self.modalities.items()
         }
-        self._columns: dict[tuple[str, int], NDArray[np.intp]] = {}
+        self._columns: dict[tuple[str, int, Compression], NDArray[np.intp]] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureStore":
@@ -152,15 +165,17 @@ class FeatureStore:
         """d_m, values a token of a modality has."""
         return self._modality(modality).width
 
-    def tokens(self, modality: str, video_ids: Sequence[str], length: int) -> Tensor:
-        """Tokens of a batch of clips after Slide, equation (3).
+    def tokens(self, modality: str, video_ids: Sequence[str], length: int, how: Compression = "slide") -> Tensor:
+        """Tokens of a batch of clips after compression, equation (3).
 
         Parameters
         ----------
         modality : str
         video_ids : list of b str
         length : int
-            s_m; its positions must be stored.
+            s_m; must be stored.
+        how : 'slide', 'mean-pool' or 'max-pool'
+            See `tokcom_phy.model.compression.compress`.
 
         Returns
         -------
@@ -171,7 +186,7 @@ class FeatureStore:
         UserError
             If the modality, a clip or the length is not stored.
         """
-        columns = self._positions(modality, length)
+        columns = self._stored_at(modality, length, how)
         out = np.empty((len(video_ids), length, self.modalities[modality].width), np.float16)
         features = self._features[modality]
         for target, video_id in zip(out, video_ids, strict=True):
@@ -187,18 +202,25 @@ class FeatureStore:
             raise UserError(f"no '{modality}' features in {self.path}: {nearest(modality, self.modalities)}")
         return self.modalities[modality]
 
-    def _positions(self, modality: str, length: int) -> NDArray[np.intp]:
-        """Where in a stored row the positions of Slide are."""
-        if (modality, length) not in self._columns:
+    def _stored_at(self, modality: str, length: int, how: Compression) -> NDArray[np.intp]:
+        """Where in a stored row the compressed tokens are."""
+        key = modality, length, how
+        if key not in self._columns:
             spec = self._modality(modality)
-            where = {position: column for column, position in enumerate(spec.positions)}
-            wanted = slide_indices(spec.num_tokens, length).tolist()
-            if not all(position in where for position in wanted):
+            if how == "slide":
+                where = {position: column for column, position in enumerate(spec.positions)}
+                columns = [where.get(position) for position in slide_indices(spec.num_tokens, length).tolist()]
+            else:
+                before = 0 if (how, length) not in spec.pooled else spec.pooled.index((how, length))
+                first = len(spec.positions) + sum(pooled for _, pooled in spec.pooled[:before])
+                columns = [*range(first, first + length)] if (how, length) in spec.pooled else [None]
+            if None in columns:
                 raise UserError(
-                    f"{length} {modality} tokens are not stored in {self.path}: prepare it again with this length"
+                    f"{length} {modality} tokens ({how}) are not stored in {self.path}: prepare it again with this "
+                    "length"
                 )
-            self._columns[modality, length] = np.array([where[position] for position in wanted], np.intp)
-        return self._columns[modality, length]
+            self._columns[key] = np.array(columns, np.intp)
+        return self._columns[key]
 
 
 def read_contents(file: Path) -> Contents | None:
@@ -275,7 +297,7 @@ def _schema(modalities: Mapping[str, Modality]) -> pa.Schema:
 
 
 def _type(spec: Modality) -> pa.DataType:
-    return pa.list_(pa.float16(), len(spec.positions) * spec.width)
+    return pa.list_(pa.float16(), spec.num_stored * spec.width)
 
 
 def _values(array: pa.FixedSizeListArray) -> NDArray[np.float16]:

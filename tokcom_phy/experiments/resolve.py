@@ -88,6 +88,13 @@ class ResolvedVariant:
         return not self.modalities
 
     @property
+    def compression(self) -> str:
+        """How its tokens are compressed, equation (3): one name for all modalities, or that of each."""
+        each = {modality: self.components.compression(modality) for modality in self.modalities}
+        names = sorted(set(each.values()))
+        return names[0] if len(names) == 1 else ", ".join(f"{modality}: {how}" for modality, how in each.items())
+
+    @property
     def needs_media(self) -> bool:
         """Whether any of its stages needs clips."""
         return self.alignment == "contrastive" or not self.blind
@@ -134,6 +141,10 @@ def alignment_run_name(
     for key, component in components.named().items():
         if component != default_components.named().get(key):
             name += f"-{key}-{component[TARGET]}-{_digest(component)}"
+    for modality in lengths:
+        how = components.compression(modality)
+        if how != default_components.compression(modality):
+            name += f"-{modality}-{how}"
     return name
 
 

@@ -55,8 +55,8 @@ class Variant(Strict):
     """Transmitter where it differs from the experiment's; ``{}`` is the paper's."""
     receiver: dict[str, Any] | None = None
     """Receiver where it differs from the experiment's; ``{}`` is the paper's."""
-    selector: dict[str, Any] | None = None
-    """Token selector where it differs from the experiment's; ``{}`` is the paper's."""
+    selector: dict[str, Any] | str | None = None
+    """Compression of tokens (3) where it differs from the experiment's; ``slide`` or ``{}`` is the paper's."""
     checkpoint: Path | None = None
     """A system that was trained before, to evaluate as it is: ``checkpoints/VARIANT`` of a run, with a folder for each
     seed, or the folder of one system for all seeds."""
@@ -143,8 +143,9 @@ class Experiment(Strict):
     each; such a file runs code."""
     receiver: dict[str, Any] | None = None
     """Own receivers (8), likewise."""
-    selector: dict[str, Any] | None = None
-    """Own token selectors (3), likewise."""
+    selector: dict[str, Any] | str | None = None
+    """Compression of tokens (3): ``slide``, evenly spread ones; ``mean-pool`` or ``max-pool`` over windows; or an own
+    selector, likewise. For all modalities or under the name of each."""
     metrics: tuple[str | dict[str, Any], ...] = ()
     """Scores of every answer beside exact match: names of torchmetrics' text metrics, such as rouge_l, or functions of
     questions and answers by import path."""

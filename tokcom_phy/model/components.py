@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tokcom_phy.model.compression import COMPRESSIONS, Compression
 from tokcom_phy.utils.errors import UserError, nearest, one_line
 from tokcom_phy.utils.instantiate import TARGET, instantiate, source_of
 
@@ -30,17 +31,20 @@ class Components:
         G_m in equation (8), of the text too: ``forward(tokens [b, s, d_T]) -> [b, s, d_T]``. It may name
         ``noise_var``, the effective noise variance per token, float32 [b, s], and ``mask``, True for tokens and False
         for padding, bool [b, s].
-    selector : mapping, optional
-        In place of Slide, equation (3): ``forward(tokens [b, ŝ_m, d_m], length) -> [b, length, d_m]``.
+    selector : mapping or str, optional
+        In place of Slide, equation (3): ``forward(tokens [b, ŝ_m, d_m], length) -> [b, length, d_m]``; or the name of a
+        `tokcom_phy.model.compression.Compression`, such as ``mean-pool``, for all modalities or under the name of each.
     """
 
     transmitter: Named | None = None
     receiver: Named | None = None
-    selector: Named | None = None
+    selector: Named | Compression | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name == "selector" and value:
+                value = _own_selectors(value) or None
             if value is None:
                 continue
             parts = value if isinstance(value, Mapping) and value and TARGET not in value else {field.name: value}
@@ -57,13 +61,21 @@ class Components:
     def of(self, part: str, modality: str) -> Named | None:
         """The component that is named as one part of one modality."""
         named = getattr(self, part)
-        return named if named is None or TARGET in named else named.get(modality)
+        found = named.get(modality) if isinstance(named, Mapping) and TARGET not in named else named
+        return None if isinstance(found, str) else found
+
+    def compression(self, modality: str) -> Compression:
+        """How tokens of a modality without an own selector are compressed."""
+        named = self.selector if isinstance(self.selector, str) else (self.selector or {}).get(modality)
+        return next((how for how in COMPRESSIONS if how == named), "slide")
 
     def named(self) -> dict[str, Named]:
         """Every component by its key: ``receiver``, or ``receiver.audio``."""
         found: dict[str, Named] = {}
         for field in fields(self):
             value = getattr(self, field.name) or {}
+            if field.name == "selector":
+                value = _own_selectors(value)
             found |= {field.name: value} if TARGET in value else {f"{field.name}.{m}": c for m, c in value.items()}
         return found
 
@@ -78,7 +90,8 @@ class Components:
         ------
         UserError
         """
-        for key in self.named():
+        built_in = self.selector if isinstance(self.selector, Mapping) and TARGET not in self.selector else {}
+        for key in (*self.named(), *(f"selector.{modality}" for modality in built_in)):
             part, _, modality = key.partition(".")
             known = [*modalities, text] if part == "receiver" else list(modalities)
             if modality and modality not in known:
@@ -107,6 +120,25 @@ class Components:
         if not callable(built):
             raise UserError(f"{key}: '{component[TARGET]}' gives a {type(built).__name__}, expected an nn.Module")
         return OwnPart(built, key, str(component[TARGET]))
+
+
+def _own_selectors(named: Any) -> Any:
+    """What is named as selector without the built-in ones.
+
+    Raises
+    ------
+    UserError
+        If a name is not one of them.
+    """
+    if isinstance(named, str):
+        named = {"": named}
+    if not isinstance(named, Mapping) or TARGET in named:
+        return named
+    for modality, name in named.items():
+        if isinstance(name, str) and name not in COMPRESSIONS:
+            key = f"selector.{modality}".rstrip(".")
+            raise UserError(f"{key}: unknown selector '{name}': {nearest(name, COMPRESSIONS)}")
+    return {modality: part for modality, part in named.items() if not isinstance(part, str)}
 
 
 _DONE = {"transmitter": "projected", "receiver": "received", "selector": "selected"}

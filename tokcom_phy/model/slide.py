@@ -18,9 +18,14 @@ def slide_indices(num_tokens: int, length: int) -> Tensor:
     UserError
         If ``length`` is not in 1…``num_tokens``.
     """
+    check_length(num_tokens, length)
+    return torch.arange(length) * (num_tokens - 1) // max(length - 1, 1)
+
+
+def check_length(num_tokens: int, length: int) -> None:
+    """Raise a UserError if ``length`` is not in 1…``num_tokens``."""
     if not 1 <= length <= num_tokens:
         raise UserError(f"token length {length}: this encoder gives {num_tokens} tokens, choose 1 to {num_tokens}")
-    return torch.arange(length) * (num_tokens - 1) // max(length - 1, 1)
 
 
 def slide(tokens: Tensor, length: int) -> Tensor:

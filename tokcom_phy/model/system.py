@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tokcom_phy.model.components import OwnPart
+from tokcom_phy.model.compression import compress
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.hub import snapshot
 from tokcom_phy.model.saving import LAYOUT, read_config, system_card, write_system
-from tokcom_phy.model.slide import slide
 from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.text import TextBatch
 from tokcom_phy.model.transceivers import build_transceivers, check_shapes, check_transceivers
@@ -59,7 +59,7 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
         Parameters
         ----------
         features : modality → float [b, ŝ_m or s_m, d_m]
-            All tokens of the encoder, or those that `slide` kept.
+            All tokens of the encoder, or those that `compress` made of them.
 
         Raises
         ------
@@ -73,7 +73,8 @@ class TokenCommSystem(nn.Module, ModelHubMixin):
                 shape = (len(tokens), length, tokens.shape[2])
                 selected[modality] = self.selectors[modality](tokens, length, shape=shape)
             else:
-                selected[modality] = tokens if length == tokens.shape[1] else slide(tokens, length)
+                how = self.config.components.compression(modality)
+                selected[modality] = tokens if length == tokens.shape[1] else compress(tokens, length, how)
         return selected
 
     def transmit(

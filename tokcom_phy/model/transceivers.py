@@ -63,7 +63,7 @@ def check_transceivers(config: SystemConfig, path: Path) -> None:
     UserError
         As `check_shapes`.
     """
-    if config.components:
+    if config.components.named():
         return
     with torch.device("meta"):
         parts = build_transceivers(config)

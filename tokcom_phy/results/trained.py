@@ -12,8 +12,8 @@ from tokcom_phy.data.sources import Sources, find_sources
 from tokcom_phy.data.store import Modality
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.model.compression import compress
 from tokcom_phy.model.encoders import Encoder, load_encoder
-from tokcom_phy.model.slide import slide
 from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.transmission import Transmission
 from tokcom_phy.radio import Link
@@ -106,7 +106,11 @@ class TrainedSystem:
         found = {}
         for m, encoder in encoders.items():
             tokens = torch.from_numpy(features.tokens[m]).float().view(1, encoder.num_tokens, encoder.width)
-            found[m] = tokens if m in self.system.selectors else slide(tokens, self.variant.modalities[m])
+            found[m] = (
+                tokens
+                if m in self.system.selectors
+                else compress(tokens, self.variant.modalities[m], self.variant.components.compression(m))
+            )
         return found
 
     def _encoder(self, modality: str) -> Encoder:

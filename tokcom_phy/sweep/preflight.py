@@ -9,6 +9,7 @@ from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant
 from tokcom_phy.experiments.schema import Experiment, ResolvedExperiment
+from tokcom_phy.model.compression import Compression
 from tokcom_phy.model.encoders import encoder_width, num_tokens
 from tokcom_phy.model.foundation import check_foundation
 from tokcom_phy.model.foundation_config import foundation_width
@@ -47,15 +48,21 @@ def check_experiment(experiment: Experiment) -> None:
             raise UserError(f"{where}: {error}") from error
 
 
-def stored_lengths(experiment: Experiment) -> dict[str, list[int]]:
-    """modality → numbers of tokens that features are prepared for: all of them where a variant has an own selector."""
+def stored_lengths(experiment: Experiment) -> dict[str, dict[Compression, list[int]]]:
+    """modality → compression → numbers of tokens that features are prepared for: all tokens where a variant has an own
+    selector."""
     resolved = experiment.resolved()
-    whole = {
-        modality: num_tokens(modality, experiment.encoders[modality], experiment.data.audio_windows)
-        for modality in resolved.lengths
-        if any(variant.components.of("selector", modality) for variant in resolved.variants.values())
-    }
-    return {m: sorted({*lengths, *([whole[m]] if m in whole else ())}) for m, lengths in resolved.lengths.items()}
+    wanted: dict[str, dict[Compression, set[int]]] = {m: {} for m in resolved.lengths}
+    for modality in resolved.lengths:
+        for variant in resolved.variants.values():
+            components = variant.components
+            length = variant.lengths[modality]
+            wanted[modality].setdefault(components.compression(modality), set()).add(length)
+            if components.of("selector", modality):
+                source = experiment.encoders[modality]
+                whole = num_tokens(modality, source, experiment.data.audio_windows)
+                wanted[modality].setdefault("slide", set()).add(whole)
+    return {m: {how: sorted(lengths) for how, lengths in several.items()} for m, several in wanted.items()}
 
 
 def _check_components(experiment: Experiment, resolved: ResolvedExperiment) -> None:

@@ -1,7 +1,7 @@
 """Batches of both stages: features from the store, and tokenised texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from tokcom_phy.data.formats import Caption, Question
 from tokcom_phy.data.store import FeatureStore
+from tokcom_phy.model.compression import Compression
 from tokcom_phy.model.foundation import Foundation
 from tokcom_phy.model.system import TokenCommSystem
 
@@ -62,11 +63,13 @@ class Batcher:
         Which modalities to load, and how many tokens of each.
     foundation : Foundation
         Its tokenizer is used.
+    compressions : modality → how its tokens are compressed, Slide where it is not named
     """
 
     store: FeatureStore | None
     lengths: Mapping[str, int]
     foundation: Foundation
+    compressions: Mapping[str, Compression] = field(default_factory=dict)
 
     @classmethod
     def of(cls, system: TokenCommSystem, store: FeatureStore | None, lengths: Mapping[str, int]) -> "Batcher":
@@ -74,13 +77,17 @@ class Batcher:
         whole = {}
         if store is not None:
             whole = {m: store.modalities[m].num_tokens for m in lengths if m in system.selectors}
-        return cls(store, {**lengths, **whole}, system.foundation)
+        compressions = {m: system.config.components.compression(m) for m in lengths}
+        return cls(store, {**lengths, **whole}, system.foundation, compressions)
 
     def features(self, video_ids: Sequence[str]) -> dict[str, Tensor]:
         """modality → float32 [b, s_m, d_m]."""
         if self.store is None:
             return {}
-        return {m: self.store.tokens(m, video_ids, length) for m, length in self.lengths.items()}
+        return {
+            m: self.store.tokens(m, video_ids, length, self.compressions.get(m, "slide"))
+            for m, length in self.lengths.items()
+        }
 
     def captions(self, captions: Sequence[Caption], part: slice = WHOLE) -> dict:
         """``features``, the captions' ``text`` (`TextBatch`) and its ``weight``.

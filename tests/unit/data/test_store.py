@@ -91,7 +91,7 @@ def test_a_length_whose_positions_are_stored_can_be_asked(store: FeatureStore) -
 
 
 def test_what_is_not_stored_is_named(store: FeatureStore) -> None:
-    with pytest.raises(UserError, match=r"5 audio tokens are not stored in .*: prepare it again"):
+    with pytest.raises(UserError, match=r"5 audio tokens \(slide\) are not stored in .*: prepare it again"):
         store.tokens("audio", ["clip0000"], 5)
     with pytest.raises(UserError, match="130 tokens"):
         store.tokens("audio", ["clip0000"], 131)

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from torch import nn
 
 from tokcom_phy.model.components import Components
+from tokcom_phy.model.compression import compress
 from tokcom_phy.model.slide import slide
 from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.system_config import SystemConfig
@@ -153,6 +154,19 @@ def test_without_a_selector_slide_selects_and_selected_tokens_stay(build):
         system.select(features(audio=2))
 
 
+def test_a_named_compression_is_that_of_the_modality(build, tmp_path):
+    whole = features()
+    system = build({"audio": 3, "video": 4}, selector={"audio": "mean-pool"})
+    assert torch.equal(system.select(whole)["audio"], compress(whole["audio"], 3, "mean-pool"))
+    assert torch.equal(system.select(whole)["video"], slide(whole["video"], 4))
+    system.save_pretrained(tmp_path)
+    again = TokenCommSystem.from_pretrained(tmp_path)
+    assert again.config.components == system.config.components
+    assert torch.equal(
+        build({"audio": 3}, selector="max-pool").select(whole)["audio"], compress(whole["audio"], 3, "max-pool")
+    )
+
+
 def test_gradients_reach_own_parts(build):
     system = build({"audio": 3}, transmitter={"audio": own("Projection")}, receiver=own("Doubling"))
     question, answer = system.foundation.tokenize_questions(QUESTIONS), system.foundation.tokenize_answers(["a", "b"])
@@ -212,6 +226,9 @@ def test_a_system_from_the_hub_runs_own_code_only_where_it_is_trusted(build, tmp
             "receiver.vido: no modality 'vido' is received: did you mean",
         ),
         ({"selector": {"text": function("halved")}}, "selector.text: no modality 'text' is selected"),
+        ({"selector": {"text": "mean-pool"}}, "selector.text: no modality 'text' is selected"),
+        ({"selector": "mean-pol"}, "selector: unknown selector 'mean-pol': did you mean 'mean-pool'?"),
+        ({"selector": {"audio": "pool"}}, "selector.audio: unknown selector 'pool'"),
         ({"receiver": {"depth": 2}}, "receiver: got {'depth': 2}: write {_target_: MODULE.NAME, ARGUMENT: VALUE}"),
         ({"receiver": "transformer"}, "receiver: got 'transformer': write {_target_"),
         ({"receiver": own("Doubling", depth=3)}, "receiver: 'test_components.Doubling' takes no argument 'depth'"),

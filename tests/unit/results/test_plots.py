@@ -70,6 +70,7 @@ LEGENDS = {
         *CONTROLS,
     ],
     "rate": ["awgn", "ofdm-tdl-c", "Pareto front", *CONTROLS],
+    "pooling": ["slide", "mean-pool", "max-pool", *CONTROLS],
     "near-far": [*SPEAKERS, *CONTROLS],
 }
 
