@@ -41,6 +41,23 @@ USERS = ["audio", "video", "text"]
 INTERPOLATIONS = ("nearest", "linear", "lmmse", "wiener")
 
 
+ADDED: dict[str, dict[str, Any]] = {
+    "amplifier on the waveform": {"amplifier_backoff_db": 3.0},
+    "DFT-s-OFDM": {"waveform": "dft-s-ofdm"},
+    "amplifier on DFT-s-OFDM": {"amplifier_backoff_db": 3.0, "waveform": "dft-s-ofdm"},
+    "frequency_offset": {"impairments": {"frequency_offset": 0.02}},
+    "phase_noise": {"impairments": {"phase_noise": 100.0}},
+    "timing_offset": {"impairments": {"timing_offset": 5e-7}},
+    "image_rejection_db": {"impairments": {"image_rejection_db": 25.0}},
+    "adc_bits": {"impairments": {"adc_bits": 4}},
+    "power_control_std_db": {"impairments": {"power_control_std_db": 3.0}},
+    "pilot_contamination_db": {"impairments": {"pilot_contamination_db": -10.0}},
+    "csi_delay": {"impairments": {"csi_delay": 14}},
+    "csi_bits": {"impairments": {"csi_bits": 4}},
+}
+"""What a waveform and each impairment adds to the plain link."""
+
+
 class Comparison(TypedDict):
     """One measurement of both sides."""
 
@@ -193,6 +210,14 @@ def interpolations(repeats: int) -> dict[str, dict[str, float]]:
     return {name: {"one SNR": times[i], "32 SNRs": times[i + len(links)]} for i, name in enumerate(INTERPOLATIONS)}
 
 
+def added(repeats: int) -> dict[str, float]:
+    """Time of a link with a waveform or an impairment over that of the plain link, forward and backward."""
+    plain, *others = seconds(
+        drawn_side(ofdm_link()), *(drawn_side(ofdm_link(**own)) for own in ADDED.values()), repeats=repeats
+    )
+    return {name: time / plain for name, time in zip(ADDED, others, strict=True)}
+
+
 def lmmse_sides(slots: int = 2) -> tuple[Callable[[], object], Callable[[], object]]:
     """LMMSE estimates of some slots, 3 users and 8 antennas: by the link's estimator, and by Sionna's."""
     link = ofdm_link(interpolation="lmmse")
@@ -292,6 +317,7 @@ def write_page(
     page: Path,
     ratios: dict[str, Comparison],
     interpolated: dict[str, dict[str, float]],
+    over_plain: dict[str, float],
     growth: dict[str, dict[int, float]],
 ) -> None:
     """Put the tables between the marks of a page."""
@@ -306,6 +332,8 @@ def write_page(
     for name, times in interpolated.items():
         cells = " | ".join(f"{1e3 * time:.0f} | {time / linear:.2f}" for time in times.values())
         lines.append(f"| `{name}` | {cells} |")
+    lines += ["", "| waveform or impairment | over the plain link |", "| --- | --- |"]
+    lines += [f"| {name} | {ratio:.2f} |" for name, ratio in over_plain.items()]
     lines += ["", "| against | forward and backward [ms] | exponent |", "| --- | --- | --- |"]
     for axis, exponent in exponents(growth).items():
         cells = ", ".join(f"{size}: {1e3 * seconds:.0f}" for size, seconds in growth[axis].items())
@@ -351,6 +379,9 @@ def main() -> None:
             f"{what} {time:.3g} s ([bold]{time / linear:.2f}[/] × linear)" for what, time in times.items()
         )
         console.print(f"interpolation {name}: {cells}")
+    over_plain = added(repeats)
+    for name, ratio in over_plain.items():
+        console.print(f"{name}: [bold]{ratio:.2f}[/] × the plain link")
     estimators = seconds(*lmmse_sides(), repeats=max(repeats // 2, 1))
     compare("LMMSE estimates of 2 slots", "Sionna's LMMSEChannelEstimator", "s", *estimators)
     growth = scaling(repeats)
@@ -366,10 +397,11 @@ def main() -> None:
     if options.plot:
         plot_scaling(growth, options.plot)
     if options.page:
-        write_page(options.page, ratios, interpolated, growth)
+        write_page(options.page, ratios, interpolated, over_plain, growth)
     if options.json:
         with write_atomically(options.json) as temporary:
-            found = {"machine": machine(), "ratios": ratios, "interpolations": interpolated, "growth": growth}
+            found = {"machine": machine(), "ratios": ratios, "interpolations": interpolated}
+            found |= {"over the plain link": over_plain, "growth": growth}
             temporary.write_text(json.dumps(found, indent=2))
 
 

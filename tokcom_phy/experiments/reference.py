@@ -27,6 +27,7 @@ _HEAD = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
 _SECTIONS = {
     "Link": "Links",
     "SceneConfig": "Scene of a ray-traced link",
+    "ImpairmentsConfig": "Impairments of an OFDM link",
     "Scheme": "One of the candidate schemes of a digital link",
     "HarqConfig": "HARQ of a digital link",
     "Data": "data",
@@ -69,7 +70,7 @@ def _links() -> list[str]:
             definitions[family]["description"],
             _table(own, definitions[family]["required"]),
         ]
-    parts = (_section(name, definitions) for name in ("SceneConfig", "Scheme", "HarqConfig"))
+    parts = (_section(name, definitions) for name in ("SceneConfig", "ImpairmentsConfig", "Scheme", "HarqConfig"))
     return [*blocks, *chain.from_iterable(parts)]
 
 

@@ -81,7 +81,9 @@ class Channel(ABC):
         return 0
 
     @abstractmethod
-    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
+    def draw(
+        self, seed: int, block: int, users: Sequence[int], num_symbols: int, late: Tensor | None = None
+    ) -> Response:
         """Draw one block of realisations; each user's and symbol's channel is independent of how many are drawn.
 
         Parameters
@@ -90,6 +92,8 @@ class Channel(ABC):
         users : positions in ``config.users``
         num_symbols : int
             OFDM symbols of the whole transmission.
+        late : float32 [BLOCK, users], optional
+            How late the paths are in the receiver's window [s]; that turns no response, but takes power outside.
 
         Returns
         -------
@@ -156,14 +160,17 @@ class PathChannel(Channel):
             Delays [s]; one entry if they are common to all realisations.
         """
 
-    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
+    def draw(
+        self, seed: int, block: int, users: Sequence[int], num_symbols: int, late: Tensor | None = None
+    ) -> Response:
         a, tau = self.paths(seed, block, users, num_symbols)
         if not self.config.self_interference:
             return Response(
                 lambda symbols, band: self._response(a[..., symbols], tau, band),
                 lambda symbols: a.new_zeros(BLOCK, len(users), len(symbols), dtype=torch.float32),
             )
-        gain = window_gain(tau, self.prefix_duration, self.useful_duration)
+        arrival = tau if late is None else tau + late[:, None, :, None]
+        gain = window_gain(arrival, self.prefix_duration, self.useful_duration)
         seen = a * gain[:, :, None, :, None, :, None] if (gain < 1).any() else a
         return Response(
             lambda symbols, band: self._response(seen[..., symbols], tau, band),

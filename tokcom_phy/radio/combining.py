@@ -78,7 +78,8 @@ def combine(
     Parameters
     ----------
     h : complex64 [b, num_rx_ant, num_users, n]
-        Channel, scaled by the received amplitude.
+        Channel, scaled by the received amplitude. Columns beyond those of ``h_hat`` are users of other cells, unknown
+        to the receiver; their gains come last.
     h_hat : complex64, the same shape
         Its estimate, from which the combiner is computed; the same object as ``h`` for perfect CSI.
     noise : complex64 [b, num_rx_ant, n]
@@ -98,7 +99,9 @@ def combine(
     """
     known = h is h_hat
     if not active.all():
-        h, h_hat = h * active[:, None], h_hat * active[:, None]
+        own = h_hat.shape[2]
+        h_hat = h_hat * active[:, None]
+        h = h_hat if known else torch.cat([h[:, :, :own] * active[:, None], h[:, :, own:]], dim=2)
     gram, cross, matched = _products(h_hat, None if known else h, noise)
     power = _diagonal(gram).real
     no = no[..., None, :]
@@ -163,7 +166,7 @@ def _products(h_hat: Tensor, h: Tensor | None, noise: Tensor) -> tuple[Tensor, T
     batch, num_rx_ant, num_users, n = h_hat.shape
     conjugate = h_hat.conj().resolve_conj()
     gram = h_hat.new_zeros(batch, num_users, num_users, n)
-    cross = gram if h is None else torch.zeros_like(gram)
+    cross = gram if h is None else h.new_zeros(batch, num_users, h.shape[2], n)
     matched = h_hat.new_zeros(batch, num_users, n)
     for m in range(num_rx_ant):
         gram.addcmul_(conjugate[:, m, :, None], h_hat[:, m, None])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
+from tokcom_phy.radio.impairments import quantized
 from tokcom_phy.radio.interpolation_error import InterpolationError, second_order
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.seeding import generator_for, sionna_seed
@@ -94,9 +95,16 @@ class PilotEstimator:
     @cached_property
     def floor(self) -> Tensor:
         """Mean squared error of interpolation without noise [num_users, num_ofdm_symbols, num_subcarriers]."""
-        moments = list(range(self.config.num_ofdm_symbols))
-        statistics = second_order(self._channel, len(moments))
+        delay = self.config.impairments.csi_delay
+        moments = [delay + t for t in range(self.config.num_ofdm_symbols)]
+        statistics = second_order(self._channel, moments[-1] + 1)
         return self.error.floor(statistics, sorted(self.config.pilot_symbols), moments, self.num_users)
+
+    @cached_property
+    def age(self) -> float:
+        """Mean squared error of a channel known `csi_delay` ago, over E|h|²: 2(1 − Re E[h(t + delay) h*(t)])."""
+        delay = self.config.impairments.csi_delay
+        return float(2 - 2 * second_order(self._channel, delay + 1).over_time[delay, 0].real)
 
     def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
         with sionna_seed(device, "pilots"):
@@ -183,6 +191,17 @@ class PilotEstimator:
                 continue
             y = torch.einsum("bmuspf,upf->bmspf", h[..., comb], self.sent[users][..., comb]) + noise[..., comb]
             at_pilots.append(y / self.pilots[user, :, comb])
+        bits = self.config.impairments.csi_bits
+        if bits is not None:
+            noise_var = noise_var.expand(len(h), -1)
+            power = amplitude.square()[:, :, None] + noise_var[:, None] / self.num_users
+            found = [
+                quantized(values, power[:, position, None, :, None, None], bits)
+                for position, values in enumerate(at_pilots)
+            ]
+            at_pilots = [values for values, _ in found]
+            loss = torch.stack([error for _, error in found]).mean(0)
+            noise_var = noise_var + self.num_users * loss[:, 0, :, 0, 0]
         if self._knows_covariances:
             return self._filter(at_pilots, noise_var, amplitude, users, symbols)
         over_time = self._over_time[:, symbols]

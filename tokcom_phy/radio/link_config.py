@@ -10,6 +10,7 @@ from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import FOLDER, LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
+from tokcom_phy.radio.impairments_config import ImpairmentsConfig
 from tokcom_phy.radio.ofdm_config import OfdmConfig, SceneConfig
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_folder, find
@@ -26,6 +27,9 @@ FAMILIES: dict[str, type[LinkFamilyConfig]] = {
     "digital": DigitalConfig,
 }
 """The built-in families."""
+
+_INNER: dict[str, type[BaseModel]] = {"scene": SceneConfig, "impairments": ImpairmentsConfig}
+"""Keys that hold keys of their own."""
 
 _WHICH = {"extends", "family", TARGET}
 """Keys that say which link some settings are of."""
@@ -226,7 +230,8 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
     path = [str(part) for part in mistake["loc"]]
     key = prefix + ".".join(path) if path else prefix.rstrip(".")
     if mistake["type"] == "extra_forbidden":
-        fields = (SceneConfig if "scene" in path[:-1] else model).model_fields
+        inner = next((found for part, found in _INNER.items() if part in path[:-1]), model)
+        fields = inner.model_fields
         return f"unknown key '{key}', {nearest(path[-1], fields)}"
     message = mistake["msg"].removeprefix("Value error, ")
     if not key or mistake["type"] == "value_error":

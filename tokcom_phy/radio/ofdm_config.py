@@ -15,6 +15,7 @@ from tokcom_phy.radio.family_config import (
     check_distinct,
     check_known,
 )
+from tokcom_phy.radio.impairments_config import ImpairmentsConfig
 from tokcom_phy.utils.bounds import Seed, Within
 
 Coordinate = Annotated[float, Within(-1e6, 1e6, "a scene lies within 1000 km of its origin")]
@@ -133,6 +134,9 @@ class OfdmConfig(EqualizedLinkConfig):
     self_interference: bool = True
     """Whether power beyond the cyclic prefix, and the Doppler spread within an OFDM symbol, become interference between
     symbols and subcarriers; false as in Sionna's frequency domain, where neither costs anything."""
+
+    impairments: ImpairmentsConfig = ImpairmentsConfig()
+    """What radios, synchronisation and other cells do to the uplink; by default nothing."""
 
     pilot_symbols: list[int] = Field(default=[2, 11], min_length=1)
     """OFDM symbols of a slot that carry pilots, counted from 0; users have orthogonal combs (Kronecker pattern)."""

@@ -51,7 +51,9 @@ class FileChannel(Channel):
         self.recorded = recorded
         self._amplitude = torch.from_numpy(np.sqrt(power).astype(np.float32)).to(device)
 
-    def draw(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> Response:
+    def draw(
+        self, seed: int, block: int, users: Sequence[int], num_symbols: int, late: Tensor | None = None
+    ) -> Response:
         available = self.recorded.shape[3]
         if 1 < available < num_symbols:
             raise UserError(

@@ -1,16 +1,18 @@
 """One draw of an OFDM uplink: channel, noise, pilots, estimation and combining of users on the same resources."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
-from tokcom_phy.radio.channels import Channel
+from tokcom_phy.radio.channels import Channel, Response
 from tokcom_phy.radio.combining import Combined, combine, combined_state, unequalized
 from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.estimation import PilotEstimator
+from tokcom_phy.radio.impairments import Impairments, quantized
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.placement import Placement
 from tokcom_phy.radio.prefix import doppler_interference
@@ -115,9 +117,33 @@ class Uplink:
         return sorted(self.config.pilot_symbols) + self.data_symbols
 
     @cached_property
+    def impairments(self) -> Impairments:
+        """What radios, synchronisation and other cells do."""
+        prefix = self.config.cyclic_prefix_length / self.config.num_subcarriers
+        where = self.channel.device, self.config.subcarrier_spacing, prefix
+        return Impairments(self.config.impairments, self.request, self.part.users, *where)
+
+    @cached_property
+    def target_snr(self) -> Tensor:
+        """SNR to which power control aims, float32 [b, users]."""
+        return 1 / torch.stack([self.request.no[user] for user in self.part.users], dim=1)
+
+    @cached_property
     def snr(self) -> Tensor:
         """Mean received SNR, float32 [b, users]."""
-        return 1 / torch.stack([self.request.no[user] for user in self.part.users], dim=1)
+        power = self.impairments.power
+        return self.target_snr if power is None else self.target_snr * power
+
+    @cached_property
+    def last(self) -> int:
+        """Number of OFDM symbols from the start of the transmission to the end of the part."""
+        delay = self.config.impairments.csi_delay
+        return self.part.slots[-1] * self.config.num_ofdm_symbols + max(self.in_slot) + delay + 1
+
+    @cached_property
+    def turn(self) -> Tensor | None:
+        """`Impairments.turn` of the whole transmission."""
+        return self.impairments.turn(self.last)
 
     @cached_property
     def noise(self) -> Tensor:
@@ -129,31 +155,85 @@ class Uplink:
         return drawn.transpose(1, 2).unflatten(2, (slots, symbols))
 
     @cached_property
-    def _drawn(self) -> Callable[[str, Sequence[int]], Tensor]:
-        """A function of OFDM symbols to a property of the channel there, with the batch first.
+    def _block(self) -> Callable[[int], Response]:
+        """The channel of a block, which does not depend on the SNR: drawn on first use."""
+        request, part = self.request, self.part
 
-        It is the same at every SNR: drawn on first use, unless cached.
+        def draw(block: int) -> Response:
+            late = None
+            if self.config.impairments.timing_offset:
+                rows = range(block * BLOCK, (block + 1) * BLOCK)
+                late = torch.stack([self.impairments.late(request.seed, rows, user) for user in part.users], dim=1)
+            return self.channel.draw(request.seed, block, part.positions, self.last, late)
+
+        return cache(draw)
+
+    def _drawn(self, what: str, symbols: Sequence[int], *shifts: int) -> list[Tensor]:
+        """A property of the channel at some OFDM symbols, with the batch first.
+
+        Parameters
+        ----------
+        what : 'within' or 'outside'
+        symbols : sequence of int
+        *shifts : int
+            A tensor for each: 0 is the realisations', 1 that of their neighbours in the block, which are independent.
         """
         request, part = self.request, self.part
-        positions, band = tuple(part.positions), part.subcarriers
-        num_symbols = part.slots[-1] * self.config.num_ofdm_symbols + max(self.in_slot) + 1
-        draw = cache(lambda block: self.channel.draw(request.seed, block, positions, num_symbols))
+        found: list[list[Tensor]] = [[] for _ in shifts]
+        for block, rows in blocks(request.indices):
 
-        def evaluate(what: str, block: int, symbols: Sequence[int]) -> Tensor:
-            drawn = draw(block)
-            return drawn.outside(symbols) if what == "outside" else drawn.within(symbols, band)
+            def evaluate(block: int = block) -> Tensor:
+                drawn = self._block(block)
+                return drawn.outside(symbols) if what == "outside" else drawn.within(symbols, part.subcarriers)
 
-        def of_blocks(what: str, symbols: Sequence[int]) -> Iterator[Tensor]:
-            for block, rows in blocks(request.indices):
-                key = (what, request.seed, block, positions, num_symbols, tuple(symbols), band.start, band.stop)
-                whole = request.once(key, partial(evaluate, what, block, symbols))
-                yield whole[[request.indices[row] % BLOCK for row in rows]]
+            band = part.subcarriers.start, part.subcarriers.stop
+            key = (what, request.seed, block, tuple(part.positions), tuple(part.users), self.last, tuple(symbols), band)
+            whole = request.once(key, evaluate)
+            for shift, parts in zip(shifts, found, strict=True):
+                parts.append(whole[[(request.indices[row] + shift) % BLOCK for row in rows]])
+        return [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in found]
 
-        def of_batch(what: str, symbols: Sequence[int]) -> Tensor:
-            found = list(of_blocks(what, symbols))
-            return found[0] if len(found) == 1 else torch.cat(found)
+    def _channel(self, symbols: list[int]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The channel at some OFDM symbols of the transmission, scaled by the received amplitude.
 
-        return of_batch
+        Returns
+        -------
+        h : complex64 [b, num_rx_ant, users, symbols, subcarriers]
+        lost : float32 [b, users, symbols]
+            What of a user's unit power becomes interference between symbols and subcarriers.
+        other : complex64, the shape of ``h``, or None
+            Channel of the other cell's users.
+        """
+        config = self.config
+        (outside,) = self._drawn("outside", symbols, 0)
+        useful = 1 - outside
+        amplitude = self.amplitude[:, :, None].to(torch.complex64 if self.turn is not None else torch.float32)
+        if config.self_interference and config.channel != "file":
+            useful = useful * (1 - self._spread)
+        if self.turn is not None:
+            turn = self.turn[..., symbols]
+            useful = useful * turn.abs().square()
+            amplitude = amplitude * turn
+        scale = amplitude[:, None, :, :, None]
+        if self.impairments.lateness is not None:
+            frequencies = self.channel.frequencies[self.part.subcarriers]
+            phase = -2 * math.pi * self.impairments.lateness[..., None] * frequencies
+            scale = scale * torch.polar(torch.ones_like(phase), phase)[:, None, :, None]
+        if not self.impairments.other_cell:
+            return self._drawn("within", symbols, 0)[0] * scale, 1 - useful, None
+        h, other = self._drawn("within", symbols, 0, 1)
+        return h * scale, 1 - useful, other * (self.impairments.other_cell * self.amplitude[:, None, :, None, None])
+
+    @cached_property
+    def _spread(self) -> float:
+        """Share of a user's power that Doppler within a symbol makes interference."""
+        return doppler_interference(self.config.speed, self.config.carrier_frequency, self.channel.useful_duration)
+
+    @cached_property
+    def amplitude(self) -> Tensor:
+        """Received amplitude of each user where noise has unit variance, float32 [b, users]."""
+        moving = self.config.self_interference and self.config.channel != "file"
+        return (self.snr * (1 - self._spread if moving else 1.0)).sqrt()
 
     def _combined(self, window: slice, active: Tensor, elements: slice | Tensor) -> Combined:
         """Estimate the channel and combine the antennas in some slots.
@@ -166,41 +246,75 @@ class Uplink:
         elements : slice or int64 [n]
             Resource elements of the payload, counted over the data symbols of these slots.
         """
-        config = self.config
+        config, pilots, delay = self.config, len(self.config.pilot_symbols), self.config.impairments.csi_delay
         slots = self.part.slots[window]
         grid = (len(slots), len(self.in_slot))
-        symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in self.in_slot]
-        lost, useful = self._lost(symbols)
-        amplitude = (self.snr * useful).sqrt()
-        h = (self._drawn("within", symbols) * amplitude[:, None, :, None, None]).unflatten(3, grid)
-        disturbance = self._disturbance(lost.unflatten(2, grid), active, elements)
+        moments = [t + (delay if t in self.data_symbols else 0) for t in self.in_slot]
+        h, lost, other = self._channel([slot * config.num_ofdm_symbols + t for slot in slots for t in moments])
+        h, lost = h.unflatten(3, grid), lost.unflatten(2, grid)
+        share = self._share(lost, active, elements)
+        disturbance = self._disturbance(h, lost, share)
         noise = self.noise[:, :, window] * (disturbance / 2).sqrt()[:, None, ..., None]
 
-        at_pilots, at_data = slice(None, len(config.pilot_symbols)), slice(len(config.pilot_symbols), None)
+        at_pilots, at_data = slice(None, pilots), slice(pilots, None)
         h_data = _take(h[..., at_data, :].flatten(3), elements)
         noise_data = _take(noise[..., at_data, :].flatten(2), elements)
         every = disturbance[:, :, at_data, None].expand(-1, -1, -1, self.part.width)
         noise_var = no = _take(every.flatten(1), elements)
         if config.output == "raw":
-            return unequalized(h_data * self.snr.rsqrt()[:, None, :, None], noise_data, 1 / self.snr[:, 0], noise_var)
-        h_hat = h_data if self.estimator.sent is None else h_data * self.estimator.mean_gain
-        if config.csi != "perfect":
+            scale = self.target_snr.rsqrt()[:, None, :, None]
+            return unequalized(h_data * scale, noise_data, 1 / self.target_snr[:, 0], noise_var)
+        h_pilots = h[..., at_pilots, :]
+        if other is not None:
+            other = other.unflatten(3, grid)
+            h_pilots = h_pilots + other[..., at_pilots, :]
+            no = no + self.impairments.other_cell**2 * self.snr.sum(1, keepdim=True)
+        if config.csi == "perfect":
+            h_hat, error = self._known(h_data, slots, elements)
+        else:
             combs = self.part.positions if config.access == "mu-mimo" else [0]
-            h_hat, err_var = self.estimator.estimate(
-                h[..., at_pilots, :],
-                noise[..., at_pilots, :],
-                amplitude,
-                combs,
-                self.data_symbols,
-                disturbance[:, :, at_pilots].mean(2),
+            pilot_var = disturbance[:, :, at_pilots].mean(2)
+            h_hat, error = self.estimator.estimate(
+                h_pilots, noise[..., at_pilots, :], self.amplitude, combs, self.data_symbols, pilot_var
             )
-            err_var = err_var.expand(*err_var.shape[:2], *h_hat.shape[3:]).flatten(2)
+            error = _take(error.expand(*error.shape[:2], *h_hat.shape[3:]).flatten(2), elements)
             h_hat = _take(h_hat.flatten(3), elements)
-            no = no + (_take(err_var, elements) * active).sum(1)
-        if config.waveform == "dft-s-ofdm":
-            combined = combine(h_data, h_hat, noise_data, no, active, config.combining, "mmse", noise_var)
-            return self._precoded(combined, active, elements)
-        return combine(h_data, h_hat, noise_data, no, active, config.combining, config.output, noise_var)
+            if other is not None:
+                error = error + self.impairments.other_cell**2 * self.snr[..., None]
+        if error is not None:
+            no = no + (error * active).sum(1)
+        if other is not None:
+            h_data = torch.cat([h_data, _take(other[..., at_data, :].flatten(3), elements)], dim=2)
+        output = "mmse" if config.waveform == "dft-s-ofdm" else config.output
+        combined = combine(h_data, h_hat, noise_data, no, active, config.combining, output, noise_var)
+        if other is not None:
+            combined = self._with_others(combined, window, elements)
+        return self._precoded(combined, active, elements) if config.waveform == "dft-s-ofdm" else combined
+
+    def _known(self, h_data: Tensor, slots: range, elements: slice | Tensor) -> tuple[Tensor, Tensor | None]:
+        """The channel that a receiver with perfect knowledge knows, but for its age and quantisation, and its error."""
+        config, h_hat, error = self.config, h_data, None
+        if config.impairments.csi_delay:
+            times = [slot * config.num_ofdm_symbols + t for slot in slots for t in self.data_symbols]
+            before = self._channel(times)[0].unflatten(3, (len(slots), -1))
+            h_hat = _take(before.flatten(3), elements)
+            error = self.amplitude.square()[..., None] * self.estimator.age
+        if config.impairments.csi_bits is not None:
+            power = self.amplitude.square()[:, None, :, None]
+            h_hat, loss = quantized(h_hat, power, config.impairments.csi_bits)
+            error = loss[:, 0] if error is None else error + loss[:, 0]
+        if self.estimator.sent is not None:
+            h_hat = h_hat * self.estimator.mean_gain
+        return h_hat, error
+
+    def _with_others(self, combined: Combined, window: slice, elements: slice | Tensor) -> Combined:
+        """Fold what the other cell's users send into the noise."""
+        users, width = len(self.part.users), self.part.width
+        slots = len(self.part.slots)
+        sent = self.impairments.sent_by_others((slots * len(self.data_symbols) * width,))
+        sent = _take(sent.unflatten(2, (slots, -1))[:, :, window].flatten(2), elements)
+        gain, foreign = combined.gain[:, :, :users], combined.gain[:, :, users:]
+        return combined._replace(gain=gain, noise=combined.noise + (foreign * sent[:, None]).sum(2))
 
     def _precoded(self, combined: Combined, active: Tensor, elements: slice | Tensor) -> Combined:
         """Gain and noise of resource elements under DFT-s-OFDM, with the quality of the symbols spread over them."""
@@ -212,32 +326,8 @@ class Uplink:
         back = 1 / own_gain if self.config.output == "unbiased" else torch.ones_like(own_gain)
         return Combined(combined.gain * back[:, :, None], combined.noise * back, env, sinr)
 
-    def _lost(self, symbols: Sequence[int]) -> tuple[Tensor, float]:
-        """What of a user's unit power becomes interference, float32 [b, users, symbols], and the share that Doppler
-        leaves of the rest."""
-        config = self.config
-        outside = self._drawn("outside", symbols)
-        if not config.self_interference or config.channel == "file":
-            return outside, 1.0
-        spread = doppler_interference(config.speed, config.carrier_frequency, self.channel.useful_duration)
-        return outside + spread * (1 - outside), 1 - spread
-
-    def _disturbance(self, lost: Tensor, active: Tensor, elements: slice | Tensor) -> Tensor:
-        """Variance of noise and interference in each OFDM symbol, where that of noise is one.
-
-        Interference is white over subcarriers and antennas, and lasts as long as the users send: in a data symbol
-        on the share of the subcarriers that a user's payload takes, in a pilot symbol always.
-
-        Parameters
-        ----------
-        lost : float32 [b, users, slots, symbols in a slot]
-        active, elements
-            As for `_combined`.
-
-        Returns
-        -------
-        float32 [b, slots, symbols in a slot]
-        """
+    def _share(self, lost: Tensor, active: Tensor, elements: slice | Tensor) -> Tensor:
+        """Share of the subcarriers that each user takes, of the shape of ``lost``: all in pilot symbols."""
         share = torch.ones_like(lost)
         if not (active.all() and isinstance(elements, slice)):
             number = torch.arange(active.shape[-1], device=active.device) if isinstance(elements, slice) else elements
@@ -245,7 +335,28 @@ class Uplink:
             occupied.index_add_(2, number // self.part.width, active.to(occupied.dtype))
             at_data = slice(len(self.config.pilot_symbols), None)
             share[..., at_data] = occupied.unflatten(2, (lost.shape[2], -1)) / self.part.width
-        return 1 + (self.snr[:, :, None, None] * lost * share).sum(1)
+        return share
+
+    def _disturbance(self, h: Tensor, lost: Tensor, share: Tensor) -> Tensor:
+        """Variance of noise and interference in each OFDM symbol, where that of noise is one.
+
+        Interference is white over subcarriers and antennas, and lasts as long as the users send. Of what a receiver
+        gets in a symbol, `Impairments.receiver_noise` comes on top.
+
+        Parameters
+        ----------
+        h : complex64 [b, num_rx_ant, users, slots, symbols in a slot, subcarriers]
+        lost, share : float32 [b, users, slots, symbols in a slot]
+
+        Returns
+        -------
+        float32 [b, slots, symbols in a slot]
+        """
+        disturbance = 1 + (self.snr[:, :, None, None] * lost * share).sum(1)
+        if own := self.impairments.receiver_noise:
+            received = torch.view_as_real(h).square().sum(-1).mean((1, 5))
+            disturbance = disturbance + own * (disturbance + (received * share).sum(1))
+        return disturbance
 
 
 def _take(values: Tensor, elements: slice | Tensor) -> Tensor:
