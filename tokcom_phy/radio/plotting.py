@@ -87,7 +87,7 @@ def _draw_quality(axes: Axes, link: Link[Any]) -> None:
         nmse.append(float(db(error)))
     together = " at once" if getattr(link.config, "access", "") == "mu-mimo" else ""
     title = "One user" if len(users) == 1 else f"Mean over {len(users)} users{together}"
-    axes.plot(_SNR_DB, _SNR_DB, "k:", lw=1, label="SNR itself")
+    axes.plot(_SNR_DB, _SNR_DB, "k:", lw=1, zorder=3, label="SNR itself")
     if np.isfinite(effective).any():
         axes.plot(_SNR_DB, effective, "o-", ms=4, label="effective SNR")
     axes.plot(_SNR_DB, nmse, "s-", ms=4, label="token NMSE")
