@@ -5,6 +5,7 @@ imports inside its functions.
 """
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -41,7 +42,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the locale has no Unicode
-    sys.exit(execute(sys.argv[1:]))
+    code = execute(sys.argv[1:])
+    gc.freeze()  # else Python takes seconds to collect what large imports made
+    sys.exit(code)
 
 
 def execute(arguments: list[str]) -> int:

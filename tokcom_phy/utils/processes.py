@@ -1,5 +1,7 @@
 """Worker processes that leave interrupts to their parent, and end when it does."""
 
+import atexit
+import gc
 import multiprocessing
 import os
 import signal
@@ -142,8 +144,14 @@ def leave_interrupts_to_parent() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
+def end_without_collecting() -> None:
+    """Leave memory to the system when this process ends: Python takes seconds to collect what large imports made."""
+    atexit.register(gc.freeze)
+
+
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     leave_interrupts_to_parent()
+    end_without_collecting()
     if initializer:
         initializer(*arguments)
 

@@ -12,7 +12,7 @@ from tokcom_phy.experiments.plan import Job
 from tokcom_phy.sweep.messages import Outcome, Report, Start
 from tokcom_phy.sweep.scheduler import POLL_TIMEOUT_S, Executor
 from tokcom_phy.sweep.worker import Worker
-from tokcom_phy.utils.processes import SPAWN, interrupts_blocked, leave_interrupts_to_parent
+from tokcom_phy.utils.processes import SPAWN, end_without_collecting, interrupts_blocked, leave_interrupts_to_parent
 
 EXIT_TIMEOUT_S = 1.0
 """How long a process has to end by itself before it is killed [s]."""
@@ -108,6 +108,7 @@ class _Process:
 def _work(pipe: Connection, start: Start) -> None:
     """Execute job after job, until the pipe is closed."""
     leave_interrupts_to_parent()
+    end_without_collecting()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     worker = Worker(start)
     with suppress(EOFError):
