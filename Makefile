@@ -28,9 +28,9 @@ test: $(VENV)/.installed-test ## install what tests need, then run them: unit, p
 test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
-test-tensorflow: $(TF)/.installed-test ## install the TensorFlow engine beside the other, then test links and bridge on it
-	$(TF)/bin/$(PYTEST) tests/engines tests/bridge tests/physics \
-		tests/unit/radio/test_radio.py tests/unit/radio/test_link_layer.py tests/unit/radio/test_link_files.py tests/unit/radio/test_engine.py tests/unit/test_docs.py
+test-tensorflow: $(TF)/.installed-test ## install the TensorFlow engine beside the other, then test on it what it computes, and the bridge
+	$(TF)/bin/$(PYTEST) tests/engines tests/bridge tests/physics/test_ofdm_channels.py tests/physics/test_digital.py \
+		tests/unit/radio/test_radio.py tests/unit/radio/test_link_layer.py tests/unit/radio/test_engine.py tests/unit/test_docs.py::test_snippets_run
 
 check: $(VENV)/.installed-test ## lint, formatting, types and the direction of imports
 	$(BIN)/ruff check
