@@ -1,4 +1,8 @@
-"""Answer accuracy against channel uses, latency and energy of a question over token lengths and links; Pareto front."""
+"""Answer accuracy against what a question costs, over token lengths and links; Pareto front.
+
+What is drawn compares across links of different bandwidth: symbols, time times bandwidth, and the energy of symbols
+that are received at equal energy.
+"""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +25,7 @@ from tokcom_phy.results.run import Run
 
 COSTS = {
     "channel_uses": ("channel uses a question", 1),
-    "latency": ("latency [ms]", 1e3),
+    "area": ("time × bandwidth", 1),
     "energy": ("transmit energy [mJ]", 1e3),
 }
 """Column of the budget → label and factor of its axis."""
@@ -31,7 +35,8 @@ def draw(run: Run) -> Figure:
     snrs = sorted(run.accuracy["snr_db"].unique())
     links = run.experiment.resolved().evaluated_links
     lengths = {variant.name: sum(variant.lengths.values()) for variant in run.variants(blind=False)}
-    budget = run.budget[run.budget["own"].astype(bool)][["variant", "link", *COSTS]]
+    budget = run.budget[run.budget["own"].astype(bool)]
+    budget = budget.assign(area=budget["latency"] * budget["bandwidth"])[["variant", "link", *COSTS]]
     figure, axes = panels(len(snrs) * len(COSTS), columns=len(COSTS))
     remaining = iter(axes)
     handles: dict[str, Line2D] = {}

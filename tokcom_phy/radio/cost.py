@@ -25,7 +25,8 @@ class Budget:
     bandwidth : float
         [Hz]
     energy : float
-        Transmit energy of all users together [J].
+        Transmit energy of all users together [J], every symbol at the same energy: at equal path loss it is received
+        at the same Es on every link, whatever the bandwidth.
     header_overhead, pilot_overhead, prefix_overhead : float
         Shares of the time-frequency area that headers, pilots and cyclic prefixes take.
     overhead : float
@@ -44,8 +45,8 @@ class Budget:
     overhead: float
 
 
-TRANSMIT_POWER = 0.2
-"""Of an active user [W]: 23 dBm, a handset of power class 3."""
+SYMBOL_ENERGY = 0.2e-6
+"""Transmit energy of a symbol, Es before the path loss [J]: a handset of power class 3, 23 dBm, over 1 MHz."""
 
 
 class Spent(NamedTuple):
@@ -58,18 +59,18 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be sent: payload symbols per user, the same with headers, and the transmit power.
+    """What is to be sent: payload symbols per user, the same with headers, and the energy of a symbol.
 
     Attributes
     ----------
     payload, sent : user → symbols, without and with headers
-    transmit_power : float
-        Of an active user [W].
+    symbol_energy : float
+        At the transmitter [J].
     """
 
     payload: Mapping[str, int]
     sent: Mapping[str, int]
-    transmit_power: float
+    symbol_energy: float
 
 
 def symbols_of_tokens(length: int, width: int) -> int:
@@ -78,7 +79,7 @@ def symbols_of_tokens(length: int, width: int) -> int:
 
 
 def symbols_of_bits(num_bits: float, bits_per_symbol: float = 2.0) -> int:
-    """Channel uses of a digital payload: of raw media (8 bits per byte) or of quantised tokens.
+    """Channel uses of a digital payload: of media or of quantised tokens.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def single_carrier_cost(load: Load, symbol_rate: float, *, shared: bool = False)
         slots=0,
         latency=uses / symbol_rate,
         bandwidth=symbol_rate,
-        energy=load.transmit_power * sum(load.sent.values()) / symbol_rate,
+        energy=load.symbol_energy * sum(load.sent.values()),
         header_overhead=1 - payload / uses,
         pilot_overhead=0.0,
         prefix_overhead=0.0,

@@ -11,7 +11,7 @@ from torch import Tensor
 from tokcom_phy.radio.adaptation import Adaptation, payload_lengths
 from tokcom_phy.radio.block_errors import block_error_rate
 from tokcom_phy.radio.blockcode import BlockCode, block_code
-from tokcom_phy.radio.cost import TRANSMIT_POWER, Budget, Load, Spent
+from tokcom_phy.radio.cost import SYMBOL_ENERGY, Budget, Load, Spent
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
@@ -161,7 +161,7 @@ class DigitalLink(Link[DigitalConfig]):
     def _cost(self, load: Load) -> Budget:
         uses = {user: self._most_uses(n, user) for user, n in load.payload.items()}
         sent = {user: uses[user] + n - load.payload[user] for user, n in load.sent.items()}
-        return self.over._cost(Load(uses, sent, load.transmit_power))
+        return self.over._cost(Load(uses, sent, load.symbol_energy))
 
     def panels(self) -> list[Panel]:
         return [*self.over.panels(), self._draw_block_errors]
@@ -210,21 +210,21 @@ class DigitalLink(Link[DigitalConfig]):
                 check_bits(user, tokens[user])
         return super()._transmit(tokens, snr_db, masks, seed, indices)
 
-    def spent(self, state: LinkState, transmit_power: float = TRANSMIT_POWER) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float = SYMBOL_ENERGY) -> list[Spent]:
         assert isinstance(state, DigitalState)
         if self.config.harq is None:
             return []
         batch = len(next(iter(state.scheme.values())))
-        return [self._spent(state, example, transmit_power) for example in range(batch)]
+        return [self._spent(state, example, symbol_energy) for example in range(batch)]
 
-    def _spent(self, state: DigitalState, example: int, transmit_power: float) -> Spent:
+    def _spent(self, state: DigitalState, example: int, symbol_energy: float) -> Spent:
         total = Spent(0, 0.0, 0.0)
         for round_number, of_users in enumerate(state.spent):
             payload = {user: n for user, uses in of_users.items() if (n := int(uses[example]))}
             if payload:
                 header = 0 if round_number else self._header_symbols(1, None)
                 sent = {user: n + header for user, n in payload.items()}
-                cost = self.over._cost(Load(payload, sent, transmit_power))
+                cost = self.over._cost(Load(payload, sent, symbol_energy))
                 total = Spent(
                     *(a + b for a, b in zip(total, (cost.channel_uses, cost.latency, cost.energy), strict=True))
                 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tokcom_phy.radio.cache import RealisationCache
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, TRANSMIT_POWER, Budget, Load, Spent, single_carrier_cost
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, SYMBOL_ENERGY, Budget, Load, Spent, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, check_payload
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.panels import Panel
@@ -340,7 +340,7 @@ class Link(nn.Module, ABC, Generic[Config]):
     def cost(
         self,
         num_symbols: Mapping[str, int],
-        transmit_power: float = TRANSMIT_POWER,
+        symbol_energy: float = SYMBOL_ENERGY,
         *,
         symbols_per_token: int | None = None,
     ) -> Budget:
@@ -350,8 +350,8 @@ class Link(nn.Module, ABC, Generic[Config]):
         ----------
         num_symbols : user → payload symbols
             See `tokcom_phy.radio.cost.symbols_of_tokens` and `symbols_of_bits`.
-        transmit_power : float
-            Transmit power of an active user [W]; 0.2 W is 23 dBm, a handset of power class 3.
+        symbol_energy : float
+            Transmit energy of a symbol [J], the same on every link; 0.2 µJ is 23 dBm over 1 MHz.
         symbols_per_token : int, optional
             Symbols of an analog token: on a link with ``power: token`` each token has its own header. By default a
             user's payload is one block with one header. A link with ``scale: withheld`` sends no headers.
@@ -365,9 +365,9 @@ class Link(nn.Module, ABC, Generic[Config]):
         if not num_symbols or min(num_symbols.values()) < 1:
             raise UserError("empty payload: give every active user at least one symbol")
         sent = {user: n + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
-        return self._cost(Load(num_symbols, sent, transmit_power))
+        return self._cost(Load(num_symbols, sent, symbol_energy))
 
-    def spent(self, state: LinkState, transmit_power: float = TRANSMIT_POWER) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float = SYMBOL_ENERGY) -> list[Spent]:
         """What each example of a transmission took, from its realisation as `transmit` returns it.
 
         Empty where that is the same for all, and `cost` says it.

@@ -127,7 +127,8 @@ class OfdmLink(Link[OfdmConfig]):
         parts = self.parts(load.sent)
         slot_duration = config.num_ofdm_symbols * self.channel.symbol_duration
         slots = max(part.slots[-1] for part in parts) + 1
-        on_air = sum(len(self.parts({user: n})[0].slots) for user, n in load.sent.items())
+        own = [(part, n) for user, n in load.sent.items() for part in self.parts({user: n})]
+        on_air = sum(n + len(part.slots) * len(config.pilot_symbols) * part.width for part, n in own)
         elements = slots * config.num_ofdm_symbols * config.num_subcarriers
         pilots = sum(len(part.slots) * len(config.pilot_symbols) * part.width for part in parts)
         payload = sum(max(load.payload[user] for user in part.users) for part in parts)
@@ -139,7 +140,7 @@ class OfdmLink(Link[OfdmConfig]):
             slots=slots,
             latency=slots * slot_duration,
             bandwidth=config.num_subcarriers * config.subcarrier_spacing,
-            energy=load.transmit_power * on_air * slot_duration,
+            energy=load.symbol_energy * on_air / useful,
             header_overhead=headers / elements * useful,
             pilot_overhead=pilots / elements * useful,
             prefix_overhead=1 - useful,

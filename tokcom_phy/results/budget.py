@@ -11,6 +11,7 @@ import pandas as pd
 
 from tokcom_phy.data.formats import dataset_folders
 from tokcom_phy.data.media import raw_files
+from tokcom_phy.data.uncompressed import uncompressed_bits
 from tokcom_phy.experiments.resolve import ResolvedVariant
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.foundation_config import foundation_width, load_tokenizer
@@ -62,7 +63,10 @@ def payloads(experiment: Experiment, budget: pd.DataFrame, question_tokens: int)
 
 
 def tabulate_budget(
-    experiment: Experiment, links: Mapping[str, Link], question_tokens: int, clip_bits: float | None = None
+    experiment: Experiment,
+    links: Mapping[str, Link],
+    question_tokens: int,
+    media_bits: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """What one question costs each variant over each link that it is evaluated on, a row for each way of sending it.
 
@@ -72,8 +76,8 @@ def tabulate_budget(
     links : name in the experiment → Link
     question_tokens : int
         Length of a question that is sent over the air.
-    clip_bits : float, optional
-        Size of a clip's file, to compare with sending that.
+    media_bits : form → bits, optional
+        Sizes of a clip, to compare with sending that; see `mean_media_bits`.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def tabulate_budget(
     for name, link in dict.fromkeys(visits):
         lengths = sent_tokens(experiment.resolved().variants[name], question_tokens)
         vocabulary = len(load_tokenizer(experiment.foundation)) if set(links[link].identifiers) & set(lengths) else 0
-        for way in _ways(links[link], lengths, width, clip_bits, vocabulary):
+        for way in _ways(links[link], lengths, width, media_bits or {}, vocabulary):
             sends = {"variant": name, "tokens": in_words(lengths), "link": link, "sent_as": way.name, "own": way.own}
             rows.append(sends | _cost(links[link], way))
     return pd.DataFrame(rows, columns=BUDGET_COLUMNS)
@@ -127,15 +131,20 @@ def question_lengths(experiment: Experiment, questions: Sequence[str]) -> list[i
     return [len(ids) for ids in tokenizer([prompt(q) for q in questions], add_special_tokens=False)["input_ids"]]
 
 
-def mean_clip_bits(media: Path) -> float | None:
-    """Mean size of the first 200 video files of a dataset; None if it has none."""
+def mean_media_bits(media: Path) -> dict[str, float]:
+    """Mean size of the first 200 video files of a dataset, as they are and without compression; empty if it has none.
+
+    Returns
+    -------
+    'compressed' or 'uncompressed' → bits
+    """
     files = chain.from_iterable(raw_files(folder).values() for folder in dataset_folders(media))
-    sizes = [8 * path.stat().st_size for path in islice(files, 200)]
-    return mean(sizes) if sizes else None
+    sizes = [(8 * path.stat().st_size, uncompressed_bits(path)) for path in islice(files, 200)]
+    return dict(zip(("compressed", "uncompressed"), map(mean, zip(*sizes, strict=True)), strict=True)) if sizes else {}
 
 
 def _ways(
-    link: Link, lengths: Mapping[str, int], width: int, clip_bits: float | None, vocabulary: int
+    link: Link, lengths: Mapping[str, int], width: int, media_bits: Mapping[str, float], vocabulary: int
 ) -> Iterator[_Way]:
     symbols = {user: symbols_of_tokens(length, width) for user, length in lengths.items()}
     symbols |= {user: lengths[user] * identifier_bits(vocabulary) for user in link.identifiers if user in lengths}
@@ -143,8 +152,9 @@ def _ways(
     if lengths and link.analog:
         bits = {user: length * width * BITS_PER_VALUE for user, length in lengths.items()}
         yield _Way("digital", False, {user: symbols_of_bits(n) for user, n in bits.items()})
-    if lengths and clip_bits and set(lengths) != {TEXT}:
-        yield _Way("file", False, {next(iter(lengths)): symbols_of_bits(clip_bits)})
+    if lengths and set(lengths) != {TEXT}:
+        for form, size in media_bits.items():
+            yield _Way(form, False, {next(iter(lengths)): symbols_of_bits(size)})
 
 
 def _cost(link: Link, way: _Way) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.foundation_config import foundation_width
-from tokcom_phy.results.budget import BITS_PER_VALUE, mean_clip_bits, payloads, tabulate_budget
+from tokcom_phy.results.budget import BITS_PER_VALUE, mean_media_bits, payloads, tabulate_budget
 from tokcom_phy.utils.errors import UserError
 
 
 def budget_tables(experiment: Experiment, media: Path | None, question_tokens: int) -> Group:
-    """The cost of one question on every link: as analog tokens, as digital tokens, and as the clip's own file.
+    """The cost of one question on every link: as analog tokens, as digital tokens, and as the clip itself.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     UserError
         If the foundation model is not to be had, there is no folder ``media``, or a link cannot send what it is to.
     """
-    clip_bits = mean_clip_bits(media) if media else None
+    media_bits = mean_media_bits(media) if media else {}
     links = {name: experiment.resolved().links[name].load() for name in experiment.resolved().evaluated_links}
-    budget = tabulate_budget(experiment, links, question_tokens, clip_bits)
+    budget = tabulate_budget(experiment, links, question_tokens, media_bits)
     if faults := [fault for fault in budget["fault"] if fault]:
         raise UserError(faults[0])
     width = foundation_width(experiment.foundation)
@@ -50,8 +50,13 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     parts.append(
         f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2, in as many uses as that takes; digital "
         "links send theirs in as many as analog tokens"
-        + ("; file: the clip as it is, likewise" if clip_bits else "")
-        + "; energy at 23 dBm a user"
+        + (
+            "; compressed: the clip's file at 2 bits a use; uncompressed: its pictures at 24 bits a pixel and its "
+            "sound at 16 bits a sample, likewise"
+            if media_bits
+            else ""
+        )
+        + "; energy at 0.2 µJ a symbol, 23 dBm over 1 MHz: received alike on all links at equal path loss"
     )
     return Group(*parts)
 

@@ -208,7 +208,7 @@ def test_gradient_reaches_every_sender() -> None:
 
 
 def test_budget_of_a_flat_link() -> None:
-    cost = load_link("awgn", symbol_rate=1e6).cost({"audio": 512, "text": 128}, transmit_power=0.1)
+    cost = load_link("awgn", symbol_rate=1e6).cost({"audio": 512, "text": 128}, symbol_energy=1e-7)
     uses = 640 + 2 * HEADER_SYMBOLS
     assert (cost.channel_uses, cost.resource_elements, cost.slots) == (640, uses, 0)
     assert cost.latency == pytest.approx(uses * 1e-6)
@@ -223,10 +223,21 @@ def test_budget_of_an_ofdm_link() -> None:
     assert (cost.channel_uses, cost.resource_elements, cost.slots) == (3300, 2 * 14 * 132, 2)
     assert cost.latency == pytest.approx(2 * slot)
     assert cost.bandwidth == pytest.approx(3.96e6)
-    assert cost.energy == pytest.approx(0.2 * 5 * slot)
+    # Pilots in five slots of users, 132 subcarriers each; the prefix repeats a part of every symbol.
+    symbols = 3300 + 3 * HEADER_SYMBOLS + 5 * 2 * 132
+    assert cost.energy == pytest.approx(0.2e-6 * symbols * 141 / 132)
     assert cost.pilot_overhead == pytest.approx(2 / 14 * 132 / 141)
     assert cost.prefix_overhead == pytest.approx(9 / 141)
     assert cost.overhead == pytest.approx(1 - 1600 / (2 * 14 * 141))
+
+
+@pytest.mark.parametrize("overrides", [{"symbol_rate": 4e6}, {"access": "ofdma"}, {"subcarrier_spacing": 60e3}])
+def test_energy_is_that_of_symbols_received_at_equal_energy(overrides: dict[str, Any]) -> None:
+    """Neither bandwidth nor the share of it that a user has changes the energy of the symbols that it sends."""
+    name = "awgn" if "symbol_rate" in overrides else "ofdm-tdl-c"
+    lengths = dict.fromkeys(["audio", "video", "text"], 3 * 12 * 132 - HEADER_SYMBOLS)
+    plain, other = load_link(name).cost(lengths), load_link(name, **overrides).cost(lengths)
+    assert other.energy == pytest.approx(plain.energy)
 
 
 def test_orthogonal_access_takes_longer() -> None:

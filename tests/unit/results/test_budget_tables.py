@@ -25,7 +25,7 @@ def test_sending_the_file_is_compared_where_there_are_files(tmp_path: Path) -> N
     (tmp_path / "MUSIC-AVQA" / "extraction" / "ast_audio").mkdir(parents=True)
     assert rows_of(tmp_path) == rows_of(None) == ["tokens", "digital"]
     write_clip(tmp_path / "MUSIC-AVQA" / "videos" / "a.MP4", seconds=0.5)
-    assert rows_of(tmp_path) == ["tokens", "digital", "file"]
+    assert rows_of(tmp_path) == ["tokens", "digital", "compressed", "uncompressed"]
 
 
 def test_digital_links_show_their_own_bits_and_the_uses_of_analog_tokens() -> None:
