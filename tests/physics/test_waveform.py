@@ -160,6 +160,20 @@ def test_sinr_of_precoded_symbols(settings: dict[str, Any]) -> None:
             torch.testing.assert_close(1 / state.effective_noise_var[user], state.sinr[user], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_mapped_decoding_takes_precoded_symbols_as_they_are() -> None:
+    """What the mapping believes of the symbols is what bits meet: as many lost blocks, within four standard errors."""
+    tokens = {"audio": symbols("Gaussian", 24, 16, 32), "video": symbols("Gaussian", 24, 16, 32, seed=1)}
+    lost = {}
+    for decoding in ("bit-exact", "mapped"):
+        over = {"waveform": "dft-s-ofdm", "csi": "perfect"}
+        link = load_link("digital-ofdm-tdl-c", device="cpu", decoding=decoding, over=over)
+        lost[decoding] = torch.cat([(y == 0).float().mean((1, 2)) for y in link(tokens, snr_db=5.5, seed=0).values()])
+    assert 0.2 < float(lost["mapped"].mean()) < 0.8
+    difference = lost["bit-exact"] - lost["mapped"]
+    assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(48) + 0.02
+
+
 def test_peaks() -> None:
     """CP-OFDM of Gaussian symbols against 1 − (1 − e^−γ)^N at N independent samples; precoding takes off decibels."""
     x = symbols("Gaussian", 4000, WIDTH)

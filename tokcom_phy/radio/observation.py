@@ -35,6 +35,8 @@ class Observation(NamedTuple):
         sinr, believed, gain = state.sinr[user], state.effective_noise_var[user], state.gain[user][user]
         believed = believed.clamp(*NOISE_VARIANCES)
         gain = torch.ones_like(sinr) if gain is None else gain
+        if user in state.waveform:
+            gain = state.waveform[user].mean(gain, state.mask.get(user))
         noise_var = torch.where(sinr > 0, gain.abs().square() / sinr, believed)
         return cls(gain, noise_var.clamp(*NOISE_VARIANCES), believed)
 

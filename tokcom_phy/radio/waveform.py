@@ -109,6 +109,17 @@ class Waveform:
         """Received resource elements [b, n] back to symbols, complex [b, n]."""
         return self._transformed(symbols, mask, inverse=True) if self.precoded else symbols
 
+    def mean(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Values [b, n] of resource elements as a precoded symbol meets them: their mean over its OFDM symbol."""
+        if not self.precoded:
+            return values
+        valid = torch.ones_like(values.real) if mask is None else mask.to(values.real)
+        symbol = self.elements.to(values.device) // self.width
+        shape = (len(values), int(symbol.max()) + 1)
+        count = torch.zeros(shape, device=values.device).index_add(1, symbol, valid).clamp(min=1)
+        total = torch.zeros(shape, dtype=values.dtype, device=values.device).index_add(1, symbol, values * valid)
+        return (total / count)[:, symbol]
+
     def _transformed(self, symbols: Tensor, mask: Tensor | None, inverse: bool) -> Tensor:
         """DFT over the used subcarriers of each OFDM symbol; examples with the same mask at once."""
         transform = torch.fft.ifft if inverse else torch.fft.fft
