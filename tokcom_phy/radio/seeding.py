@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio import philox
+from tokcom_phy.radio.mersenne_twister import seed_generator
 from tokcom_phy.radio.sionna import seeded
 
 BLOCK = 8
@@ -41,7 +42,7 @@ def blocks(indices: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
 
 def generator_for(device: str, *key: int | str) -> torch.Generator:
     """A torch generator seeded by ``key``."""
-    return torch.Generator(device).manual_seed(entropy(*key))
+    return seed_generator(torch.Generator(device), entropy(*key))
 
 
 def at_once(device: str) -> bool:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tokcom_phy.radio.engine import engine
+from tokcom_phy.radio.mersenne_twister import seed_generator
 
 __all__ = [
     "CDL",
@@ -98,7 +99,7 @@ if TYPE_CHECKING or engine() == "torch":
         """Seed Sionna's process-global generator, and restore its state on exit."""
         generator = config.torch_rng(device)
         state = generator.get_state()
-        generator.manual_seed(seed)
+        seed_generator(generator, seed)
         try:
             yield
         finally:

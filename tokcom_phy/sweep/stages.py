@@ -25,8 +25,8 @@ from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.metrics import load_metrics
 from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
 
-EVALUATION_SEED = 2**20
-"""Added to the seed of an evaluation's realisations, which are others than those of training."""
+ALIGNMENT_SEED, EVALUATION_SEED = 2**19, 2**20
+"""Added to a run's seed: stage 1, stage 2 and evaluation never share a realisation."""
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -48,7 +48,7 @@ def run_alignment(job: Job, resources: Resources, run_dir: Path, on_progress: On
             system,
             resources.captions(resources.experiment.data.splits.captions),
             batcher,
-            LinkSampler(resources.link(job.link), settings.snr_db, job.seed),
+            LinkSampler(resources.link(job.link), settings.snr_db, ALIGNMENT_SEED + job.seed),
             settings,
             variant.alignment,
             job.seed,
