@@ -1,17 +1,25 @@
 """Settings of digital links."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.harq_config import HarqConfig
-from tokcom_phy.radio.mcs import McsTable, mcs_schemes
+from tokcom_phy.radio.mcs import MCS, McsTable, mcs_schemes
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.scheme import Modulation, Scheme, UsesPerValue
 from tokcom_phy.utils.bounds import Within
+from tokcom_phy.utils.errors import nearest
+
+
+def _known_table(schemes: Any) -> Any:
+    """The value of ``schemes``, or a ValueError if it names no table."""
+    if isinstance(schemes, str) and schemes not in MCS:
+        raise ValueError(f"no table '{schemes}': {nearest(schemes, MCS)}, or give a list of schemes")
+    return schemes
 
 
 class DigitalConfig(LinkFamilyConfig):
@@ -44,7 +52,7 @@ class DigitalConfig(LinkFamilyConfig):
     """'bit-exact': every block is encoded, sent and decoded; 'mapped': whether it is decoded is drawn with the block
     error rate at its effective SNR (MIESM), hundreds of times as fast."""
 
-    schemes: list[Scheme] | McsTable | None = None
+    schemes: Annotated[list[Scheme] | McsTable | None, BeforeValidator(_known_table)] = None
     """Candidates of an adaptive link, in place of ``bits``, ``modulation`` and ``uses_per_value``: a list, or a table
     of 5G NR (3GPP TS 38.214, 5.1.3.1), with as many bits a value as fit into half a channel use."""
 

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from itertools import product
+from math import prod
 
 import numpy as np
 import torch
@@ -64,33 +65,33 @@ def demapped_information(observation: Observation, bits_per_symbol: int) -> Tens
         return known
     grid = information_grid(bits_per_symbol).to(believed.device)
     positions = [
-        _position(value, torch.from_numpy(ticks).to(value.device))
-        for value, ticks in (
-            (gain.double(), _GAINS),
-            (-10 * torch.log10(believed.double()), _BELIEVED_DB),
-            (10 * torch.log10((noise_var / believed).double()), _RATIOS_DB),
-        )
+        _position(gain, torch.from_numpy(_GAINS).to(gain)),
+        (-10 * torch.log10(believed) - _BELIEVED_DB[0]) / (_BELIEVED_DB[1] - _BELIEVED_DB[0]),
+        (10 * torch.log10(noise_var / believed) - _RATIOS_DB[0]) / (_RATIOS_DB[1] - _RATIOS_DB[0]),
     ]
     return torch.where(mismatched, known - _interpolated(grid, positions), known)
 
 
 def _position(values: Tensor, ticks: Tensor) -> Tensor:
-    """Where values lie among rising ticks: 1.5 is halfway from the second to the third one; clamped to the ticks."""
+    """Where values lie among rising ticks: 1.5 is halfway from the second to the third one."""
     right = torch.searchsorted(ticks, values.contiguous()).clamp(1, len(ticks) - 1)
-    share = (values - ticks[right - 1]) / (ticks[right] - ticks[right - 1])
-    return right - 1 + share.clamp(0, 1)
+    return right - 1 + (values - ticks[right - 1]) / (ticks[right] - ticks[right - 1])
 
 
 def _interpolated(grid: Tensor, positions: list[Tensor]) -> Tensor:
-    """Multilinear interpolation at positions along each axis."""
-    corners = [position.long().clamp(max=size - 2) for position, size in zip(positions, grid.shape, strict=True)]
-    shares = [position - corner for position, corner in zip(positions, corners, strict=True)]
-    total = torch.zeros_like(shares[0])
+    """Multilinear interpolation at positions along each axis, which are clamped to the grid."""
+    corner = torch.zeros_like(positions[0], dtype=torch.long)
+    shares = []
+    for position, size, stride in zip(positions, grid.shape, grid.stride(), strict=True):
+        position = position.clamp(0, size - 1)
+        left = position.long().clamp(max=size - 2)
+        corner += left * stride
+        shares.append((1 - (position - left), position - left))
+    flat, total = grid.flatten(), torch.zeros_like(positions[0], dtype=grid.dtype)
     for offsets in product((0, 1), repeat=len(positions)):
-        weight = torch.ones_like(total)
-        for share, offset in zip(shares, offsets, strict=True):
-            weight = weight * (share if offset else 1 - share)
-        total += weight * grid[tuple(corner + offset for corner, offset in zip(corners, offsets, strict=True))]
+        weight = prod(share[offset] for share, offset in zip(shares, offsets, strict=True))
+        place = sum(offset * stride for offset, stride in zip(offsets, grid.stride(), strict=True))
+        total += weight * flat[corner + place]
     return total
 
 

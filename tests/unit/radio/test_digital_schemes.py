@@ -1,0 +1,103 @@
+"""Schemes by code rate or channel uses, and the tables of 5G NR."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tokcom_phy.radio import block_errors, load_link
+from tokcom_phy.radio.bler_table import BlerTable, CodeKey
+from tokcom_phy.radio.digital import DigitalLink
+from tokcom_phy.radio.digital_state import DigitalState
+from tokcom_phy.radio.mcs import MCS, McsTable, mcs_schemes
+from tokcom_phy.radio.miesm import snr_db_of
+from tokcom_phy.radio.scheme import CRC_BITS, MAX_RATE
+from tokcom_phy.utils.errors import UserError
+
+TOKENS = {"audio": torch.randn(4, 16, 128, generator=torch.Generator().manual_seed(0))}
+
+
+def at_capacity(key: CodeKey) -> BlerTable:
+    """A code that decodes where the mutual information reaches its rate."""
+    rate = (key.num_info_bits + CRC_BITS) / key.num_symbols
+    edge = snr_db_of(torch.tensor(rate), key.bits_per_symbol)
+    return BlerTable(torch.stack([edge - 0.1, edge + 0.1]), torch.tensor([9.0, -9.0]).double())
+
+
+@pytest.mark.parametrize(("table", "number"), [("mcs-table-1", 1), ("mcs-table-2", 2)])
+def test_tables_are_those_that_sionna_knows(table: McsTable, number: int) -> None:
+    nr = pytest.importorskip("sionna.phy.nr.utils")
+    index = torch.arange(len(MCS[table]), dtype=torch.int32)
+    order, rate = nr.decode_mcs_index(index, table_index=number, is_pusch=False)
+    assert [q for q, _ in MCS[table]] == order.tolist()
+    torch.testing.assert_close(
+        torch.tensor([r for _, r in MCS[table]]), rate.float().cpu() / (1024 if rate.max() > 1 else 1)
+    )
+
+
+@pytest.mark.parametrize("table", MCS)
+def test_rows_carry_whole_bits_in_no_more_uses_than_analog_tokens(table: McsTable) -> None:
+    schemes = mcs_schemes(table)
+    assert {scheme.bits for scheme in schemes} == ({1, 2} if table == "mcs-table-1" else {1, 2, 3})
+    for scheme in schemes:
+        size = 2 * scheme.bits * 512
+        assert scheme.num_uses(size) <= 512 * (1 + 2 * CRC_BITS / size)
+        assert scheme.rate is not None
+        assert (size + CRC_BITS) / (scheme.num_uses(size) * scheme.bits_per_symbol) <= min(scheme.rate, MAX_RATE) + 1e-9
+        scheme.check_rate(size)
+
+
+def test_a_target_error_rate_takes_the_fastest_reliable_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over AWGN with codes at capacity: the highest rate whose threshold the SNR is above."""
+    monkeypatch.setattr(block_errors, "bler_table", at_capacity)
+    link = load_link(
+        "digital-awgn",
+        device="cpu",
+        decoding="mapped",
+        schemes="mcs-table-1",
+        adaptation="instantaneous",
+        target_bler=0.1,
+    )
+    assert isinstance(link, DigitalLink)
+    speeds = []
+    for snr_db in (-10.0, 8.0, 12.0, 16.0, 30.0):
+        state = link.draw(1, {"audio": 1024}, snr_db, seed=0)
+        assert isinstance(state, DigitalState)
+        speeds.append(link.schemes[int(state.scheme["audio"][0])].efficiency)
+    assert speeds == sorted(speeds)
+    assert speeds[0] == min(scheme.efficiency for scheme in link.schemes)
+    assert speeds[-1] == pytest.approx(6 * 948 / 1024)
+    assert 2 <= speeds[1] <= torch.log2(torch.tensor(1 + 10**0.8))
+    _, state = link.transmit(TOKENS, 30.0, seed=0)
+    assert isinstance(state, DigitalState)
+    assert int(state.spent[0]["audio"][0]) == 2 * link.schemes[-1].num_uses(2048) < 1024
+
+
+def test_fewer_or_more_channel_uses_change_the_code_rate() -> None:
+    """2 bits a value: at half as many uses a symbol carries eight bits, at twice as many two."""
+    for uses_per_value, modulation, snr_db in ((0.25, "1024-QAM", 40.0), (1.0, "16-QAM", 9.0)):
+        options: dict[str, Any] = {"uses_per_value": uses_per_value, "modulation": modulation}
+        link = load_link("digital-awgn", device="cpu", bits=2, **options)
+        received, state = link.transmit(TOKENS, snr_db, seed=0)
+        assert isinstance(state, DigitalState)
+        assert (received["audio"] != 0).all()
+        assert state.spent[0]["audio"].tolist() == [int(2048 * uses_per_value)] * 4
+        assert link.cost({"audio": 1024}).channel_uses == int(2048 * uses_per_value)
+        assert torch.equal(received["audio"], load_link("digital-awgn", device="cpu")(TOKENS, 40.0, seed=0)["audio"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schemes": [{"rate": 0.5, "uses_per_value": 0.5}], "adaptation": "average"}, "exclude each other"),
+        ({"schemes": [{"rate": 0.99}], "adaptation": "average"}, "5G LDPC has no other code rates"),
+        ({"bits": 2, "uses_per_value": 0.1}, "need code rate"),
+        ({"schemes": "mcs-table-3", "adaptation": "average"}, "mcs-table-1"),
+        ({"target_bler": 0.1}, "target_bler chooses among schemes"),
+    ],
+)
+def test_mistakes_in_schemes_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_link("digital-awgn", device="cpu", **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
