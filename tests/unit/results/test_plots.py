@@ -71,6 +71,15 @@ LEGENDS = {
     ],
     "rate": ["awgn", "ofdm-tdl-c", "Pareto front", *CONTROLS],
     "pooling": ["slide", "mean-pool", "max-pool", *CONTROLS],
+    "impairments": [
+        "perfect-radios",
+        "synchronisation",
+        "receivers",
+        "power-control",
+        "other-cell",
+        "old-knowledge",
+        *CONTROLS,
+    ],
     "near-far": [*SPEAKERS, *CONTROLS],
 }
 
