@@ -98,6 +98,29 @@ def test_mistake_ends_in_one_line(capsys, tmp_path, monkeypatch, arguments, expe
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [["plot"], ["report"], ["data", "check"], ["run", "quickstart", "--out"]])
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("x" * 300, "too long"), ("loop", "loop"), ("file/inside", "file")],
+    ids=["long", "loop", "in file"],
+)
+def test_a_path_that_cannot_be_is_named(capsys, tmp_path, command, name, word):
+    os.symlink(tmp_path / "loop", tmp_path / "loop")
+    (tmp_path / "file").touch()
+    assert execute([*command, str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert word in line
+
+
+@pytest.mark.parametrize("snr_db", ["nan", "1e9"])
+def test_a_trained_variant_is_not_evaluated_at_an_snr_that_is_none(capsys, tmp_path, snr_db):
+    overrides = ["evaluate=[{variants: [aligned], links: [awgn], snr_db: [0]}]"]
+    made_up_run(tmp_path / "run", load_experiment("quickstart", overrides=overrides))
+    line = error_line(capsys, "evaluate", f"{tmp_path / 'run'}:aligned", "--link", "awgn", "--snr", snr_db)
+    assert "is not within -100 to 100" in line
+
+
 def test_output_that_cannot_be_written_is_named(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert execute(["links", "show", "awgn", "--plot", str(tmp_path / "file" / "awgn.png")]) == 2

@@ -21,7 +21,7 @@ from tokcom_phy.cli.data import data_app
 from tokcom_phy.cli.links import links_app
 from tokcom_phy.cli.options import Experiment, Fresh, GpusPerTask, Overrides, Profile, Ray, RunDirectory, Workers
 from tokcom_phy.cli.pretrain import pretrain_app
-from tokcom_phy.utils.errors import UserError, printable
+from tokcom_phy.utils.errors import UserError, printable, quoted
 
 if TYPE_CHECKING:
     from tokcom_phy.experiments.plan import Stage
@@ -83,6 +83,8 @@ def _one_line(error: Exception) -> str | None:
         return f"no permission for {error.filename}; choose a folder you may write to"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {error.filename}; make room, then the same command continues"
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR):
+        return f"cannot use {quoted(str(error.filename))}: {error.strerror}; choose another path"
     if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
         return f"this locale has no file names like {error.object!a:.80}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
     return None

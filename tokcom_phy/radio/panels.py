@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.utils.figures import plain
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -69,7 +71,7 @@ def draw_fades(axes: "Axes", gains: Tensor) -> None:
 def draw_distribution(axes: "Axes", gains: Tensor, label: str) -> None:
     """Distribution of |h|², compared with that of Rayleigh fading."""
     power = np.sort(db(gains.abs().square()).flatten().cpu().numpy())
-    axes.plot(power, (np.arange(len(power)) + 1) / len(power), label=label)
+    axes.plot(power, (np.arange(len(power)) + 1) / len(power), label=plain(label))
     reference = np.linspace(-30, 10, 200)
     axes.plot(reference, -np.expm1(-(10 ** (reference / 10))), "k:", lw=1, label="exponential")
     axes.set(xlabel="|h|² [dB]", ylabel="cumulative", xlim=(-30, 10), title="Distribution of the gain")
@@ -106,7 +108,7 @@ def draw_bursts(axes: "Axes", lost: Tensor) -> None:
 def draw_block_errors(axes: "Axes", snr_db: Sequence[float], rates: Mapping[str, Sequence[float]]) -> None:
     """Block error rate over SNR [dB], a curve for each scheme."""
     for label, rate in rates.items():
-        axes.semilogy(snr_db, rate, ".-", label=label)
+        axes.semilogy(snr_db, rate, ".-", label=plain(label))
     axes.set(xlabel="SNR per user and antenna [dB]", ylabel="block error rate", ylim=(1e-3, 1.2))
     axes.set_title(f"Lost blocks, payloads of {NUM_SYMBOLS} symbols")
     axes.grid(alpha=0.3)

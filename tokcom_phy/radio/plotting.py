@@ -14,7 +14,7 @@ from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, db
 from tokcom_phy.radio.state import ANONYMOUS
-from tokcom_phy.utils.files import write_atomically
+from tokcom_phy.utils.figures import plain, save_figure
 
 _SNR_DB = np.arange(-30, 31, 5)
 _CONSTELLATION_SNR_DB = 15.0
@@ -52,9 +52,8 @@ def draw_link(link: Link[Any], path: Path) -> None:
             panel(own)
     for unused in axes.flat[len(panels) :]:
         unused.remove()
-    figure.suptitle(f"{link.name}: {link.description}", fontsize=11, parse_math=False)
-    with write_atomically(Path(path)) as temporary:
-        figure.savefig(temporary, dpi=130)
+    figure.suptitle(plain(f"{link.name}: {link.description}"), fontsize=11)
+    save_figure(figure, path, dpi=130)
     plt.close(figure)
 
 

@@ -5,7 +5,8 @@ from runpy import run_path
 
 from tokcom_phy.results.run import Run
 from tokcom_phy.utils.errors import UserError, one_line
-from tokcom_phy.utils.files import builtin_folder, find, write_atomically
+from tokcom_phy.utils.figures import save_figure
+from tokcom_phy.utils.files import builtin_folder, find
 
 
 def draw_figures(run: Run, width: float | None = None, *, own: bool = False) -> list[Path]:
@@ -50,8 +51,7 @@ def draw_figures(run: Run, width: float | None = None, *, own: bool = False) -> 
                 ) from error
             for suffix in (".pdf", ".png"):
                 target = run.path / "figures" / f"{Path(name).stem}{suffix}"
-                with write_atomically(target) as path:
-                    figure.savefig(path, dpi=200, metadata={"CreationDate": None} if suffix == ".pdf" else None)
+                save_figure(figure, target, dpi=200, metadata={"CreationDate": None} if suffix == ".pdf" else None)
             pyplot.close(figure)
             drawn.append(target)
     return drawn

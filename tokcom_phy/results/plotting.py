@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.run import Run
+from tokcom_phy.utils.figures import plain
 
 COLUMN_IN = 3.5
 """Width of one column of a two-column page [in]."""
@@ -109,11 +110,6 @@ def ordered_looks(count: int) -> list[Look]:
     """Looks of ordered values, from light to dark."""
     drawn = zip(ramp(count), cycle(LOOKS), weights(count), strict=False)
     return [Look(colour, look.marker, weight=weight) for colour, look, weight in drawn]
-
-
-def plain(text: str) -> str:
-    """A user's text as matplotlib shows it: a dollar sign does not begin a formula."""
-    return text.replace("$", r"\$")
 
 
 def panels(count: int, columns: int = 4, height: float = 1.75) -> tuple[Figure, list[Axes]]:

@@ -22,7 +22,7 @@ def read_json(path: Path, shape: TypeAdapter[Value], mend: str = RESTORE) -> Val
         If the file cannot be read or is of another shape; ``mend`` says what to do.
     """
     try:
-        return shape.validate_json(path.read_text(encoding="utf-8"))
+        return shape.validate_json(path.read_text(encoding="utf-8-sig"))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])

@@ -1,6 +1,7 @@
 """Opening a run directory: for one run at a time, of one configuration, without what a kill left half-written."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     UserError
         If another run works there, or its parent cannot be written.
     """
-    run_dir = run_dir.resolve()
+    run_dir = Path(os.path.realpath(run_dir))
     lock = FileLock(run_dir.parent / f"{TEMPORARY}{run_dir.name}.lock")
     try:
         run_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ def write_inputs(file: Path, content: object) -> None:
         If the run has points that rest on something else, or the file is damaged.
     """
     try:
-        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        before = json.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else None
     except ValueError as error:
         raise UserError(f"{file} is damaged: restore it, or start anew with --fresh") from error
     difference = first_difference(before, json.loads(json.dumps(content)))

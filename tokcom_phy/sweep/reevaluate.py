@@ -1,5 +1,6 @@
 """A trained variant of a run on other links: the command ``tokcom evaluate RUN:VARIANT``."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def reevaluate(
     """
     original = Run.open(run_dir).experiment
     experiment = derived_experiment(original, run_dir, variant, links, changes, snr_db)
-    target = (out or run_dir.resolve().parent / experiment.name).resolve()
+    target = Path(os.path.realpath(out or run_dir.resolve().parent / experiment.name))
     with locked(target):
         open_run(target, experiment, fresh)
         _copy_points(experiment, original, run_dir, target)
@@ -98,11 +99,12 @@ def derived_experiment(
         for other in resolved.variants.values()
         if other.blind and other.name != variant and other.question == resolved.variants[variant].question
     ]
-    series = Series(
-        variants=(variant, *blind[:1]),
-        links=(reference, *(name for name in names if name != reference)),
-        snr_db=tuple(snr_db) or snrs,
-    )
+    asked = {
+        "variants": [variant, *blind[:1]],
+        "links": [reference, *(name for name in names if name != reference)],
+        "snr_db": snr_db or snrs,
+    }
+    series = check(Series, asked, "--snr, --link")
     settings = {
         **original.model_dump(),
         "name": "-".join([run_dir.resolve().name, variant, *(Path(name).stem for name in names)]),

@@ -73,7 +73,7 @@ def run(
         written, and when jobs failed.
     """
     settings = experiment if isinstance(experiment, Experiment) else load_experiment(experiment, profile, overrides)
-    run_dir = Path(os.path.relpath((out or Path("runs") / settings.name).resolve()))
+    run_dir = Path(os.path.relpath(os.path.realpath(out or Path("runs") / settings.name)))
     check_experiment(settings)
     jobs = [job for job in settings.resolved().jobs if STAGES.index(job.stage) <= STAGES.index(until)]
     check_drawable(jobs if fresh else _unfinished(jobs, run_dir))

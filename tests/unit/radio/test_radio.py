@@ -254,5 +254,6 @@ def test_symbols_of_payloads() -> None:
 
 @pytest.mark.parametrize("name", ["rayleigh", "ofdm-tdl-c", "erasure-bursts"])
 def test_picture(name: str, tmp_path: Path) -> None:
-    draw_link(load_link(name), tmp_path / "link.png")
+    (tmp_path / "ba$$in.yaml").write_text(f"# A $\\frac{{ link\nextends: {name}\n")
+    draw_link(load_link(tmp_path / "ba$$in.yaml"), tmp_path / "link.png")
     assert (tmp_path / "link.png").read_bytes().startswith(b"\x89PNG")

@@ -2,8 +2,10 @@ import resource
 from collections.abc import Iterator
 
 import pytest
+from matplotlib.figure import Figure
 
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.figures import save_figure
 from tokcom_phy.utils.files import write_atomically
 
 
@@ -23,3 +25,12 @@ def test_a_file_that_finds_no_room_is_not_there(tmp_path, small_files):
         path.write_bytes(bytes(2000))
     assert [p.name for p in tmp_path.iterdir()] == ["point.json"]
     assert file.read_text() == "before"
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "png", "svg"])
+def test_a_figure_that_finds_no_room_is_not_there(tmp_path, small_files, suffix):
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    with pytest.raises(UserError, match=f"cannot write .*figure.{suffix}: .*make room"):
+        save_figure(figure, tmp_path / f"figure.{suffix}")
+    assert not list(tmp_path.iterdir())

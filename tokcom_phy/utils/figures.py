@@ -1,0 +1,31 @@
+"""Matplotlib figures: a user's text in them, and how they are written."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokcom_phy.utils.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plain(text: str) -> str:
+    """A user's text as matplotlib shows it: a dollar sign does not begin a formula."""
+    return text.replace("$", r"\$")
+
+
+def save_figure(figure: "Figure", path: Path, **options: Any) -> None:
+    """Draw a matplotlib figure into a png, pdf or svg file, written atomically.
+
+    It is drawn in memory first: on a full disk matplotlib ends in errors of other kinds.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    drawn = BytesIO()
+    figure.savefig(drawn, format=Path(path).suffix[1:], **options)
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(drawn.getbuffer())
