@@ -112,8 +112,8 @@ def prepare(
     if lengths.keys() != encoders.keys():
         raise UserError(f"token lengths of {sorted(lengths)} for encoders of {sorted(encoders)}: name the same")
     if shard and not 1 <= shard[0] <= shard[1]:
-        parts = max(shard[1], 1)
-        raise UserError(f"no shard {shard[0]} of {shard[1]}: they are counted from 1, write 1/{parts} for the first")
+        first = f"1/{max(shard[1], 1)}"
+        raise UserError(f"no shard {shard[0]} of {shard[1]}: they are counted from 1, write {first} for the first")
     if fps is not None and not FPS[0] <= fps <= FPS[1]:
         raise UserError(f"fps is {fps:g}: give a rate from {FPS[0]:g} to {FPS[1]:g} frames a second")
     if audio_windows < 1:
