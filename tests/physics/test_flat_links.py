@@ -89,6 +89,20 @@ def test_rician_k_factor(k_factor_db: float) -> None:
     assert_mean(power.square(), (k**2 + 4 * k + 2) / (k + 1) ** 2)
 
 
+def test_lines_of_sight_of_users_are_told_apart_by_their_directions() -> None:
+    """Antennas half a wavelength apart see users in a sector of 120°; on the mean |cos| is the double integral of
+    |sin(Mx/2)/(M·sin(x/2))|, x = π(sin θ − sin φ)."""
+    link = independent_fades("rician", k_factor_db=60.0, num_rx_ant=8)
+    assert isinstance(link, FlatLink)
+    users = [link.gains(3, range(800), 1, user)[..., 0] for user in ("audio", "video")]
+    cosine = (users[0].conj() * users[1]).sum(1).abs() / 8
+    angles = torch.linspace(-math.pi / 3, math.pi / 3, 2001)[:, None]
+    offset = math.pi * (angles.sin() - angles.sin().T)
+    expected = torch.polar(torch.ones(1), offset[..., None] * torch.arange(8)).mean(-1).abs().mean()
+    assert_mean(cosine, float(expected))
+    assert_mean(users[0].abs().square(), 1.0)
+
+
 def multiuser_state(**overrides: object) -> LinkState:
     link = independent_fades("rayleigh-mimo", **overrides)
     return link.draw(BATCH, {"audio": 256, "video": 256, "text": 256}, 7.0, seed=2)

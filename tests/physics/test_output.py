@@ -1,6 +1,7 @@
 """What a receiver hands on under each output, against closed forms. Every bound is four standard errors."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -69,6 +70,17 @@ def test_raw_tdl_c_is_equation_6() -> None:
 def test_no_link_hands_on_more_error_than_signal(name: str) -> None:
     """So the ranking of links at low SNR is one of physics, not of scales."""
     assert float(errors(drawn(name, batch=16)).mean()) < 1
+
+
+@pytest.mark.parametrize("output", ["mmse", "unbiased"])
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-mimo", "ofdm-tdl-c", "erasure"])
+def test_state_says_the_error_without_a_genie(name: str, output: str) -> None:
+    options: dict[str, Any] = {} if name == "erasure" else {"output": output}
+    state = drawn(name, batch=32, **options)
+    found = errors(state).mean((1, 2))
+    expected = 10 ** (torch.tensor(list(state.nmse_db.values())).double() / 10)
+    # 32,768 symbols a user; an error's standard deviation is about its mean, more where it varies with the channel.
+    torch.testing.assert_close(found, expected, rtol=0.06, atol=0)
 
 
 @pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-mimo", "ofdm-tdl-c"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_distribution, draw_fades
-from tokcom_phy.radio.seeding import BLOCK, blocks, sionna_seed, with_variance
+from tokcom_phy.radio.seeding import BLOCK, blocks, entropy, sionna_seed, with_variance
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
@@ -93,16 +94,27 @@ class FlatLink(Link[FlatConfig]):
         h = torch.empty(shape[0], num_draws * _FADES, shape[1], dtype=torch.complex64, device=self.device)
         for block, positions in blocks(indices):
             rows = [indices[position] % BLOCK for position in positions]
+            sight = self._steering(seed, block, user)
             with sionna_seed(self.device, seed, block, "fading", user):
-                drawn = [self._fades() for _ in range(num_draws)]
+                drawn = [self._fades(sight) for _ in range(num_draws)]
             h[positions] = torch.cat(drawn, dim=1)[rows]
         return h[:, :num_fades].repeat_interleave(min(config.coherence, num_symbols), dim=1)[:, :num_symbols].mT
 
-    def _fades(self) -> Tensor:
-        """`_FADES` fades of each example of a block, complex64 [BLOCK, _FADES, num_rx_ant]."""
+    def _steering(self, seed: int, block: int, user: str) -> Tensor:
+        """A user's line of sight at antennas in a row, half a wavelength apart: complex64 [BLOCK, num_rx_ant].
+
+        Each example has a direction of its own, uniform over a sector of 120°.
+        """
+        direction = np.random.default_rng(entropy(seed, block, "direction", user)).uniform(-np.pi / 3, np.pi / 3, BLOCK)
+        turn = torch.from_numpy(np.pi * np.sin(direction)).float().to(self.device)
+        phase = turn[:, None] * torch.arange(self.config.num_rx_ant, device=self.device)
+        return torch.polar(torch.ones_like(phase), phase)
+
+    def _fades(self, sight: Tensor) -> Tensor:
+        """`_FADES` fades of each example of a block, complex64 [BLOCK, _FADES, num_rx_ant], for its line of sight."""
         scattered = self._fading(BLOCK * _FADES).reshape(BLOCK, _FADES, -1)
         if self.config.fading == "rayleigh":
             return scattered
         k = 10 ** (self.config.k_factor_db / 10)
         phase = 2 * torch.pi * rand((BLOCK, _FADES, 1), device=self.device)
-        return (k / (k + 1)) ** 0.5 * torch.exp(1j * phase) + (1 / (k + 1)) ** 0.5 * scattered
+        return (k / (k + 1)) ** 0.5 * torch.exp(1j * phase) * sight[:, None] + (1 / (k + 1)) ** 0.5 * scattered

@@ -39,7 +39,8 @@ class LinkState:
         channel estimate: the same under output mmse and unbiased, since it is relative. Under output raw the receiver
         has no estimate, and it is N0.
     sinr : user → float32 [b, n]
-        True SINR after combining, under every output.
+        True SINR after combining, under every output. It takes the gain of the user's own symbol, A_kk, as known, as a
+        genie would; what a receiver that takes it as one errs by is in `nmse_db`.
     mask : user → bool [b, n], may be empty
         True for valid symbols, as given at the draw; the combiner knows it.
     waveform : user → Waveform, may be empty
@@ -141,6 +142,20 @@ class LinkState:
         if user in self.mask:
             sinr = sinr[self.mask[user]]
         return float(10 * torch.log10(torch.expm1(torch.log1p(sinr).mean())))
+
+    @property
+    def nmse_db(self) -> dict[str, float]:
+        """Expected squared error per user [dB], for independent symbols of variance one, over all valid symbols.
+
+        E|x̂ − x|² = |A_kk − 1|² + |A_kk|²/SINR: no genie tells A_kk.
+        """
+        return {user: self._nmse_db(user) for user in self.gain}
+
+    def _nmse_db(self, user: str) -> float:
+        sinr, own = self.sinr[user].double(), self.gain[user][user]
+        gain = torch.ones_like(sinr) if own is None else own
+        error = (gain - 1).abs().square() + (gain.abs().square() / sinr).nan_to_num(0.0)
+        return float(10 * torch.log10((error[self.mask[user]] if user in self.mask else error).mean()))
 
     @classmethod
     def merge(cls, states: Iterable["LinkState"]) -> "LinkState":
