@@ -1,6 +1,7 @@
 """What one question costs each variant on each link: channel uses, time, bandwidth and energy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.cost import Budget, symbols_of_bits, symbols_of_tokens
 from tokcom_phy.radio.identifiers import identifier_bits
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.errors import MediaError, UserError
 
 BITS_PER_VALUE = 8
 """Quantisation of the digital tokens that the analog ones are compared with."""
@@ -132,15 +133,22 @@ def question_lengths(experiment: Experiment, questions: Sequence[str]) -> list[i
 
 
 def mean_media_bits(media: Path) -> dict[str, float]:
-    """Mean size of the first 200 video files of a dataset, as they are and without compression; empty if it has none.
+    """Mean size of the first 200 video files of a dataset that can be opened, as they are and without compression; empty
+    if it has none.
 
     Returns
     -------
     'compressed' or 'uncompressed' → bits
     """
     files = chain.from_iterable(raw_files(folder).values() for folder in dataset_folders(media))
-    sizes = [(8 * path.stat().st_size, uncompressed_bits(path)) for path in islice(files, 200)]
+    sizes = list(islice(_sizes(files), 200))
     return dict(zip(("compressed", "uncompressed"), map(mean, zip(*sizes, strict=True)), strict=True)) if sizes else {}
+
+
+def _sizes(files: Iterable[Path]) -> Iterator[tuple[float, float]]:
+    for path in files:
+        with suppress(MediaError):
+            yield 8 * path.stat().st_size, uncompressed_bits(path)
 
 
 def _ways(

@@ -23,6 +23,8 @@ def rows_of(media: Path | None) -> list[str]:
 def test_sending_the_file_is_compared_where_there_are_files(tmp_path: Path) -> None:
     write_annotations(tmp_path)
     (tmp_path / "MUSIC-AVQA" / "extraction" / "ast_audio").mkdir(parents=True)
+    (tmp_path / "MUSIC-AVQA" / "videos").mkdir()
+    (tmp_path / "MUSIC-AVQA" / "videos" / "broken.mp4").write_bytes(b"no video")
     assert rows_of(tmp_path) == rows_of(None) == ["tokens", "digital"]
     write_clip(tmp_path / "MUSIC-AVQA" / "videos" / "a.MP4", seconds=0.5)
     assert rows_of(tmp_path) == ["tokens", "digital", "compressed", "uncompressed"]

@@ -45,7 +45,8 @@ class LocalExecutor(Executor):
                 process.end()
         finally:  # of a second interrupt
             for process in self.processes:
-                process.process.kill()
+                if process.process.is_alive():
+                    process.process.kill()
 
 
 class _Process:
