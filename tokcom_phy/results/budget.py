@@ -133,7 +133,7 @@ def question_lengths(experiment: Experiment, questions: Sequence[str]) -> list[i
 
 
 def mean_media_bits(media: Path) -> dict[str, float]:
-    """Mean size of the first 200 video files of a dataset that can be opened, as they are and without compression; empty
+    """Mean size of the first 200 video files of a dataset that can be opened, as they are and uncompressed; empty
     if it has none.
 
     Returns
