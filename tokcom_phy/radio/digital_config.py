@@ -50,7 +50,7 @@ class DigitalConfig(LinkFamilyConfig):
 
     decoding: Literal["bit-exact", "mapped"] = "bit-exact"
     """'bit-exact': every block is encoded, sent and decoded; 'mapped': whether it is decoded is drawn with the block
-    error rate at its effective SNR (MIESM), hundreds of times as fast."""
+    error rate at its effective SNR (MIESM), tens of times as fast."""
 
     schemes: Annotated[list[Scheme] | McsTable | None, BeforeValidator(_known_table)] = None
     """Candidates of an adaptive link, in place of ``bits``, ``modulation`` and ``uses_per_value``: a list, or a table
