@@ -116,9 +116,10 @@ def test_lost_blocks_do_not_rise_with_the_snr() -> None:
     """With the error variance of pilots alone they do: the receiver trusts interpolated estimates too much."""
     rates = [float(lost(snr_db).mean()) for snr_db in (30.0, 40.0, 60.0)]
     assert rates[0] <= 0.05
-    assert rates[1] <= 0.02
-    assert rates[2] <= 0.045
-    assert float(lost(60.0, error_variance="pilots").mean()) > 0.15
+    assert rates[0] + 0.01 >= rates[1]
+    assert rates[1] + 0.01 >= rates[2]
+    trusting = lost(60.0, error_variance="pilots", self_interference=False)
+    assert float(trusting.mean()) > rates[0] + 0.05
 
 
 def test_a_short_payload_meets_the_same_quality_as_a_long_one() -> None:
