@@ -60,19 +60,21 @@ def longest_block(scheme: Scheme, as_bits: bool = False) -> int:
 
 def cut(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> list[int]:
     """Edges of the code blocks of a payload in its symbols: as few as the code allows, of nearly equal length."""
-    count = -(-num_symbols // longest_block(scheme, as_bits))
+    count = num_blocks(num_symbols, scheme, as_bits)
     return [block * num_symbols // count for block in range(count + 1)]
 
 
 def num_blocks(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
     """Code blocks of a payload."""
-    return len(cut(num_symbols, scheme, as_bits)) - 1
+    return -(-num_symbols // longest_block(scheme, as_bits))
 
 
 def num_uses(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
     """Channel uses of a payload."""
-    edges = pairwise(cut(num_symbols, scheme, as_bits))
-    return sum(scheme.num_uses(num_info_bits(stop - start, scheme, as_bits)) for start, stop in edges)
+    count = num_blocks(num_symbols, scheme, as_bits)
+    size, longer = divmod(num_symbols, count)
+    uses = scheme.num_uses(num_info_bits(size, scheme, as_bits))
+    return (count - longer) * uses + longer * scheme.num_uses(num_info_bits(size + 1, scheme, as_bits))
 
 
 def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str, as_bits: bool = False) -> list[Blocks]:
