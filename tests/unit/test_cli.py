@@ -80,7 +80,7 @@ def test_help_and_the_list_of_links_import_no_heavy_library(arguments):
         (["run", "quickstart", "--profile", "tinny"], "did you mean 'tiny'?"),
         (["run", "quickstart", "--set", "stage2.step=3"], "did you mean 'steps'"),
         (["run", "quickstart", "--set", "stage2.steps"], "KEY=VALUE"),
-        (["run", "quickstart", "--set", "stage2.link=awgm"], "did you mean 'awgn'?"),
+        (["run", "quickstart", "--set", "stage2.link=awgm"], "did you mean 'awgn'"),
         (["run", "quickstart", "--set", "stage2.snr_db=.nan"], "finite"),
         (["links", "show", "rayleig"], "did you mean 'rayleigh"),
         (["links", "show", "rayleigh", "--plot", "rayleigh.txt"], ".png"),
