@@ -16,10 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from links_growth import exponents, plot_scaling
 from rich.console import Console
 from sionna.phy import config as sionna_config
 from sionna.phy.channel import ChannelModel, OFDMChannel, cir_to_ofdm_channel
@@ -276,32 +275,6 @@ def scaling(repeats: int) -> dict[str, dict[int, float]]:
         "subcarriers": {n: measure(num_subcarriers=n) for n in (66, 132, 264, 528)},
         "batch": {n: measure(n) for n in (8, 16, 32, 64)},
     }
-
-
-def exponents(growth: dict[str, dict[int, float]]) -> dict[str, float]:
-    """Slope of cost over size in double logarithmic scale: 1 is linear growth."""
-    return {
-        axis: float(np.polyfit(np.log(list(points)), np.log(list(points.values())), 1)[0])
-        for axis, points in growth.items()
-    }
-
-
-def plot_scaling(growth: dict[str, dict[int, float]], path: Path) -> None:
-    figure, axes = plt.subplots(1, len(growth), figsize=(13, 3.2), layout="constrained")
-    for ax, (axis, points) in zip(axes, growth.items(), strict=True):
-        sizes, cost = np.array(list(points)), 1e3 * np.array(list(points.values()))
-        ax.loglog(sizes, cost, "o-", label="measured")
-        ax.loglog(sizes, cost[-1] * sizes / sizes[-1], "k:", lw=1, label="linear")
-        ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.set_xticks([], minor=True)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.set(xlabel=axis, ylabel="forward and backward [ms]")
-        ax.grid(alpha=0.3, which="both")
-        ax.legend()
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=130)
 
 
 def machine() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.antennas import base_array, user_array
 from tokcom_phy.radio.materials import check_materials
 from tokcom_phy.radio.ofdm_config import OfdmConfig
 from tokcom_phy.radio.prefix import outside_power, window_gain
@@ -17,7 +18,6 @@ from tokcom_phy.radio.seeding import BLOCK, entropy, sionna_seed
 from tokcom_phy.radio.sionna import (
     CDL,
     TDL,
-    PanelArray,
     RMa,
     UMa,
     UMi,
@@ -235,8 +235,8 @@ class CdlChannel(PathChannel):
             config.channel[-1],
             config.delay_spread,
             config.carrier_frequency,
-            ut_array=_user_array(config, device),
-            bs_array=_base_array(config, "omni", device),
+            ut_array=user_array(config, device),
+            bs_array=base_array(config, "omni", device),
             direction="uplink",
             bs_orientation=orientation.repeat_interleave(BLOCK, dim=0),
             min_speed=config.speed,
@@ -298,8 +298,8 @@ class SectorChannel(PositionedChannel):
         penetration = {} if scenario is RMa else {"o2i_model": "low"}
         self.model = scenario(
             carrier_frequency=config.carrier_frequency,
-            ut_array=_user_array(config, device),
-            bs_array=_base_array(config, "38.901", device),
+            ut_array=user_array(config, device),
+            bs_array=base_array(config, "38.901", device),
             direction="uplink",
             enable_pathloss=not controlled,
             enable_shadow_fading=not controlled,
@@ -390,14 +390,3 @@ def _large_scale(traced: TracedPaths) -> Tensor:
 
 def _geometric_mean(powers: Tensor) -> float:
     return float(powers.double().log().mean().exp())
-
-
-def _user_array(config: OfdmConfig, device: str) -> PanelArray:
-    """One vertical omnidirectional antenna."""
-    return PanelArray(1, 1, "single", "V", "omni", config.carrier_frequency, device=device)
-
-
-def _base_array(config: OfdmConfig, pattern: str, device: str) -> PanelArray:
-    """Antennas, or pairs of them at ±45°, in a horizontal row, half a wavelength apart."""
-    places, kind = (config.num_rx_ant, "V") if config.polarization == "single" else (config.num_rx_ant // 2, "cross")
-    return PanelArray(1, places, config.polarization, kind, pattern, config.carrier_frequency, device=device)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, 
 import torch
 from torch import Tensor, nn
 
+from tokcom_phy.radio.arguments import check_token_mask, per_user
 from tokcom_phy.radio.cache import RealisationCache
 from tokcom_phy.radio.cost import HEADER_SYMBOLS, SYMBOL_ENERGY, Budget, Load, Spent, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, check_payload
@@ -21,7 +22,6 @@ from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.memory import check_memory
 
 Config = TypeVar("Config", bound=LinkFamilyConfig)
-Value = TypeVar("Value", float | Tensor, Tensor)
 Snr = float | Tensor | Mapping[str, float | Tensor]
 
 
@@ -180,7 +180,7 @@ class Link(nn.Module, ABC, Generic[Config]):
         snr_db = self._snr_db if snr_db is None else snr_db
         if snr_db is None:
             raise UserError(f"link '{self.name}' has no SNR: pass snr_db, such as 10.0, or use link.at(snr_db=10.0)")
-        own_snr_db = {user: snr + self.snr_offset_db.get(user, 0.0) for user, snr in _per_user(snr_db, users).items()}
+        own_snr_db = {user: snr + self.snr_offset_db.get(user, 0.0) for user, snr in per_user(snr_db, users).items()}
         no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in own_snr_db.items()}
         seed = int(torch.randint(2**62, ())) if seed is None else int(seed)
         names = list(range(batch)) if indices is None else [int(index) for index in indices]
@@ -292,7 +292,7 @@ class Link(nn.Module, ABC, Generic[Config]):
         masks = {user: mask for user, mask in masks.items() if user in tokens}
         for user, block in tokens.items():
             check_tokens(user, block)
-            _check_token_mask(user, block, masks.get(user))
+            check_token_mask(user, block, masks.get(user))
         size = {user: symbols_per_token(block) for user, block in tokens.items()}
         order = {user: (~mask).byte().argsort(dim=1, stable=True) for user, mask in masks.items()}
         valid = {user: symbol_mask(mask.gather(1, order[user]), size[user]) for user, mask in masks.items()}
@@ -394,21 +394,3 @@ class Link(nn.Module, ABC, Generic[Config]):
 def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
     """Tokens [b, s, d] in the order of positions [b, s]."""
     return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
-
-
-def _per_user(value: Value | Mapping[str, Value], users: list[str]) -> dict[str, Value]:
-    """The value of each user: its own from a mapping, or one for all."""
-    if not isinstance(value, Mapping):
-        return dict.fromkeys(users, value)
-    for user in users:
-        if user not in value:
-            raise UserError(f"no SNR for user '{user}', only for {', '.join(value)}: give one for every active user")
-    return {user: value[user] for user in users}
-
-
-def _check_token_mask(user: str, tokens: Tensor, mask: Tensor | None) -> None:
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != tokens.shape[:2]):
-        raise UserError(
-            f"mask of '{user}' is {str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}, its tokens are "
-            f"{list(tokens.shape)}: give bool [batch, tokens]"
-        )

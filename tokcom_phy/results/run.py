@@ -127,7 +127,8 @@ class Run:
         """The rows of ``results.csv``, see docs/conventions.md; needs the foundation model's configuration."""
         name = self.experiment.name
         measured = [(point.variant, point.link) for point in self._points if point.spent]
-        fixed = [key not in measured for key in zip(self.budget["variant"], self.budget["link"], strict=True)]
+        pairs = zip(self.budget["variant"], self.budget["link"], strict=True)
+        fixed = np.array([pair not in measured for pair in pairs], dtype=bool)
         parts = [
             tabulate(name, self._points, list(self.questions["type"])),
             self.final_losses,

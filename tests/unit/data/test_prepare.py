@@ -18,9 +18,8 @@ from media_files import grey_frames, rotate, tone, write_clip, write_video
 from tokcom_phy.cli import execute
 from tokcom_phy.data import encode as module
 from tokcom_phy.data.decoding import decode
-from tokcom_phy.data.prepare import Lengths, prepare
+from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FILE_NAME, FeatureStore
-from tokcom_phy.model.compression import Compression, compress
 from tokcom_phy.model.encoders import load_encoder
 from tokcom_phy.model.slide import slide
 from tokcom_phy.utils.errors import UserError
@@ -96,34 +95,6 @@ def test_more_lengths_keep_the_earlier_ones(root: Path, encoders: dict[str, Path
     assert len(encoded) == 8
     assert store.tokens("audio", ["clip0"], 8).shape == (1, 8, 96)
     assert store.tokens("audio", ["clip0"], 5).shape == (1, 5, 96)
-
-
-def test_pooled_tokens_are_stored_beside_the_others(root: Path, encoders: dict[str, Path], encoded: list[str]) -> None:
-    """Those of the asked lengths, not all of the encoder's; and they stay when more is asked."""
-    sound: dict[Compression, list[int]] = {"mean-pool": [4, 8], "slide": [4]}
-    pictures: dict[Compression, list[int]] = {"max-pool": [3]}
-    wanted: dict[str, Lengths] = {"audio": sound, "video": pictures}
-    out = prepare(root, encoders, wanted)
-    prepare(root, encoders, {**wanted, "audio": 4})
-    assert len(encoded) == 4
-    store = FeatureStore.open(out)
-    assert [spec.num_stored for spec in store.modalities.values()] == [4 + 4 + 8, 3]
-    asked: list[tuple[str, int, Compression]]
-    asked = [("audio", 4, "mean-pool"), ("audio", 8, "mean-pool"), ("video", 3, "max-pool")]
-    for modality, length, how in asked:
-        clip = decode(root / "clip2.mp4", num_frames=load_encoder("video", encoders["video"]).num_frames)
-        media = clip.waveform if modality == "audio" else clip.frames
-        whole = load_encoder(modality, encoders[modality]).encode([media])
-        expected = compress(whole, length, how).half().float()
-        torch.testing.assert_close(store.tokens(modality, ["clip2"], length, how), expected, rtol=0, atol=0)
-    torch.testing.assert_close(store.tokens("audio", ["clip2"], 4)[0, 0], load_audio(root, encoders)[0, 0])
-    with pytest.raises(UserError, match=r"8 video tokens \(max-pool\) are not stored"):
-        store.tokens("video", ["clip2"], 8, "max-pool")
-
-
-def load_audio(root: Path, encoders: dict[str, Path]) -> torch.Tensor:
-    waveform = decode(root / "clip2.mp4", num_frames=2).waveform
-    return load_encoder("audio", encoders["audio"]).encode([waveform]).half().float()
 
 
 def test_other_weights_are_encoded_anew(

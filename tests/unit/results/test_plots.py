@@ -210,14 +210,6 @@ def test_the_papers_figure_draws_what_the_paper_states_at_its_profile_alone(tmp_
     assert gains.get_xydata().tolist() == [[0, 7.3], [6, 13.7]]
 
 
-def test_the_crossing_of_analog_and_digital_is_found():
-    crossing = run_path(str(builtin_folder("plots") / "digital.py"))["crossing"]
-    table = pd.DataFrame({"snr_db": [0, 5, 10, 20], "value": [0.3, 0.2, -0.1, -0.05]})
-    assert crossing(table) == pytest.approx(5 + 5 * 2 / 3)
-    assert crossing(table.assign(value=[0.3, 0.2, 0.1, 0.05])) is None
-    assert crossing(table.assign(value=[-0.3, -0.2, -0.1, -0.05])) is None
-
-
 def test_the_pareto_front_holds_what_nothing_beats():
     front = run_path(str(builtin_folder("plots") / "rate.py"))["pareto_front"]
     table = pd.DataFrame({"cost": [1, 1, 2, 3, 4], "value": [0.4, 0.5, 0.45, 0.8, 0.8]})

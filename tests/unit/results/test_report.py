@@ -206,7 +206,7 @@ def test_mistakes_are_told_in_one_line(run_dir, tmp_path, capsys):
     with pytest.raises(UserError, match=r"links\.json is damaged"):
         write_report([damaged])
     (damaged / "config.yaml").write_text("name: [")
-    with pytest.raises(UserError, match=r"config\.yaml is damaged"):
+    with pytest.raises(UserError, match=r"config\.yaml is not valid YAML"):
         write_report([damaged])
 
 
