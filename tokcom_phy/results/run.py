@@ -248,9 +248,9 @@ class Run:
             If there is no such variant, or it has not been trained with this seed, or its files are damaged.
         """
         system = load_system(self.path, self.experiment, variant, seed)
-        return TrainedSystem(
-            system, self.experiment.resolved().variants[variant], self.experiment, self._links, self.path
-        )
+        resolved = self.experiment.resolved().variants[variant]
+        longest = system.foundation.tokenize_answers(list(self.questions["answer"])).length
+        return TrainedSystem(system, resolved, self.experiment, self._links, self.path, longest)
 
 
 def _fits(value: Any, wanted: Any) -> bool:

@@ -31,6 +31,8 @@ class TrainedSystem:
     links : name → ResolvedLink
         Those that can be named beside the built-in ones.
     run_dir : Path
+    longest : int
+        Most tokens of an answer, those of the longest answer that the run asks for.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class TrainedSystem:
         experiment: Experiment,
         links: Mapping[str, ResolvedLink],
         run_dir: Path,
+        longest: int,
     ):
+        self.longest = longest
         self.system = system
         self.variant = variant
         self.experiment = experiment
@@ -84,7 +88,7 @@ class TrainedSystem:
         questions = [question] if isinstance(question, str) else list(question)
         features = {m: tokens.expand(len(questions), -1, -1) for m, tokens in self._features(clip).items()}
         chosen = self._links[link].load() if isinstance(link, str) and link in self._links else link
-        texts, transmission = self.system.answer(questions, features, chosen, snr_db, seed)
+        texts, transmission = self.system.answer(questions, features, chosen, snr_db, seed, self.longest)
         return (texts[0] if isinstance(question, str) else texts), transmission
 
     def _features(self, clip: str | Path) -> dict[str, Tensor]:

@@ -49,7 +49,10 @@ def test_all_tokens_are_prepared_for_an_own_selector(folder):
         "audio": {"slide": [4, 130]},
         "video": {"slide": [4, 73]},
     }
-    assert stored_lengths(load_experiment("quickstart")) == {"audio": [16], "video": [16]}
+    assert stored_lengths(load_experiment("quickstart")) == {
+        "audio": {"slide": [16]},
+        "video": {"slide": [16]},
+    }
 
 
 @pytest.mark.parametrize(
