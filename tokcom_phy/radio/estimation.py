@@ -13,8 +13,7 @@ from tokcom_phy.radio.channels import Channel
 from tokcom_phy.radio.impairments import quantized
 from tokcom_phy.radio.interpolation_error import InterpolationError, second_order
 from tokcom_phy.radio.ofdm_config import OfdmConfig
-from tokcom_phy.radio.pilots import on_combs
-from tokcom_phy.radio.seeding import sionna_seed
+from tokcom_phy.radio.seeding import generator_for, sionna_seed
 from tokcom_phy.radio.sionna import (
     LinearInterpolator,
     NearestNeighborInterpolator,
@@ -118,8 +117,10 @@ class PilotEstimator:
                 pilot_ofdm_symbol_indices=pilot_symbols,
                 device=device,
             )
-        combs = grid.pilot_pattern.pilots.unflatten(-1, (len(pilot_symbols), num_subcarriers)) != 0
-        grid.pilot_pattern.pilots = on_combs(combs).flatten(-2)
+        # Sionna's combs with own QPSK symbols, which are the same on both engines and all devices.
+        combs = grid.pilot_pattern.pilots
+        signs = 1.0 - 2.0 * torch.randint(2, (*combs.shape, 2), generator=generator_for("cpu", "pilots"))
+        grid.pilot_pattern.pilots = torch.view_as_complex(signs).to(device) * (combs != 0)
         return grid
 
     def _weights(self, grid: ResourceGrid, user: int, places: Tensor, targets: Tensor) -> Tensor:
