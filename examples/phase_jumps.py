@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from tokcom_phy.radio import DrawRequest, Link, LinkFamilyConfig, LinkState
-from tokcom_phy.radio.seeding import generator_for, with_variance
+from tokcom_phy.radio.seeding import generator_for
 
 
 class PhaseJumpsConfig(LinkFamilyConfig):
@@ -31,7 +31,7 @@ class PhaseJumps(Link[PhaseJumpsConfig]):
             jumps = torch.rand(n, generator=generator, device=self.device) < self.config.probability
             draws.append(jumps * torch.randn(n, generator=generator, device=self.device))
         phase = torch.stack(draws).cumsum(1) * self.config.std_deg * torch.pi / 180
-        noise = with_variance(request.normal((n,), self.device, "noise", user), no)
+        noise = request.noise((n,), self.device, [user], no)
         var = no[:, None].expand(-1, n)
         gain = torch.polar(torch.ones_like(phase), phase)
         return LinkState({user: {user: gain}}, {user: noise}, {user: var}, {user: 1 / var}, request.masks([user]))

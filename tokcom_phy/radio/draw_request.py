@@ -51,9 +51,16 @@ class DrawRequest:
         key = ("normal", self.seed, tuple(self.indices), shape, purpose)
         return self.once(key, lambda: complex_normal(shape, device, self.seed, self.indices, *purpose))
 
-    def noise(self, shape: tuple[int, ...], device: str, users: Sequence[str] = ()) -> Tensor:
-        """Noise of unit variance at a receiver for ``users`` alone, or at one for all users: complex64 [b, *shape]."""
-        return with_variance(self.normal(shape, device, "noise", *users), 1.0)
+    def noise(
+        self, shape: tuple[int, ...], device: str, users: Sequence[str] = (), variance: float | Tensor = 1.0
+    ) -> Tensor:
+        """Noise at a receiver for ``users`` alone, or at one for all users: complex64 [b, *shape].
+
+        Its variance is one for all, or float [b]. The cache holds what is the same at every SNR.
+        """
+        if self.cache is None:
+            return complex_normal(shape, device, self.seed, self.indices, "noise", *users, variance=variance)
+        return with_variance(self.normal(shape, device, "noise", *users), variance)
 
     def masks(self, users: Sequence[str]) -> dict[str, Tensor]:
         """The masks of some of the users."""

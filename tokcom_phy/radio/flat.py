@@ -12,7 +12,7 @@ from tokcom_phy.radio.draw_request import DrawRequest, activity
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_distribution, draw_fades
-from tokcom_phy.radio.seeding import BLOCK, blocks, entropy, sionna_seed, with_variance
+from tokcom_phy.radio.seeding import BLOCK, blocks, entropy, sionna_seed
 from tokcom_phy.radio.sionna import GenerateFlatFadingChannel, rand
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 
@@ -68,7 +68,7 @@ class FlatLink(Link[FlatConfig]):
             no = torch.zeros_like(no)
         else:
             scale = output_gain(no.double(), self.config.output)
-            noise = {user: with_variance(request.normal((n,), self.device, "noise", user), no * scale.square())}
+            noise = {user: request.noise((n,), self.device, [user], no * scale.square())}
             gain = scale.to(torch.complex64)[:, None].expand(-1, n) if self.config.output == "mmse" else None
         var, sinr = no[:, None].expand(-1, n), (1 / no)[:, None].expand(-1, n)
         return LinkState({user: {user: gain}}, noise, {user: var}, {user: sinr}, request.masks([user]))

@@ -53,8 +53,15 @@ def at_once(device: str) -> bool:
     return not device.startswith("cpu")
 
 
-def complex_normal(shape: tuple[int, ...], device: str, seed: int, indices: Sequence[int], *purpose: str) -> Tensor:
-    """Complex Gaussian numbers whose real and imaginary parts have unit variance.
+def complex_normal(
+    shape: tuple[int, ...],
+    device: str,
+    seed: int,
+    indices: Sequence[int],
+    *purpose: str,
+    variance: float | Tensor = 2.0,
+) -> Tensor:
+    """Complex Gaussian numbers, by default of real and imaginary parts of unit variance.
 
     Parameters
     ----------
@@ -68,6 +75,8 @@ def complex_normal(shape: tuple[int, ...], device: str, seed: int, indices: Sequ
         An example's numbers follow from seed, index and purpose alone.
     *purpose : str
         What they are for, such as ``"noise", "audio"``.
+    variance : float, or float [b]
+        E|n|², as by `with_variance` afterwards, to the bit.
 
     Returns
     -------
@@ -76,16 +85,16 @@ def complex_normal(shape: tuple[int, ...], device: str, seed: int, indices: Sequ
     num = math.prod(shape)
     if at_once(device):
         numbers = philox.complex_normal(num, torch.tensor(indices, device=device), entropy(seed, *purpose))
-        return numbers.view(len(indices), *shape)
+        return with_variance(numbers.view(len(indices), *shape), variance)
     out = torch.empty(len(indices), 2 * num)
     # A CPU fills in groups of sixteen, so that a prefix does not depend on the length.
     whole = 2 * num - 2 * num % _CPU_GRAIN
-    for row, index in zip(out, indices, strict=True):
+    for row, index, std in zip(out, indices, _std(variance).expand(len(indices)).tolist(), strict=True):
         generator = generator_for("cpu", seed, index, *purpose)
         if whole:
-            row[:whole].normal_(generator=generator)
+            row[:whole].normal_(std=std, generator=generator)
         if whole < 2 * num:
-            row[whole:] = row.new_empty(_CPU_GRAIN).normal_(generator=generator)[: 2 * num - whole]
+            row[whole:] = row.new_empty(_CPU_GRAIN).normal_(std=std, generator=generator)[: 2 * num - whole]
     return torch.view_as_complex(out.view(len(indices), *shape, 2))
 
 
@@ -103,6 +112,10 @@ def uniform(
 
 
 def with_variance(numbers: Tensor, variance: float | Tensor) -> Tensor:
-    """Scale the numbers of `complex_normal`, complex64 [b, ...], to E|n|² = ``variance``, one for all or float [b]."""
-    std = (torch.as_tensor(variance, dtype=torch.float64, device=numbers.device) / 2).sqrt().float()
-    return numbers * std.reshape(-1, *(1 for _ in numbers.shape[1:]))
+    """Scale numbers of `complex_normal`, complex64 [b, ...], to E|n|² = ``variance``, one for all or float [b]."""
+    return numbers * _std(variance).to(numbers.device).reshape(-1, *(1 for _ in numbers.shape[1:]))
+
+
+def _std(variance: float | Tensor) -> Tensor:
+    """Standard deviation of the real and of the imaginary part, float32."""
+    return (torch.as_tensor(variance, dtype=torch.float64) / 2).sqrt().float()

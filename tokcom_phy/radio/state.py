@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tokcom_phy.radio.waveform import Waveform
 from tokcom_phy.utils.errors import UserError, nearest
@@ -89,10 +89,10 @@ class LinkState:
         }
         received = {}
         for user, gains in self.gain.items():
-            parts = [_scaled(sent[sender], gain) for sender, gain in gains.items()]
-            if user in self.noise:
-                parts.append(self.noise[user].to(parts[0].device))
-            y = reduce(_add, parts)
+            y = self.noise[user].to(sent[user].device) if user in self.noise else None
+            for sender, gain in gains.items():
+                y = _plus(y, sent[sender], gain)
+            assert y is not None
             if user in self.waveform:
                 y = self.waveform[user].receive(y, mask.get(user))
             received[user] = y * mask[user].to(y.device) if user in mask else y
@@ -117,8 +117,9 @@ class LinkState:
         left = [user for user in self.gain if user not in symbols]
         noise = {}
         for user in left:
-            interference = [_scaled(x, self.gain[user][sender]) for sender, x in symbols.items()]
-            noise[user] = reduce(_add, interference, self.noise[user])
+            noise[user] = self.noise[user]
+            for sender, x in symbols.items():
+                noise[user] = _plus(noise[user], x, self.gain[user][sender])
         return LinkState(
             {user: {sender: self.gain[user][sender] for sender in left} for user in left},
             noise,
@@ -233,18 +234,18 @@ class LinkState:
             yield from part.values()
 
 
-def _scaled(symbols: Tensor, gain: Tensor | None) -> Tensor:
-    """Symbols [b, n] times their gain [b, m], m ≤ n, truncated to m symbols."""
-    return symbols if gain is None else gain.to(symbols.device) * symbols[:, : gain.shape[1]]
-
-
-def _add(longer: Tensor, shorter: Tensor) -> Tensor:
-    """Sum of symbols [b, n] and [b, m], the shorter one padded with zeros."""
-    if shorter.shape[1] > longer.shape[1]:
-        longer, shorter = shorter, longer
-    if shorter.shape[1] == longer.shape[1]:
-        return longer + shorter
-    return longer + torch.nn.functional.pad(shorter, (0, longer.shape[1] - shorter.shape[1]))
+def _plus(received: Tensor | None, symbols: Tensor, gain: Tensor | None) -> Tensor:
+    """What is received [b, m], if anything is, plus symbols [b, n] times their gain [b, ≤ n], the rest cut off."""
+    if gain is not None:
+        gain = gain.to(symbols.device)
+        symbols = symbols[:, : gain.shape[1]]
+        if received is not None and received.shape == symbols.shape:
+            return torch.addcmul(received, gain, symbols)
+        symbols = gain * symbols
+    if received is None:
+        return symbols
+    longer = received.shape[1] - symbols.shape[1]
+    return pad(received, (0, max(-longer, 0))) + pad(symbols, (0, max(longer, 0)))
 
 
 def check_users(users: Iterable[str], known: list[str]) -> None:
