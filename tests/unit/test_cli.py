@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -53,6 +55,18 @@ def test_help_lists_every_command(capsys):
 def test_each_command_has_help(capsys, command):
     assert execute([*command.split(), "--help"]) == 0
     assert f"tokcom {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "until"), [("run", "evaluate"), ("align", "align"), ("finetune", "finetune"), ("evaluate", "evaluate")]
+)
+def test_what_runs_an_experiment_hands_all_options_on(command, until):
+    with mock.patch("tokcom_phy.sweep.run.run", autospec=True) as run:
+        options = "--profile tiny --out there --set a=b --workers 2 --ray auto --gpus-per-task 0.5 --fresh"
+        assert execute([command, "mine.yaml", *options.split()]) == 0
+    given = {"profile": "tiny", "out": Path("there"), "overrides": ["a=b"], "workers": 2, "ray": "auto"}
+    given |= {"gpus_per_task": 0.5, "fresh": True}
+    assert {"until": "evaluate", **run.call_args.kwargs} == {"experiment": "mine.yaml", **given, "until": until}
 
 
 def test_version(capsys):

@@ -10,9 +10,11 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import metadata
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -121,6 +123,13 @@ def options(
         check_request()
 
 
+def _run(arguments: Mapping[str, Any]) -> None:
+    """Run an experiment with those arguments of a command that `run` takes, by their names."""
+    from tokcom_phy.sweep.run import run
+
+    run(**{name: value for name, value in arguments.items() if name in signature(run).parameters})
+
+
 def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
     """Add a command that runs an experiment up to a stage."""
 
@@ -135,19 +144,7 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
         gpus_per_task: GpusPerTask = None,
         fresh: Fresh = False,
     ) -> None:
-        from tokcom_phy.sweep.run import run
-
-        run(
-            experiment,
-            profile=profile,
-            out=out,
-            overrides=overrides,
-            workers=workers,
-            ray=ray,
-            gpus_per_task=gpus_per_task,
-            fresh=fresh,
-            until=until,
-        )
+        _run({**locals(), "until": until})
 
 
 _add_experiment_command(
@@ -180,21 +177,10 @@ def evaluate(
 
     With RUN:VARIANT, --set changes keys of the links, and the points are compared with the run's own.
     """
-    from tokcom_phy.sweep.run import run
-
     if ":" not in experiment:
         if links or snr_db:
             raise UserError("--link and --snr are for a trained variant: name it as RUN:VARIANT")
-        run(
-            experiment,
-            profile=profile,
-            out=out,
-            overrides=overrides,
-            workers=workers,
-            ray=ray,
-            gpus_per_task=gpus_per_task,
-            fresh=fresh,
-        )
+        _run(locals())
         return
     from tokcom_phy.experiments.overrides import parse_overrides
     from tokcom_phy.sweep.reevaluate import reevaluate
