@@ -53,7 +53,9 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def mutated(settings: dict[str, Any], rng: random.Random) -> str:
     """Settings with some values changed, replaced or removed, or their text spoilt."""
     for _ in range(rng.choice([1, 1, 2, 3])):
-        *path, last = rng.choice(leaves(settings) or [("family",)])
+        if not settings:
+            break  # all of it is removed
+        *path, last = rng.choice(leaves(settings))
         place: Any = settings
         for key in path:
             place = place[key]
