@@ -84,18 +84,28 @@ LEGENDS = {
 }
 
 
+@pytest.fixture(scope="module", params=sorted(LEGENDS))
+def run(request, tmp_path_factory):
+    """A run of each experiment with a figure of its own, for all tests that look at it."""
+    return made_up_run(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def figure(run):
+    """Its figure, as wide as a page."""
+    return drawn(run, run.experiment.figures[0])
+
+
 def test_every_experiment_is_drawn_here():
     all_of_them = (load_experiment(name, overrides=["data.root=/data"]) for name in builtin_names("experiments"))
     own = {experiment.name for experiment in all_of_them if experiment.figures != ("accuracy_vs_snr",)}
     assert own | {"quickstart"} == set(LEGENDS)
 
 
-@pytest.mark.parametrize("name", sorted(LEGENDS))
-def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_path):
-    run = made_up_run(tmp_path, name)
-    figure = drawn(run, run.experiment.figures[0])
+def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(run, figure):
+    labels = LEGENDS[run.experiment.name]
     (legend,) = figure.legends
-    assert sorted(text.get_text() for text in legend.get_texts()) == sorted(LEGENDS[name])
+    assert sorted(text.get_text() for text in legend.get_texts()) == sorted(labels)
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert all(axis.get_xlabel() for axis in shown)
     assert all(axis.get_ylabel() for axis in shown[:: len(shown)])
@@ -103,9 +113,9 @@ def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(name, tmp_p
     looks = {
         (line.get_color(), line.get_marker(), line.get_linestyle(), line.get_fillstyle()) for line in legend.get_lines()
     }
-    assert len(looks) == len(LEGENDS[name])  # no two lines look alike
+    assert len(looks) == len(labels)  # no two lines look alike
     in_grey = {(line.get_marker(), line.get_linestyle()) for line in legend.get_lines()}
-    assert len(in_grey) == len(LEGENDS[name])  # nor without colour
+    assert len(in_grey) == len(labels)  # nor without colour
     box = legend.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.canvas.get_width_height()[0]
@@ -125,12 +135,10 @@ def data_of(figure):
     return shown
 
 
-@pytest.mark.parametrize("name", sorted(LEGENDS))
-def test_other_names_of_the_variants_leave_a_figure_as_it_is(name, tmp_path):
-    original = made_up_run(tmp_path / "original", name)
-    names = {variant: f"v{place}" for place, variant in enumerate(reversed(original.experiment.variants))}
-    renamed = made_up_run(tmp_path / "renamed", name, rename=names.__getitem__)
-    figures = [drawn(run, run.experiment.figures[0]) for run in (original, renamed)]
+def test_other_names_of_the_variants_leave_a_figure_as_it_is(run, figure, tmp_path):
+    names = {variant: f"v{place}" for place, variant in enumerate(reversed(run.experiment.variants))}
+    renamed = made_up_run(tmp_path, run.experiment.name, rename=names.__getitem__)
+    figures = [figure, drawn(renamed, renamed.experiment.figures[0])]
     one, other = map(data_of, figures)
     assert len(one) == len(other) > 0
     for ours, theirs in zip(one, other, strict=True):
@@ -140,10 +148,8 @@ def test_other_names_of_the_variants_leave_a_figure_as_it_is(name, tmp_path):
 
 
 @pytest.mark.parametrize("width", [COLUMN_IN, PAGE_IN])
-@pytest.mark.parametrize("name", sorted(LEGENDS))
-def test_a_figure_is_as_wide_as_asked_and_nothing_overlaps_or_is_cut(name, width, tmp_path):
-    run = made_up_run(tmp_path, name)
-    figure = drawn(run, run.experiment.figures[0], width)
+def test_a_figure_is_as_wide_as_asked_and_nothing_overlaps_or_is_cut(run, figure, width):
+    figure = figure if width == PAGE_IN else drawn(run, run.experiment.figures[0], width)
     assert figure.get_figwidth() == width
     (legend,) = figure.legends
     whole = figure.bbox
@@ -163,10 +169,9 @@ def test_a_figure_is_as_wide_as_asked_and_nothing_overlaps_or_is_cut(name, width
             assert not box.overlaps(its_box), (text, other)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "mobility", "users"])
-def test_a_line_that_another_covers_shows_around_it(name, tmp_path):
-    run = made_up_run(tmp_path, name)
-    for axis in drawn(run, run.experiment.figures[0]).axes:
+@pytest.mark.parametrize("run", ["quickstart", "mobility", "users"], indirect=True)
+def test_a_line_that_another_covers_shows_around_it(figure):
+    for axis in figure.axes:
         for first, second in zip(axis.lines, axis.lines[1:], strict=False):
             both = first.get_linestyle() == second.get_linestyle() == "-"
             if both and len(first.get_xdata()) > 1:
