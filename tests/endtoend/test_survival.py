@@ -38,9 +38,14 @@ def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:
     assert {path: after.get(path) for path in before} == before
 
 
-def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, experiment):
-    """One worker instead of two, so that results do not depend on that either; the first kill is amid a training."""
+def test_killed_twice_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, experiment):
+    """Amid a training, then amid an evaluation; one worker instead of two, so that results do not depend on that
+    either. Its other trainings are taken from the finished run."""
     run_dir = finished_run.parent / "killed"
+    shutil.copytree(finished_run, run_dir)
+    shutil.rmtree(run_dir / "checkpoints" / "aligned")
+    shutil.rmtree(run_dir / "points")
+    kept = len(finished_files(run_dir))
     command = ("run", experiment, "--out", run_dir, "--workers", "1")
 
     def amid_stage_2() -> bool:
@@ -50,17 +55,15 @@ def test_killed_three_times_and_bereft_of_a_worker_it_ends_in_the_same_results(f
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run_dir / "checkpoints" / "aligned" / "seed-0").exists()
     before = finished_files(run_dir)
-    for least in (4, 9):
-        delay = time.monotonic() + random.random()
+    assert len(before) == kept
 
-        def moment(least: int = least, delay: float = delay) -> bool:
-            return len(finished_files(run_dir)) >= least and time.monotonic() > delay
+    def amid_evaluation() -> bool:
+        return len(finished_files(run_dir)) >= kept + 2  # the training and a point
 
-        killed = kill_tokcom(*command, when=moment)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert_kept(before, run_dir)
-        before = finished_files(run_dir)
-        assert len(before) >= least
+    killed = kill_tokcom(*command, when=amid_evaluation)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert_kept(before, run_dir)
+    before = finished_files(run_dir)
 
     process = start_tokcom(*command)
     while len(finished_files(run_dir)) <= len(before):
