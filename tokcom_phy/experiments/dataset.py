@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import PositiveInt, model_validator
 
-from tokcom_phy.experiments.validation import Strict
 from tokcom_phy.utils.bounds import Seed, Within
+from tokcom_phy.utils.settings import Strict
 
 Items = Annotated[PositiveInt, Within(1, 10**7, "clips and annotations are made and kept one by one")]
 

@@ -14,7 +14,7 @@ from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.grid import Cell, cell_name, cells, nested
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
-from tokcom_phy.experiments.validation import Strict, check, merged
+from tokcom_phy.experiments.validation import check, merged
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
@@ -24,6 +24,7 @@ from tokcom_phy.utils.bounds import Seed, Snr, Within
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
+from tokcom_phy.utils.settings import Strict
 
 MAX_NAME = 100
 """Length of a name [bytes]: files of 255 at most are named by two of them."""

@@ -3,17 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Settings of which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def check(model: type[Settings], values: Any, where: str) -> Settings:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import nearest
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
+from tokcom_phy.utils.settings import Strict
 
 FOLDER = "_folder_"
 """Folder of the file that names a link family by import path; a run keeps it to find the family's code again."""
@@ -21,13 +22,11 @@ Output = Literal["mmse", "unbiased", "raw"]
 Users = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=32)]
 
 
-class LinkFamilyConfig(BaseModel):
+class LinkFamilyConfig(Strict):
     """Settings of a link, whatever its family. The config of every family derives from this class.
 
     Unknown keys are errors. A string literal below a field documents its key.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     description: str = ""
     """The link in one line; by default the first line of its file."""

@@ -2,17 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tokcom_phy.utils.bounds import Within
+from tokcom_phy.utils.settings import Strict
 
 Combining = Literal["incremental-redundancy", "chase"]
 
 
-class HarqConfig(BaseModel):
+class HarqConfig(Strict):
     """Hybrid ARQ of a digital link."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     rounds: Annotated[int, Within(2, 16, "one round is a link without harq: leave it out")] = 4
     """Transmissions of a code block, the first one included, before it is given up."""

@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tokcom_phy.utils.bounds import Within
+from tokcom_phy.utils.settings import Strict
 
 
-class ImpairmentsConfig(BaseModel):
+class ImpairmentsConfig(Strict):
     """Impairments of an OFDM uplink, each off by default; see `tokcom_phy.radio.impairments` for the formulas."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     frequency_offset: Annotated[float, Within(0, 0.5, "beyond half a subcarrier it takes its neighbour's place")] = 0.0
     """Standard deviation of each user's residual carrier frequency offset [subcarrier spacings]."""

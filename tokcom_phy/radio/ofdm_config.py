@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tokcom_phy.radio.family_config import (
     Antennas,
@@ -17,6 +17,7 @@ from tokcom_phy.radio.family_config import (
 )
 from tokcom_phy.radio.impairments_config import ImpairmentsConfig
 from tokcom_phy.utils.bounds import Seed, Within
+from tokcom_phy.utils.settings import Strict
 
 Coordinate = Annotated[float, Within(-1e6, 1e6, "a scene lies within 1000 km of its origin")]
 MAX_ELEMENTS, MAX_LMMSE = 100_000, 600
@@ -28,10 +29,8 @@ _VALID_GHZ = {**dict.fromkeys(("TDL", "CDL", "UMi", "UMa"), (0.5, 100.0)), "RMa"
 Point = tuple[Coordinate, Coordinate, Coordinate]
 
 
-class SceneConfig(BaseModel):
+class SceneConfig(Strict):
     """A scene for ray tracing, with its base station and users; see `tokcom_phy.radio.raytracing.trace`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str
     """A scene that Sionna RT ships, or a Mitsuba file (.xml), relative to the link file's folder."""

@@ -3,10 +3,11 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tokcom_phy.utils.bounds import Within
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.settings import Strict
 
 Modulation = Literal["QPSK", "16-QAM", "64-QAM", "256-QAM", "1024-QAM"]
 BITS_PER_SYMBOL = {"QPSK": 2, "16-QAM": 4, "64-QAM": 6, "256-QAM": 8, "1024-QAM": 10}
@@ -20,14 +21,12 @@ MIN_RATE, MAX_RATE = 1 / 5, 948 / 1024
 UsesPerValue = Annotated[float, Within(0.05, 50, "no modulation carries more, and no code repeats itself so often")]
 
 
-class Scheme(BaseModel):
+class Scheme(Strict):
     """How values become QAM symbols: bits of the quantiser, modulation, and how many symbols there are.
 
     With ``uses_per_value`` the code rate follows, with ``rate`` the channel uses. By default two values share a symbol,
     as on an analog link, and the rate is (2·bits + CRC) over the bits of the modulation.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     bits: int = Field(default=2, ge=1, le=6)
     """Bits per value of the quantiser."""

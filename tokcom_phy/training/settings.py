@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -19,6 +17,7 @@ from pydantic import (
 from tokcom_phy.model.losses import Pooling
 from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import UserError, nearest
+from tokcom_phy.utils.settings import Strict
 
 
 def _snr_range(snr_db: float | tuple[float, float]) -> float | tuple[float, float]:
@@ -71,10 +70,8 @@ Rate = Annotated[float, Within(0, 100, "a larger step or decay leads nowhere")]
 Tracker = Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_installed)]
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Strict):
     """One stage of training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     link: str = "awgn"
     """Name or path of the link that is trained through."""
@@ -95,7 +92,7 @@ class TrainingSettings(BaseModel):
     """Learning rate at the last step, for cosine_with_min_lr, cosine_warmup_with_min_lr and polynomial."""
     lr_scheduler_type: Annotated[str, AfterValidator(_scheduler)] = SCHEDULER
     """Learning rate schedule, by its name in transformers, such as linear or constant_with_warmup."""
-    lr_scheduler_kwargs: dict[str, float | int | str] = {}
+    lr_scheduler_kwargs: dict[str, float | int | str] = {}  # noqa: RUF012  # pydantic copies it
     """Further arguments of the schedule, such as ``{num_cycles: 2}`` for cosine_with_restarts."""
     warmup_steps: Annotated[NonNegativeInt, Within(0, 10**9, "no training has more steps")] = 0
     """Optimiser steps in which the learning rate rises from 0, for schedules that warm up."""
@@ -157,10 +154,8 @@ class AlignmentSettings(TrainingSettings):
     contrastive loss."""
 
 
-class LoraSettings(BaseModel):
+class LoraSettings(Strict):
     """The low-rank adapter of the foundation model, equations (13), (15) and (16); keys of PEFT's LoraConfig."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     r: Annotated[PositiveInt, Within(1, 65536, "no matrix of a language model has a higher rank")] = 4
     """Rank of the adapter's matrices."""
