@@ -52,7 +52,7 @@ def corpus_of(settings: Experiment, folder: Path) -> tuple[Path, Path]:
     """The experiment's corpus and its features."""
     corpus = settings.data.synthetic
     assert corpus is not None
-    root = synthesize(folder / "data" / f"synthetic-{corpus.digest}", **corpus.model_dump(), workers=1)
+    root = synthesize(corpus.folder(folder / "run"), **corpus.model_dump(), workers=1)
     return root, prepare(root, settings.encoders, settings.resolved().lengths)
 
 

@@ -19,6 +19,13 @@ from tokcom_phy.data.store import Modality
 from tokcom_phy.model.encoders import Encoder, Source, load_encoder
 from tokcom_phy.utils.errors import MediaError, UserError, one_line
 from tokcom_phy.utils.processes import Killed, run_in_processes
+from tokcom_phy.utils.source_digest import source_digest
+
+CODE = source_digest(
+    *(f"tokcom_phy.data.{name}" for name in ("decoding", "encode", "extracted", "media", "store")),
+    *(f"tokcom_phy.model.{name}" for name in ("arrays", "compression", "encoders", "slide")),
+)
+"""Names the code that decodes and encodes clips."""
 
 SECONDS_PER_WORKER = 8.0
 """A further process is started for so much work at least: starting one takes as long."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tokcom_phy.data.encode import EncoderSetup, Skipped, encode_clips
+from tokcom_phy.data.encode import CODE, EncoderSetup, Skipped, encode_clips
 from tokcom_phy.data.sources import Sources, find_sources
 from tokcom_phy.data.store import (
     FILE_NAME,
@@ -63,7 +63,8 @@ def prepare(
     """Decode and encode each clip of a dataset once, and store its features.
 
     Clips are those that the annotations speak of, or, without annotations, all whose media are there. What an earlier
-    call has stored is kept as long as media, encoders and token positions are the same; a call that was interrupted or
+    call has stored is kept as long as media, encoders, token positions and the code that decodes and encodes are the
+    same; a call that was interrupted or
     killed is continued, at the loss of the clips in hand. Features do not depend on ``workers``.
 
     Parameters
@@ -136,6 +137,7 @@ def prepare(
             clips = {video_id: files for video_id, files in clips.items() if video_id not in merged}
         pending = {video_id: sources for video_id, sources in clips.items() if video_id not in rows}
         if pending:
+            _report_other_code(out, [out / file, *parts], wanted)
             setup = EncoderSetup(dict(encoders), modalities, device, audio_windows)
             truncated = 0
             with (
@@ -224,7 +226,7 @@ def _modality(encoder: Encoder, lengths: Lengths, fps: float | None) -> Modality
     for _, length in pooled:
         check_length(encoder.num_tokens, length)
     rate = fps if encoder.takes == "pictures" else None
-    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate, tuple(pooled))
+    return Modality(encoder.fingerprint, encoder.num_tokens, encoder.width, positions, rate, tuple(pooled), CODE)
 
 
 def _joined(modality: Modality, files: Iterable[Path]) -> Modality:
@@ -315,6 +317,18 @@ def _progress(clips: int, modalities: Mapping[str, Modality]) -> Iterator[Callab
             progress.update(task, advance=1, size=f"{size} of {decimal(clips * clip_bytes)}")
 
         yield advance
+
+
+def _report_other_code(out: Path, files: Iterable[Path], wanted: Mapping[str, Modality]) -> None:
+    """Say so where what is stored was made by other code, and is therefore made anew."""
+    for stored in filter(None, map(read_contents, files)):
+        if any(stored.modalities[m].code != spec.code for m, spec in wanted.items() if m in stored.modalities):
+            Console(soft_wrap=True, highlight=False).print(
+                f"features in {out} were made by another version of the code that decodes and encodes: they are made "
+                "anew",
+                markup=False,
+            )
+            return
 
 
 def _report_truncated(truncated: int, clips: int, encoders: Mapping[str, Encoder]) -> None:

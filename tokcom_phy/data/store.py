@@ -48,6 +48,9 @@ class Modality:
         Rate [1/s] at which frames were taken, see `tokcom_phy.data.media.decode`; None if evenly.
     pooled : tuple of (how, length)
         Pooled tokens that are stored too, behind those of the positions: of each compression its ``length`` tokens.
+    code : str
+        Digest of the code that decoded and encoded, see `tokcom_phy.data.encode.CODE`; features of two codes are never
+        in one store.
     """
 
     fingerprint: str
@@ -56,6 +59,7 @@ class Modality:
     positions: tuple[int, ...]
     fps: float | None = None
     pooled: tuple[tuple[Compression, int], ...] = ()
+    code: str = ""
 
     @property
     def num_stored(self) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import PositiveInt, model_validator
 
+from tokcom_phy.synthetic import CODE
 from tokcom_phy.utils.bounds import Seed, Within
 from tokcom_phy.utils.settings import Strict
 
@@ -28,9 +29,17 @@ class SyntheticCorpus(Strict):
     seed: Annotated[int, Seed] = 0
     """Seed of scenes, captions and questions."""
 
+    def folder(self, run_dir: Path) -> Path:
+        """Where runs beside this one keep the corpus: another one for other settings, and for other code."""
+        return run_dir.parent / "data" / f"synthetic-{self._digest}-{CODE[:8]}"
+
+    def outdated_folders(self, run_dir: Path) -> list[Path]:
+        """Where runs beside this one keep what other code made by the same settings."""
+        others = (run_dir.parent / "data").glob(f"synthetic-{self._digest}*")
+        return sorted(set(others) - {self.folder(run_dir)})
+
     @property
-    def digest(self) -> str:
-        """Short name of this corpus, for its folder."""
+    def _digest(self) -> str:
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
 
 

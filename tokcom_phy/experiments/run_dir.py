@@ -14,11 +14,14 @@ LINKS = "links.json"
 QUESTIONS = "questions.json"
 """What is asked, in the order of the points' marks."""
 
+DATA = "data.json"
+"""Digests of the code that made the synthetic corpus and the features."""
+
 TABLES = ("results.parquet", "results.csv", "curves.csv", "differences.csv")
 
 FOLDERS = ("points", "checkpoints", "figures", "logs")
 
-WRITTEN = (CONFIG, PROVENANCE, LINKS, QUESTIONS, *TABLES, *FOLDERS, "report.html")
+WRITTEN = (CONFIG, PROVENANCE, LINKS, QUESTIONS, DATA, *TABLES, *FOLDERS, "report.html")
 """All that a run writes; a fresh run deletes this and nothing else."""
 
 UNFINISHED = ".unfinished"

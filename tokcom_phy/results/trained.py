@@ -162,4 +162,4 @@ def dataset_root(run_dir: Path, experiment: Experiment) -> Path:
         return experiment.data.root
     corpus = experiment.data.synthetic
     assert corpus is not None  # an experiment has one or the other
-    return run_dir.resolve().parent / "data" / f"synthetic-{corpus.digest}"
+    return corpus.folder(run_dir.resolve())

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -110,13 +110,13 @@ def locked(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_inputs(file: Path, content: object) -> None:
-    """Write down what a run's points rest on; a run that has points keeps to it.
+def write_inputs(file: Path, content: object, resting: Sequence[str] = ("points",)) -> None:
+    """Write down what a run rests on: once there is a folder of ``resting``, the run keeps to it.
 
     Raises
     ------
     UserError
-        If the run has points that rest on something else, or the file is damaged.
+        If there is one, and it rests on something else, or the file is damaged.
     """
     try:
         before = json.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else None
@@ -125,7 +125,7 @@ def write_inputs(file: Path, content: object) -> None:
     difference = first_difference(before, json.loads(json.dumps(content)))
     if not difference:
         return
-    if before is not None and (file.parent / "points").is_dir():
+    if before is not None and any((file.parent / name).is_dir() for name in resting):
         raise UserError(
             f"{file} has changed since this run began: {difference}; restore what it was made from, or start anew with "
             "--fresh"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokcom_phy.experiments.plan import Job
-from tokcom_phy.experiments.run_dir import QUESTIONS, point_file
+from tokcom_phy.experiments.run_dir import DATA, QUESTIONS, point_file
 from tokcom_phy.experiments.schema import Experiment, Series, Variant
 from tokcom_phy.experiments.validation import check, merged
 from tokcom_phy.results.run import Run
@@ -147,5 +147,6 @@ def _copy_points(experiment: Experiment, original: Experiment, run_dir: Path, ta
         if not copy.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
-    if (run_dir / QUESTIONS).is_file() and not (target / QUESTIONS).is_file():
-        shutil.copyfile(run_dir / QUESTIONS, target / QUESTIONS)
+    for inputs in (QUESTIONS, DATA):
+        if (run_dir / inputs).is_file() and not (target / inputs).is_file():
+            shutil.copyfile(run_dir / inputs, target / inputs)

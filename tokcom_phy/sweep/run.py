@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tokcom_phy.data.encode import CODE as FEATURES_CODE
 from tokcom_phy.data.formats import load_questions
 from tokcom_phy.data.prepare import prepare
 from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.plan import STAGE_NAMES, STAGES, Job, Stage
-from tokcom_phy.experiments.run_dir import LINKS, QUESTIONS, point_file
+from tokcom_phy.experiments.run_dir import DATA, LINKS, QUESTIONS, point_file
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.results.console import differences_table, losses_table, results_table
 from tokcom_phy.results.csv_files import write_tables
@@ -31,6 +32,7 @@ from tokcom_phy.sweep.opening import locked, open_run, write_inputs
 from tokcom_phy.sweep.preflight import check_drawable, check_experiment, stored_lengths
 from tokcom_phy.sweep.progress import SweepProgress
 from tokcom_phy.sweep.scheduler import run_jobs
+from tokcom_phy.synthetic import CODE as CORPUS_CODE
 from tokcom_phy.synthetic.corpus import synthesize
 from tokcom_phy.utils.errors import UserError
 
@@ -100,25 +102,10 @@ def _run(
     console.print(
         f"[bold]{escape(experiment.title)}[/] · profile {experiment.profile} · {escape(str(run_dir))}", soft_wrap=True
     )
-    resolved = experiment.resolved()
-    root = experiment.data.root or _synthesize(experiment, run_dir, num_processes, clock)
-    store = None
-    if resolved.needs_media:
-        with clock.step("prepare features"):
-            store = prepare(
-                root,
-                experiment.encoders,
-                stored_lengths(experiment),
-                workers=num_processes,
-                fps=experiment.data.fps,
-                audio_windows=experiment.data.audio_windows,
-            )
-    questions = _questions(root, experiment.data.splits.test, store)
-    write_inputs(run_dir / QUESTIONS, questions)
-    write_inputs(run_dir / LINKS, {name: resolved.links[name].settings() for name in sorted(resolved.links)})
-
-    start = Start(experiment, run_dir.resolve(), root.resolve(), store.resolve() if store else None, Path.cwd())
-    failures = _run_jobs(jobs, start, open_executor, clock, console)
+    failures: list[Failure] = []
+    if _unfinished(jobs, run_dir) or not all((run_dir / name).is_file() for name in (DATA, LINKS, QUESTIONS)):
+        start = _prepare(experiment, run_dir, num_processes, clock, console)
+        failures = _run_jobs(jobs, start, open_executor, clock, console)
     if with_results:
         with clock.step("tables and figures"):
             try:
@@ -148,10 +135,44 @@ def _write_results(run_dir: Path, console: Console) -> None:
         console.print(f"figure: {figure}", markup=False, soft_wrap=True)
 
 
-def _synthesize(experiment: Experiment, run_dir: Path, num_processes: int, clock: Clock) -> Path:
+def _prepare(experiment: Experiment, run_dir: Path, num_processes: int, clock: Clock, console: Console) -> Start:
+    """Get ready what the jobs take: clips, features, questions and links."""
+    resolved = experiment.resolved()
+    codes = {
+        "code_of_corpus": CORPUS_CODE if experiment.data.root is None else None,
+        "code_of_features": FEATURES_CODE if resolved.needs_media else None,
+    }
+    write_inputs(run_dir / DATA, codes, resting=("points", "checkpoints"))
+    root = experiment.data.root or _synthesize(experiment, run_dir, num_processes, clock, console)
+    store = None
+    if resolved.needs_media:
+        with clock.step("prepare features"):
+            store = prepare(
+                root,
+                experiment.encoders,
+                stored_lengths(experiment),
+                workers=num_processes,
+                fps=experiment.data.fps,
+                audio_windows=experiment.data.audio_windows,
+            )
+    questions = _questions(root, experiment.data.splits.test, store)
+    write_inputs(run_dir / QUESTIONS, questions)
+    write_inputs(run_dir / LINKS, {name: resolved.links[name].settings() for name in sorted(resolved.links)})
+    return Start(experiment, run_dir.resolve(), root.resolve(), store.resolve() if store else None, Path.cwd())
+
+
+def _synthesize(experiment: Experiment, run_dir: Path, num_processes: int, clock: Clock, console: Console) -> Path:
     corpus = experiment.data.synthetic
     assert corpus is not None
-    root = run_dir.parent / "data" / f"synthetic-{corpus.digest}"
+    root = corpus.folder(run_dir)
+    outdated = corpus.outdated_folders(run_dir)
+    if outdated and not root.exists():
+        console.print(
+            f"{outdated[-1]} was made by another version of the code that synthesises: the clips are made anew in "
+            f"{root}",
+            markup=False,
+            soft_wrap=True,
+        )
     with clock.step("synthesise clips"):
         synthesize(root, **corpus.model_dump(), workers=num_processes)
     return root

@@ -100,7 +100,7 @@ def _synthetic_corpus(experiment: Experiment, run_dir: Path, folder: Path, estim
     """The experiment's corpus if it is there, else a small one like it in a folder."""
     corpus = experiment.data.synthetic
     assert corpus is not None
-    whole = run_dir.parent / "data" / f"synthetic-{corpus.digest}"
+    whole = corpus.folder(run_dir)
     missing = max(_clips(corpus) - len(list(whole.rglob("*.mp4"))), 0)
     if not missing:
         estimate.steps.append(Step("synthesise clips"))

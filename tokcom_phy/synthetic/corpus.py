@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from tokcom_phy.synthetic import language, parallel
+from tokcom_phy.synthetic import CODE, language, parallel
 from tokcom_phy.synthetic.frames import FRAME_RATE, frames
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
@@ -23,7 +23,6 @@ from tokcom_phy.utils.locks import hold_locks
 MANIFEST = "synthetic.json"
 """File in the corpus' folder that says what the corpus was made with."""
 
-_VERSION = 1
 _AUDIO_FRAME = 1024
 _X264 = {"preset": "veryfast", "crf": "20", "x264-params": "threads=1:mbtree=0:rc-lookahead=0:bframes=0:weightp=0"}
 """Without look-ahead: with it, x264's choices are not the same in every run."""
@@ -89,7 +88,8 @@ def synthesize(
     Raises
     ------
     UserError
-        If a count is not positive, the folder cannot be written to, or it holds another dataset.
+        If a count is not positive, the folder cannot be written to, or it holds another dataset, or a corpus that other
+        code made.
     """
     root, workers = Path(root), parallel.num_workers(workers)
     request = {
@@ -204,7 +204,7 @@ def _check_counts(request: dict[str, int]) -> None:
 
 def _claim(root: Path, request: dict[str, int]) -> None:
     """Note in the folder what is being made there, or see that it is the same as what was begun."""
-    wanted = {"version": _VERSION, "video_codec": _video_codec()} | request
+    wanted = {"code": CODE, "video_codec": _video_codec()} | request
     manifest = root / MANIFEST
     if not manifest.exists():
         if any((root / name).exists() for name in ("VALOR", "MUSIC-AVQA")):
@@ -220,6 +220,10 @@ def _claim(root: Path, request: dict[str, int]) -> None:
         raise UserError(
             f"{manifest} is not readable JSON: remove it together with the corpus, and run again"
         ) from error
+    if found.get("code") != CODE:
+        raise UserError(
+            f"{root} holds a corpus that another version of the code made: choose another folder, or remove this one"
+        )
     if different:
         raise UserError(
             f"{root} holds a corpus made with {', '.join(different)}: choose another folder, or remove this one"

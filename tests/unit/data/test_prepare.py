@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from media_files import grey_frames, rotate, tone, write_clip, write_video
 
 from tokcom_phy.cli import execute
 from tokcom_phy.data import encode as module
+from tokcom_phy.data import prepare as preparation
 from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.prepare import prepare
-from tokcom_phy.data.store import FILE_NAME, FeatureStore
+from tokcom_phy.data.store import FILE_NAME, Contents, FeatureStore, read_contents, read_rows, write_store
 from tokcom_phy.model.encoders import load_encoder
 from tokcom_phy.model.slide import slide
 from tokcom_phy.utils.errors import UserError
@@ -105,6 +107,52 @@ def test_other_weights_are_encoded_anew(
     prepare(root, write_encoders(tmp_path / "other", seed=1), LENGTHS)
     assert len(encoded) == 8
     assert not torch.equal(first, FeatureStore.open(out).tokens("audio", ["clip0"], 8))
+
+
+def test_features_of_other_code_are_made_anew_and_never_mixed(
+    root: Path,
+    encoders: dict[str, Path],
+    encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A store, a part of one, and a store beside: none of them is taken from when the code has changed."""
+    current = preparation.CODE
+    monkeypatch.setattr(preparation, "CODE", "of old")
+    out = prepare(root, encoders, {"audio": 8, "video": 8})
+    prepare(root, encoders, LENGTHS, root / "beside")
+    part = prepare(root, encoders, LENGTHS, root / "parts", shard=(1, 2))
+    monkeypatch.setattr(preparation, "CODE", current)
+    said = "made by another version of the code that decodes and encodes: they are made anew"
+    assert said not in capsys.readouterr().out
+    encoded.clear()
+    prepare(root, encoders, {"audio": 4, "video": 4})
+    assert sorted(encoded) == ["clip0", "clip1", "clip2", "clip3"]
+    assert capsys.readouterr().out.count(said) == 1
+    store = FeatureStore.open(out)
+    assert {spec.code for spec in store.modalities.values()} == {current}
+    assert store.tokens("audio", ["clip0"], 8).shape == (1, 8, 96)  # lengths of earlier calls stay
+    prepare(root, encoders, LENGTHS, part)
+    assert len(encoded) == 8
+    prepare(root, encoders, LENGTHS, root / "new", beside=root / "beside")
+    assert len(encoded) == 12
+    assert capsys.readouterr().out.count(said) == 1  # of the part; the store beside stays as it is
+    prepare(root, encoders, LENGTHS)
+    assert len(encoded) == 12
+    assert said not in capsys.readouterr().out
+
+
+def test_a_store_from_before_codes_were_kept_is_made_anew(
+    root: Path, encoders: dict[str, Path], encoded: list[str]
+) -> None:
+    file = prepare(root, encoders, LENGTHS) / FILE_NAME
+    contents = read_contents(file)
+    assert contents is not None
+    old = Contents({m: replace(spec, code="") for m, spec in contents.modalities.items()})
+    write_store(file.parent, old, read_rows(file, contents.modalities))
+    prepare(root, encoders, LENGTHS)
+    assert len(encoded) == 8
+    assert FeatureStore.open(file.parent).modalities == contents.modalities
 
 
 def test_bad_clips_are_skipped_named_and_counted(

@@ -1,14 +1,20 @@
 """What a run directory refuses to be mixed with."""
 
+import io
 import json
 import re
+from unittest import mock
 
 import pytest
 from annotation_files import write_annotations
+from rich.console import Console
 
 from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.sweep import run as module
+from tokcom_phy.sweep.clock import Clock
 from tokcom_phy.sweep.opening import locked, open_run, write_inputs
 from tokcom_phy.sweep.run import run
+from tokcom_phy.synthetic import CODE
 from tokcom_phy.utils.errors import UserError
 
 
@@ -113,6 +119,39 @@ def test_what_points_rest_on_is_kept(tmp_path):
     ):
         write_inputs(file, {"awgn": {"fading": "none", "users": ["c"]}})
     assert json.loads(file.read_text())["awgn"]["users"] == ["b"]
+
+
+def test_trainings_keep_to_the_code_that_made_their_data(tmp_path, monkeypatch):
+    """With a training begun, a run is not continued on data that other code makes."""
+    (tmp_path / "data").mkdir()
+    write_annotations(tmp_path / "data")
+    settings = [f"data.root={tmp_path / 'data'}", "stage1.batch=40"]
+    with pytest.raises(UserError, match=r"none of the .* clips in .* can be used"):
+        run("quickstart", out=tmp_path / "run", overrides=settings)
+    (tmp_path / "run" / "checkpoints").mkdir()
+    with pytest.raises(UserError, match=r"none of the .* clips in .* can be used"):
+        run("quickstart", out=tmp_path / "run", overrides=settings)
+    monkeypatch.setattr(module, "FEATURES_CODE", "another")
+    with pytest.raises(UserError, match=r'data.json has changed .*: code_of_features is ".*" there and "another"'):
+        run("quickstart", out=tmp_path / "run", overrides=settings)
+
+
+def test_a_corpus_that_other_code_made_lies_beside_and_is_told_of(tmp_path):
+    settings = load_experiment("quickstart")
+    corpus = settings.data.synthetic
+    folder = corpus.folder(tmp_path / "run")
+    assert corpus.outdated_folders(tmp_path / "run") == []
+    old = folder.with_name(folder.name.replace(CODE[:8], "01234567"))
+    other = corpus.model_copy(update={"seed": 1}).folder(tmp_path / "run")
+    for path in (folder, old, other):
+        path.mkdir(parents=True)
+    assert corpus.outdated_folders(tmp_path / "run") == [old]
+    folder.rmdir()
+    console = Console(file=io.StringIO(), width=80)
+    with mock.patch.object(module, "synthesize") as synthesize:
+        assert module._synthesize(settings, tmp_path / "run", 1, Clock(tmp_path / "run"), console) == folder
+    assert synthesize.call_args.args == (folder,)
+    assert f"{old} was made by another version of the code" in console.file.getvalue()
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path):

@@ -1,6 +1,7 @@
 """The synthetic corpus on disk: formats, determinism, resumption, mistakes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -90,6 +91,17 @@ def test_an_interrupted_corpus_is_completed(corpus: Path, tmp_path: Path) -> Non
     synthesize(root, **SIZES, seed=3, workers=1)
     assert kept.stat().st_mtime_ns == written
     assert contents(root) == {**contents(corpus), "VALOR/videos/.DS_Store": b"somebody else's"}
+
+
+def test_a_corpus_that_other_code_made_is_not_added_to(corpus: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(corpus, tmp_path / "data")
+    made = json.loads((root / MANIFEST).read_text())
+    for old in ({**made, "code": "0123456789abcdef"}, {name: made[name] for name in made if name != "code"}):
+        (root / MANIFEST).write_text(json.dumps(old))
+        before = contents(root)
+        with pytest.raises(UserError, match="another version of the code made: choose another folder"):
+            synthesize(root, **SIZES, seed=3, workers=1)
+        assert contents(root) == before
 
 
 def test_two_at_a_time_make_it_once(corpus: Path, tmp_path: Path) -> None:
