@@ -12,11 +12,17 @@ export OMP_NUM_THREADS ?= 1
 # A file goes to one of two processes, in the order of their names: sweeps of minutes first, units last.
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
+# Times in archives are those of the commit.
+EPOCH = $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
+SMALL := --set data.synthetic.captions=24 --set data.synthetic.train_clips=24 --set data.synthetic.test_clips=12 \
+	--set data.synthetic.train_questions=48 --set data.synthetic.test_questions=40 --set stage1.steps=3 --set stage1.batch=8 \
+	--set stage2.steps=3 --set stage2.batch=8
+
 # pip compiles all of a package on one core; here all cores do, or Python what it imports.
 PIP := python -m pip install -q --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check format reference bench clean
+.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check dist try-dist format reference bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +63,17 @@ format: $(VENV)/.installed-test ## mend what ruff can mend
 reference: install ## write docs/reference.md and schemas/ anew, after a change of any key or its docstring
 	$(BIN)/python -m tokcom_phy.experiments.reference
 
+dist: $(VENV)/.installed-build ## build wheel and sdist into dist/; the same commit gives the same bytes
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation
+	cd dist && sha256sum *
+
+try-dist: ## try dist/*.whl in an empty environment, in an empty folder: a small quickstart
+	@test -f dist/*.whl || { echo "error: there is no one wheel in dist/; make dist builds it" >&2; exit 2; }
+	folder=$$(mktemp -d) && wheel=$$(realpath dist/*.whl) && pins=$$(realpath constraints.txt) && \
+	$(PYTHON) -m venv $$folder/venv && $$folder/venv/bin/python -m pip install -q -c $$pins $$wheel && \
+	cd $$folder && venv/bin/tokcom run quickstart $(SMALL) && venv/bin/tokcom report runs/quickstart && rm -r $$folder
+
 bench: install install-tensorflow ## run every benchmark; each prints a ratio against a named opponent
 	@for file in $(filter-out benchmarks/bench_bridge.py benchmarks/bench_engines.py,$(wildcard benchmarks/bench_*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 	@echo "== benchmarks/bench_bridge.py"; $(TF)/bin/python benchmarks/bench_bridge.py --beside $(BIN)/python
@@ -80,7 +97,11 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[test]'
 	@touch $@
 
-$(TF)/.installed: pyproject.toml constraints-tensorflow.txt | $(TF)/bin/python
+$(VENV)/.installed-build: $(VENV)/.installed
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[build]'
+	@touch $@
+
+$(TF)/.installed-test: pyproject.toml constraints-tensorflow.txt | $(TF)/.installed: pyproject.toml constraints-tensorflow.txt | $(TF)/bin/python
 	@echo "Installing into $(TF) (some minutes the first time)"
 	@$(TF)/bin/$(PIP) -c constraints-tensorflow.txt -e '.[tensorflow]' pytest pytest-xdist
 	@touch $@

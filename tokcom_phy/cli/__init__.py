@@ -21,8 +21,21 @@ from rich.console import Console
 
 from tokcom_phy.cli.data import data_app
 from tokcom_phy.cli.links import links_app
-from tokcom_phy.cli.options import Experiment, Fresh, GpusPerTask, Overrides, Profile, Ray, RunDirectory, Workers
+from tokcom_phy.cli.options import (
+    DryRun,
+    Experiment,
+    Fresh,
+    GpusPerTask,
+    Overrides,
+    Profile,
+    Ray,
+    RunDirectory,
+    Workers,
+    names,
+    words,
+)
 from tokcom_phy.cli.pretrain import pretrain_app
+from tokcom_phy.cli.recipes import recipes_app
 from tokcom_phy.utils.errors import UserError, printable, quoted
 
 if TYPE_CHECKING:
@@ -34,7 +47,6 @@ app = typer.Typer(
     name="tokcom",
     help="Multimodal token communication over realistic multiuser radio links, into a large language model.",
     epilog="Start with: tokcom run quickstart",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -143,7 +155,13 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
         ray: Ray = None,
         gpus_per_task: GpusPerTask = None,
         fresh: Fresh = False,
+        dry_run: DryRun = False,
     ) -> None:
+        if dry_run:
+            from tokcom_phy.experiments.loading import as_recipe, load_experiment
+
+            print(as_recipe(load_experiment(experiment, profile, overrides)), end="")
+            return
         _run({**locals(), "until": until})
 
 
@@ -157,10 +175,21 @@ _add_experiment_command("finetune", "finetune", "Stage 2 of an experiment: fine-
 @app.command()
 def evaluate(
     experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT|RUN:VARIANT", help="An experiment, or a trained variant of a run.")
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT|RUN:VARIANT",
+            help="An experiment, or a trained variant of a run.",
+            autocompletion=names("experiments"),
+        ),
     ],
     links: Annotated[
-        list[str] | None, typer.Option("--link", metavar="LINK", help="Link to evaluate RUN:VARIANT over; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--link",
+            metavar="LINK",
+            help="Link to evaluate RUN:VARIANT over; repeatable.",
+            autocompletion=names("links"),
+        ),
     ] = None,
     overrides: Overrides = None,
     snr_db: Annotated[
@@ -214,19 +243,36 @@ def validate(
 @app.command()
 def plot(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The directory of a run.")],
+    style: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="ieee or nature for a journal's column, with the text of its setup in LaTeX; slides for a talk.",
+            autocompletion=words("ieee", "nature", "slides"),
+        ),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="A,B", help="Kinds of files: pdf, png, svg, pgf.")
+    ] = "pdf,png",
     width: Annotated[
-        float, typer.Option(min=2.5, max=20, metavar="INCHES", help="Width of the figures; 3.5 is that of a column.")
-    ] = 7.16,
+        float | None,
+        typer.Option(min=2.5, max=20, metavar="INCHES", help="Width of the figures; by default the style's, or 7.16."),
+    ] = None,
     trust_figures: Annotated[
         bool, typer.Option("--trust-figures", help="Run the Python files that the run names as figures, too.")
     ] = False,
 ) -> None:
-    """Draw a run's figures again."""
+    """Draw a run's figures again, each with its data as CSV."""
     from tokcom_phy.results.figures import draw_figures
     from tokcom_phy.results.run import Run
+    from tokcom_phy.results.setup_text import write_setup
 
-    for path in draw_figures(Run.open(run_dir), width, own=trust_figures):
+    run = Run.open(run_dir)
+    kinds = [name.strip() for name in formats.split(",")]
+    for path in draw_figures(run, width, style=style, formats=kinds, own=trust_figures):
         print(path)
+    if style in ("ieee", "nature"):
+        print(write_setup(run))
 
 
 @app.command()
@@ -290,6 +336,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+app.add_typer(recipes_app)
 app.add_typer(data_app, name="data")
 app.add_typer(links_app, name="links")
 app.add_typer(pretrain_app, name="pretrain")

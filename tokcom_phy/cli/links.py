@@ -6,11 +6,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tokcom_phy.cli.options import names
 from tokcom_phy.utils.errors import UserError
 
 links_app = typer.Typer(help="List the links there are, or show one.", invoke_without_command=True)
 
-Link = Annotated[str, typer.Argument(metavar="LINK", help="A built-in link by name, or your own YAML file by path.")]
+Link = Annotated[
+    str,
+    typer.Argument(
+        metavar="LINK",
+        help="A built-in link by name, or your own YAML file by path.",
+        autocompletion=names("links"),
+    ),
+]
 
 
 @links_app.callback()

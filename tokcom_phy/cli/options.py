@@ -1,14 +1,40 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tokcom_phy.utils.files import builtin_names
+
+
+def names(*kinds: str) -> Callable[[str], list[str]]:
+    """What a shell completes: the built-in names of these kinds that begin as what was typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for kind in kinds for name in builtin_names(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+def words(*choices: str) -> Callable[[str], list[str]]:
+    """A shell completes one of a few words."""
+    return lambda incomplete: [word for word in choices if word.startswith(incomplete)]
+
+
 Experiment = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="A built-in experiment by name, or your own YAML file by path.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="A built-in experiment by name, or your own YAML file by path.",
+        autocompletion=names("experiments"),
+    ),
 ]
-Profile = Annotated[str | None, typer.Option(help="Models and data: 'tiny' (shipped) or 'paper'.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="Models and data: 'tiny' (shipped) or 'paper'.", autocompletion=words("tiny", "paper")),
+]
 RunDirectory = Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory; by default runs/NAME.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting of the experiment; repeatable.")
@@ -20,4 +46,7 @@ Ray = Annotated[
 ]
 GpusPerTask = Annotated[float | None, typer.Option(min=0, help="With --ray: GPUs, or fraction of one, per worker.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left in the run directory.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the experiment with every setting resolved, as YAML, and run nothing.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]

@@ -60,6 +60,18 @@ def as_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(json.loads(experiment.model_dump_json()), sort_keys=False, allow_unicode=True)
 
 
+def as_recipe(experiment: Experiment) -> str:
+    """The resolved settings as an experiment's file: read again, over the same profile, they are the same experiment.
+
+    A modality that the profile has and the experiment has not is left out by null.
+    """
+    settings = json.loads(experiment.model_dump_json())
+    absent = dict.fromkeys(set(PROFILES[experiment.profile]["encoders"]) - set(experiment.encoders))
+    settings["encoders"] |= absent
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return f"# {' '.join(experiment.title.split())}: every setting, resolved.   Run: tokcom run FILE.yaml\n{text}"
+
+
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in extended_by:
         raise UserError(f"{path} extends itself: {' → '.join(p.name for p in (*extended_by, path))}")

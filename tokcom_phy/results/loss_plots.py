@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from tokcom_phy.results.plotting import Look, finish, ordered_looks, panels, seeds_in_words, ticks_at
 from tokcom_phy.results.run import Run
+from tokcom_phy.results.styles import current
 
 
 def training_loss(axis: Axes, run: Run, styles: Mapping[str, Look]) -> dict[str, Line2D]:
@@ -33,14 +34,14 @@ def training_loss(axis: Axes, run: Run, styles: Mapping[str, Look]) -> dict[str,
         (handles[variant],) = axis.plot(
             steps,
             smooth,
-            look.dashes,
+            linestyle=look.dashes,
             color=look.colour,
             marker=look.marker,
             markevery=every,
-            markersize=3.6 * look.weight,
+            markersize=3.6 * look.weight * current().lines,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            linewidth=1.1 * look.weight,
+            linewidth=1.1 * look.weight * current().lines,
         )
     axis.set_xlabel("round (optimiser step of stage 2)")
     axis.set_ylabel("training loss [nat]")

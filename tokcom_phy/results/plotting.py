@@ -1,15 +1,13 @@
 """What the figures in ``plots/`` share: one style, panels that fit a width, looks that survive grey print, controls."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot, rc_context
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,40 +15,15 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.run import Run
+from tokcom_phy.results.styles import PLAIN, current, figure_width
 from tokcom_phy.utils.figures import plain
 
-COLUMN_IN = 3.5
-"""Width of one column of a two-column page [in]."""
-PAGE_IN = 7.16
-"""Width of both columns [in]."""
 PANEL_IN = 1.7
-"""A panel is at least this wide [in]."""
-
-_STYLE: dict[Any, Any] = {
-    "pdf.fonttype": 42,  # TrueType, which publishers ask for, not Type 3
-    "ps.fonttype": 42,
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
-    "legend.handlelength": 3.2,
-    "figure.titlesize": 8,
-    "svg.fonttype": "none",
-}
-_WIDTH_IN: ContextVar[float] = ContextVar("width", default=PAGE_IN)
+"""A panel is at least this wide, in text of 8 pt [in]."""
 
 
-@contextmanager
-def style(width: float = PAGE_IN) -> Iterator[None]:
-    """Within, figures are as wide as this [in], in the fonts of all figures."""
-    token = _WIDTH_IN.set(width)
-    try:
-        with rc_context(_STYLE):
-            yield
-    finally:
-        _WIDTH_IN.reset(token)
+Dashes = str | tuple[float, tuple[float, ...]]
+"""A line's dashes as matplotlib takes them."""
 
 
 class Look(NamedTuple):
@@ -61,7 +34,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str = ""
-    dashes: str = "-"
+    dashes: Dashes = "-"
     weight: float = 1.0
 
 
@@ -75,6 +48,8 @@ LOOKS = [
     Look("#000000", "X"),
     Look("#a0a0a0", "*"),
 ]
+DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1.2)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)))
+"""Of lines in print, in the order in which they are drawn."""
 BLIND_LOOKS = [Look("0.6", dashes="--", weight=1.8), Look("0.6", dashes="-.", weight=1.8)]
 """Of blind variants, a wide one under that of the majority control."""
 MAJORITY_LOOK = Look("0.15", dashes=":")
@@ -89,9 +64,10 @@ def weights(count: int) -> list[float]:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name, in the order in which they are drawn."""
-    drawn = zip(names, cycle(LOOKS), weights(len(names)), strict=False)
-    return {name: look._replace(weight=weight) for name, look, weight in drawn}
+    """A look for each name, in the order in which they are drawn; in print they differ by dashes too."""
+    dashes = cycle(DASHES if current().dashed else ("-",))
+    drawn = zip(names, cycle(LOOKS), weights(len(names)), dashes, strict=False)
+    return {name: look._replace(weight=weight, dashes=line) for name, look, weight, line in drawn}
 
 
 def control_looks(run: Run) -> dict[str, Look]:
@@ -123,20 +99,26 @@ def panels(count: int, columns: int = 4, height: float = 1.75) -> tuple[Figure, 
     height : float
         Of a panel with its labels [in].
     """
-    width = _WIDTH_IN.get()
-    across = max(min(columns, count, int(width / PANEL_IN)), 1)
+    width, scale = figure_width(), _scale()
+    across = max(min(columns, count, int(width / (PANEL_IN * scale))), 1)
     rows = -(-count // across)
-    figure, axes = pyplot.subplots(rows, across, figsize=(width, height * rows), squeeze=False, layout="constrained")
+    size = (width, height * scale * rows)
+    figure, axes = pyplot.subplots(rows, across, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat[count:]:
         axis.set_visible(False)
     return figure, list(axes.flat[:count])
+
+
+def _scale() -> float:
+    """Size of text beside that of a page's figures."""
+    return current().size / PLAIN.size
 
 
 def title(axis: Axes, text: str) -> None:
     """Put a title, in which a user's names may stand, over a panel."""
     spec = axis.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
-    room = int(12 * _WIDTH_IN.get() / columns)
+    room = int(12 * figure_width() / _scale() / columns)
     axis.set_title(plain(textwrap.fill(text, max(room, 12))))
 
 
@@ -164,13 +146,13 @@ def curve(axis: Axes, table: pd.DataFrame, x: str, look: Look, band: bool = True
     (line,) = axis.plot(
         table[x],
         100 * table["value"],
-        look.dashes,
+        linestyle=look.dashes,
         color=look.colour,
         marker=look.marker,
-        markersize=3.6 * look.weight,
+        markersize=3.6 * look.weight * current().lines,
         markeredgecolor="white",
         markeredgewidth=0.5,
-        linewidth=1.1 * look.weight,
+        linewidth=1.1 * look.weight * current().lines,
     )
     if band:
         low, high = 100 * table["ci_low"], 100 * table["ci_high"]
@@ -225,9 +207,9 @@ def ticks_at(axis: Axes, values: Sequence[float]) -> None:
 
 
 def finish(figure: Figure, run: Run, handles: Mapping[str, Line2D], note: str = "") -> Figure:
-    """Put the legend below, and above the experiment's title and what the intervals rest on, or ``note``; the figure
-    grows by what they take."""
-    width = figure.get_figwidth()
+    """Put the legend below, and above, in styles with titles, the experiment's and what the intervals rest on, or
+    ``note``; the figure grows by what they take."""
+    width = figure.get_figwidth() / _scale()
     longest = max((len(name) for name in handles), default=1)
     most = max(1, int((width - 0.1) / (0.053 * longest + 0.6)))
     rows = max(-(-len(handles) // most), 1)
@@ -236,9 +218,12 @@ def finish(figure: Figure, run: Run, handles: Mapping[str, Line2D], note: str = 
     figure.legend(
         list(handles.values()), labels, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2
     )
-    lines = [*textwrap.wrap(run.experiment.title, int(17 * width)), *textwrap.wrap(note or basis(run), int(17 * width))]
-    figure.suptitle(plain("\n".join(lines)))
-    figure.set_figheight(figure.get_figheight() + 0.165 * rows + 0.14 * len(lines) + 0.1)
+    lines = []
+    if current().titled:
+        for text in (run.experiment.title, note or basis(run)):
+            lines += textwrap.wrap(text, int(17 * width))
+        figure.suptitle(plain("\n".join(lines)))
+    figure.set_figheight(figure.get_figheight() + (0.165 * rows + 0.14 * len(lines) + 0.1) * _scale())
     return figure
 
 
@@ -326,5 +311,5 @@ def against_setting(run: Run, values: Mapping[str, float], xlabel: str, log: boo
     if log:
         axis.set_xscale("log", base=2)
     ticks_at(axis, list(values.values()))
-    accuracy_axis(axis, textwrap.fill(xlabel, int(16 * figure.get_figwidth())))
+    accuracy_axis(axis, textwrap.fill(xlabel, int(16 * figure.get_figwidth() / _scale())))
     return finish(figure, run, handles)

@@ -172,7 +172,9 @@ def _pictures(run_dir: Path, experiment: Experiment) -> list[Picture]:
     """The figures in ``figures/``, those that the experiment names first."""
     scripts = {Path(name).stem: name for name in experiment.figures}
     files = {path.stem: path for path in sorted((run_dir / "figures").glob("[!.]*.png"))}
-    names = [name for name in scripts if name in files] + [name for name in files if name not in scripts]
+    of_style = {f"{name}-{style}" for name in scripts for style in ("ieee", "nature", "slides")}
+    others = [name for name in files if name not in scripts and name not in of_style]
+    names = [name for name in scripts if name in files] + others
     return [
         Picture(name, base64.b64encode(files[name].read_bytes()).decode(), _caption(scripts.get(name)))
         for name in names

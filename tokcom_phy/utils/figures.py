@@ -1,5 +1,7 @@
 """Matplotlib figures: a user's text in them, and how they are written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@contextmanager
+def without_formulas() -> Iterator[None]:
+    """Within, every text of a new figure is text: a dollar sign in a user's name begins no formula."""
+    import matplotlib  # only where something is drawn
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        yield
+
+
 def plain(text: str) -> str:
     """A user's text as matplotlib shows it: a dollar sign does not begin a formula."""
-    return text.replace("$", r"\$")
+    import matplotlib  # only where something is drawn
+
+    return text.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else text
 
 
 def save_figure(figure: "Figure", path: Path, **options: Any) -> None:

@@ -15,14 +15,14 @@ from matplotlib.collections import PolyCollection
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.console import losses_table
 from tokcom_phy.results.figures import draw_figures
-from tokcom_phy.results.plotting import COLUMN_IN, PAGE_IN, style
+from tokcom_phy.results.styles import COLUMN_IN, PAGE_IN, styled
 from tokcom_phy.utils.files import builtin_folder, builtin_names
 
 matplotlib.use("Agg")
 
 
 def drawn(run, name, width=PAGE_IN):
-    with style(width):
+    with styled(width=width):
         figure = run_path(str(builtin_folder("plots") / f"{name}.py"))["draw"](run)
         figure.canvas.draw()
     return figure
