@@ -1,5 +1,5 @@
-"""Answer accuracy against SNR: a panel a link, and one more where the question goes over the air too; confidence bands
-and the two controls."""
+"""Answer accuracy against SNR, transmit power or distance: a panel a link, and one more where the question goes over
+the air too; confidence bands and the two controls."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.resolve import ResolvedVariant
+from tokcom_phy.results.axes import along_axis
 from tokcom_phy.results.plotting import MAJORITY_LOOK, accuracy_axis, control_looks, curve, finish, looks, panels, title
 from tokcom_phy.results.run import Run
 
@@ -31,14 +32,14 @@ def draw(run: Run) -> Figure:
     figure, axes = panels(len(shown))
     handles: dict[str, Line2D] = {}
     for axis, (delivery, link) in zip(axes, shown, strict=True):
-        curves = run.accuracy[run.accuracy["link"] == link]
+        curves, label = along_axis(run, run.accuracy[run.accuracy["link"] == link], link)
         for name, look in styles.items():
             drawn = [v for v in deliveries if delivery in deliveries[v] and twins.get(v, v) == name]
             rows = curves[curves["variant"].isin(drawn)]
             if not rows.empty:
-                handles[name] = curve(axis, rows, "snr_db", look, band=name in listeners)
+                handles[name] = curve(axis, rows, "x", look, band=name in listeners)
         title(axis, link + (", question on air" if delivery == "on-air" else ""))
-        accuracy_axis(axis, "SNR [dB]")
+        accuracy_axis(axis, label)
     return finish(figure, run, {name: handles[name] for name in styles if name in handles})
 
 

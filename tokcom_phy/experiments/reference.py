@@ -28,6 +28,7 @@ _SECTIONS = {
     "Link": "Links",
     "SceneConfig": "Scene of a ray-traced link",
     "ImpairmentsConfig": "Impairments of an OFDM link",
+    "LinkBudgetConfig": "Link budget",
     "Scheme": "One of the candidate schemes of a digital link",
     "HarqConfig": "HARQ of a digital link",
     "Data": "data",
@@ -40,6 +41,9 @@ _SECTIONS = {
     "LoraSettings": "stage2.lora",
 }
 """Definition → heading of its table."""
+
+_PARTS = ("LinkBudgetConfig", "SceneConfig", "ImpairmentsConfig", "Scheme", "HarqConfig")
+"""Definitions of keys inside those of links."""
 
 
 def files() -> dict[str, str]:
@@ -70,7 +74,7 @@ def _links() -> list[str]:
             definitions[family]["description"],
             _table(own, definitions[family]["required"]),
         ]
-    parts = (_section(name, definitions) for name in ("SceneConfig", "ImpairmentsConfig", "Scheme", "HarqConfig"))
+    parts = (_section(name, definitions) for name in _PARTS)
     return [*blocks, *chain.from_iterable(parts)]
 
 

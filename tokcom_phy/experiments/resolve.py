@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,14 @@ from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio import Link, build_link
+from tokcom_phy.radio.link_budget import swept_snr_db
 from tokcom_phy.radio.link_config import LinkConfig
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
+from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.instantiate import TARGET
+
+MAX_SNR_DB = 100
+"""Beyond, there is nothing but noise, or none [dB]."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,33 @@ class ResolvedLink:
     def load(self) -> Link:
         """The link itself."""
         return build_link(self.name, self.config)
+
+    def snrs_db(self, axis: str, values: Sequence[float]) -> tuple[float, ...]:
+        """SNRs [dB] at some values along an axis: SNRs, or a key of the link budget that is set to each of them.
+
+        Without values, the SNR of the budget as it is.
+
+        Raises
+        ------
+        UserError
+            If the link has no budget, its budget leads to no SNR, or users have values of their own.
+        """
+        if axis == "snr_db" and values:
+            return tuple(values)
+        uplink = self.config.uplink
+        if uplink.budget is None:
+            mend = f"{axis} needs a link budget" if values else "no snr_db, and no budget that says it"
+            raise UserError(f"link '{self.name}': {mend}: give snr_db, or the link a budget: {{distance_m: 100}}")
+        gain = self.load().mean_path_gain_db() if uplink.true_path_gains else None
+        try:
+            found = tuple(round(snr, 3) for snr in swept_snr_db(uplink, axis, values, gain))
+        except UserError as error:
+            raise UserError(f"link '{self.name}': {error}") from error
+        if beyond := [snr for snr in found if abs(snr) > MAX_SNR_DB]:
+            raise UserError(f"link '{self.name}': its budget leads to an SNR of {beyond[0]:g} dB: change its powers")
+        if len(set(found)) < len(found):
+            raise UserError(f"link '{self.name}': two values of {axis} lead to the same SNR: leave one out")
+        return found
 
 
 @dataclass(frozen=True)

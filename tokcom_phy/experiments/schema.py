@@ -14,13 +14,15 @@ from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.grid import Cell, cell_name, cells, nested
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
 from tokcom_phy.experiments.resolve import ResolvedLink, ResolvedVariant, alignment_run_name
+from tokcom_phy.experiments.series import ResolvedSeries, Series, resolve_series
+from tokcom_phy.experiments.series import visits as visits_of
 from tokcom_phy.experiments.validation import check, merged
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
-from tokcom_phy.utils.bounds import Seed, Snr, Within
+from tokcom_phy.utils.bounds import Seed, Within
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
@@ -63,21 +65,6 @@ class Variant(Strict):
     seed, or the folder of one system for all seeds."""
 
 
-class Series(Strict):
-    """Variants to be evaluated over links and SNRs.
-
-    The first variant is compared with each other one, question by question on the same realisations, and the first link
-    with each other one.
-    """
-
-    variants: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names of variants."""
-    links: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names or paths of links, or keys of the experiment's own ``links``."""
-    snr_db: Annotated[tuple[Annotated[float, Snr], ...], Field(min_length=1)]
-    """SNRs per user and receive antenna [dB]."""
-
-
 @dataclass(frozen=True)
 class ResolvedExperiment:
     """All that follows from an experiment's settings, worked out once.
@@ -91,7 +78,7 @@ class ResolvedExperiment:
     jobs : what is to be done, in order
     """
 
-    series: tuple[Series, ...]
+    series: tuple[ResolvedSeries, ...]
     variants: Mapping[str, ResolvedVariant]
     links: Mapping[str, ResolvedLink]
     visits: Visits
@@ -148,8 +135,8 @@ class Experiment(Strict):
     """Compression of tokens (3): ``slide``, evenly spread ones; ``mean-pool`` or ``max-pool`` over windows; or an own
     selector, likewise. For all modalities or under the name of each."""
     metrics: tuple[str | dict[str, Any], ...] = ()
-    """Scores of every answer beside exact match: names of torchmetrics' text metrics, such as rouge_l, or functions of
-    questions and answers by import path."""
+    """Scores of every answer beside exact match: ``answer_loss``, the mean negative log-likelihood of the right answer
+    [nat]; names of torchmetrics' text metrics, as rouge_l; or functions of questions and answers by import path."""
     keep_features: Annotated[NonNegativeInt, Within(0, 10**6, "they are kept in memory")] = 0
     """Captions whose pooled features (10) stage 1 keeps from before and after its training, for pictures."""
     links: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -167,7 +154,7 @@ class Experiment(Strict):
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     """The systems under test, by name."""
     evaluate: tuple[Series, ...] = ()
-    """Which variants are evaluated over which links at which SNRs."""
+    """Which variants are evaluated over which links at which SNRs, transmit powers or distances."""
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Keys whose values are swept in every combination: of the evaluated links, such as ``{speed: [1, 30, 120]}``, or
     of stages, such as ``{stage2.snr_db: [0, 10]}``. Every link, or variant, of a series is evaluated in each cell."""
@@ -207,9 +194,6 @@ class Experiment(Strict):
             raise ValueError(f"grid: more than {MAX_CELLS} combinations: leave some values out")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is named twice")
-        for series in self.evaluate:
-            if len({f"{snr:+g}" for snr in series.snr_db}) < len(series.snr_db):
-                raise ValueError("evaluate: an SNR is named twice, or two are less than a millionth apart")
         return self
 
     @model_validator(mode="after")
@@ -256,8 +240,6 @@ class Experiment(Strict):
     @cached_property
     def _resolved(self) -> ResolvedExperiment:
         link_cells, variant_cells = cells(self.grid, of_stages=False), cells(self.grid, of_stages=True)
-        series = tuple(_expanded(series, link_cells, variant_cells) for series in self.evaluate)
-        visits = _visits(series)
         bases = {cell_name(name, cell): (name, cell) for name in self.variants for cell in variant_cells}
         stages = {name: self._stages(*base) for name, base in bases.items()}
         evaluated = {
@@ -266,7 +248,9 @@ class Experiment(Strict):
         trained: dict[str, tuple[str, Cell]] = {
             stage.link: (stage.link, {}) for pair in stages.values() for stage in pair
         }
-        links = self._links({**trained, **evaluated}, [*visits.get(MAJORITY, {}), *trained])
+        links = self._links({**trained, **evaluated}, [*evaluated, *trained])
+        series = tuple(resolve_series(one, links, link_cells, variant_cells) for one in self.evaluate)
+        visits = visits_of(series)
         variants = {name: self._variant(name, *bases[name], *stages[name], links) for name in bases}
         for stem in (Path(name).stem for name in [*links, *variants]):
             if len(stem.encode()) > MAX_NAME:
@@ -354,24 +338,3 @@ class Experiment(Strict):
         except UserError as error:
             raise UserError(f"variants.{name}: {error}") from error
         return found[0], found[1]
-
-
-def _expanded(series: Series, link_cells: list[Cell], variant_cells: list[Cell]) -> Series:
-    """A series with every link and variant in each of their cells."""
-    return series.model_copy(
-        update={
-            "links": tuple(cell_name(link, cell) for link in series.links for cell in link_cells),
-            "variants": tuple(cell_name(variant, cell) for variant in series.variants for cell in variant_cells),
-        }
-    )
-
-
-def _visits(all_series: tuple[Series, ...]) -> Visits:
-    found: dict[str, dict[str, set[float]]] = {}
-    for series in all_series:
-        for variant in (*series.variants, MAJORITY):
-            for link in series.links:
-                found.setdefault(variant, {}).setdefault(link, set()).update(series.snr_db)
-    return {
-        variant: {link: tuple(sorted(snr_db)) for link, snr_db in by_link.items()} for variant, by_link in found.items()
-    }

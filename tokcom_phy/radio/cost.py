@@ -64,13 +64,12 @@ class Load:
     Attributes
     ----------
     payload, sent : user → symbols, without and with headers
-    symbol_energy : float
-        At the transmitter [J].
+    symbol_energy : user → energy of a symbol at the transmitter [J]
     """
 
     payload: Mapping[str, int]
     sent: Mapping[str, int]
-    symbol_energy: float
+    symbol_energy: Mapping[str, float]
 
 
 def symbols_of_tokens(length: int, width: int) -> int:
@@ -90,14 +89,14 @@ def symbols_of_bits(num_bits: float, bits_per_symbol: float = 2.0) -> int:
     return -int(-num_bits // bits_per_symbol)
 
 
-def single_carrier_cost(load: Load, symbol_rate: float, *, shared: bool = False) -> Budget:
-    """The cost on a single carrier.
+def single_carrier_cost(load: Load, symbol_rate: float | Mapping[str, float], *, shared: bool = False) -> Budget:
+    """The cost on a single carrier, or on one for each user.
 
     Parameters
     ----------
     load : Load
-    symbol_rate : float
-        Channel uses per second [Hz].
+    symbol_rate : float, or user → float
+        Channel uses per second [Hz]; those of each user are of a band of its own, and users send at once.
     shared : bool
         Whether all users share the channel uses instead of having their own.
     """
@@ -107,9 +106,11 @@ def single_carrier_cost(load: Load, symbol_rate: float, *, shared: bool = False)
         channel_uses=sum(load.payload.values()),
         resource_elements=uses,
         slots=0,
-        latency=uses / symbol_rate,
-        bandwidth=symbol_rate,
-        energy=load.symbol_energy * sum(load.sent.values()),
+        latency=uses / symbol_rate
+        if not isinstance(symbol_rate, Mapping)
+        else max(n / symbol_rate[user] for user, n in load.sent.items()),
+        bandwidth=sum(symbol_rate[u] for u in load.sent) if isinstance(symbol_rate, Mapping) else symbol_rate,
+        energy=sum(load.symbol_energy[user] * n for user, n in load.sent.items()),
         header_overhead=1 - payload / uses,
         pilot_overhead=0.0,
         prefix_overhead=0.0,

@@ -11,7 +11,7 @@ from torch import Tensor
 from tokcom_phy.radio.adaptation import Adaptation, payload_lengths
 from tokcom_phy.radio.block_errors import block_error_rate
 from tokcom_phy.radio.blockcode import BlockCode, block_code
-from tokcom_phy.radio.cost import SYMBOL_ENERGY, Budget, Load, Spent
+from tokcom_phy.radio.cost import Budget, Load, Spent
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
@@ -108,6 +108,9 @@ class DigitalLink(Link[DigitalConfig]):
 
     def check_drawable(self) -> None:
         self.over.check_drawable()
+
+    def mean_path_gain_db(self) -> float | None:
+        return self.over.mean_path_gain_db()
 
     def _draw(self, request: DrawRequest) -> LinkState:
         below = self._draw_round(request)
@@ -210,21 +213,21 @@ class DigitalLink(Link[DigitalConfig]):
                 check_bits(user, tokens[user])
         return super()._transmit(tokens, snr_db, masks, seed, indices)
 
-    def spent(self, state: LinkState, symbol_energy: float = SYMBOL_ENERGY) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float | None = None) -> list[Spent]:
         assert isinstance(state, DigitalState)
         if self.config.harq is None:
             return []
         batch = len(next(iter(state.scheme.values())))
         return [self._spent(state, example, symbol_energy) for example in range(batch)]
 
-    def _spent(self, state: DigitalState, example: int, symbol_energy: float) -> Spent:
+    def _spent(self, state: DigitalState, example: int, symbol_energy: float | None) -> Spent:
         total = Spent(0, 0.0, 0.0)
         for round_number, of_users in enumerate(state.spent):
             payload = {user: n for user, uses in of_users.items() if (n := int(uses[example]))}
             if payload:
                 header = 0 if round_number else self._header_symbols(1, None)
                 sent = {user: n + header for user, n in payload.items()}
-                cost = self.over._cost(Load(payload, sent, symbol_energy))
+                cost = self.over._cost(self._load(payload, sent, symbol_energy))
                 total = Spent(
                     *(a + b for a, b in zip(total, (cost.channel_uses, cost.latency, cost.energy), strict=True))
                 )

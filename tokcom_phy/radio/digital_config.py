@@ -72,6 +72,10 @@ class DigitalConfig(LinkFamilyConfig):
     tokens; an identifier that is lost arrives as padding."""
 
     @property
+    def uplink(self) -> LinkFamilyConfig:
+        return self.over
+
+    @property
     def candidates(self) -> list[Scheme]:
         """The schemes that the link may use."""
         if isinstance(self.schemes, str):

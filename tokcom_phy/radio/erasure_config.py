@@ -24,7 +24,7 @@ class ErasureConfig(LinkFamilyConfig):
     """Symbols of a packet; half the token width for one packet per token."""
 
     symbol_rate: SymbolRate = 1e6
-    """Channel uses per second [Hz], for the budget."""
+    """Channel uses per second [Hz]; ``bandwidth_hz`` of a link budget takes its place."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from tokcom_phy.radio.link_budget_config import LinkBudgetConfig, by_name
 from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import nearest
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
@@ -44,6 +45,10 @@ class LinkFamilyConfig(Strict):
     """'restored': the receiver undoes the normalisation by protected headers; 'withheld': there are no headers, and
     tokens are received at unit power."""
 
+    budget: LinkBudgetConfig | None = None
+    """Link budget from which the SNR of each user follows; null where the SNR is given. Of a digital link, that of the
+    link below."""
+
     _target: str | None = PrivateAttr(default=None)
     _folder: str | None = PrivateAttr(default=None)
 
@@ -56,6 +61,51 @@ class LinkFamilyConfig(Strict):
     def origin(self) -> dict[str, str]:
         """Import path and folder of the family; empty for a built-in family."""
         return {key: value for key, value in ((TARGET, self._target), (FOLDER, self._folder)) if value is not None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_by_name(cls, values: Any) -> Any:
+        """Turn lists of a link budget into mappings from users."""
+        if isinstance(values, dict) and isinstance(values.get("budget"), dict):
+            users = values.get("users", cls.model_fields["users"].default if "users" in cls.model_fields else [])
+            return {**values, "budget": by_name(values["budget"], users if isinstance(users, list) else [])}
+        return values
+
+    @model_validator(mode="after")
+    def _budget_fits(self) -> Self:
+        budget = self.budget
+        if budget is None:
+            return self
+        if getattr(self, "snr_offset_db", {}):
+            raise ValueError("snr_offset_db and budget both say who is near and who is far: leave one out")
+        given = budget.distance_m is not None or budget.path_loss_db is not None
+        if self.true_path_gains and (given or budget.shadowing_db or budget.rx_antenna_gain_dbi):
+            raise ValueError(
+                "budget: power_control none keeps the channel's path gains, antennas and shadowing included: leave "
+                "distance_m, path_loss_db, shadowing_db and rx_antenna_gain_dbi out"
+            )
+        if not (given or self.true_path_gains):
+            raise ValueError("budget: nothing says what is lost on the way: give distance_m or path_loss_db")
+        self.check_budget(budget)
+        return self
+
+    def check_budget(self, budget: LinkBudgetConfig) -> None:
+        """Raise a ValueError if a link budget names users or a bandwidth that the link cannot have."""
+
+    @property
+    def uplink(self) -> "LinkFamilyConfig":
+        """Settings of the link whose symbols are on the air: this one, or the one below a digital link."""
+        return self
+
+    @property
+    def own_bandwidth_hz(self) -> float:
+        """Bandwidth in which a user sends where no budget says another one [Hz]."""
+        return float(getattr(self, "symbol_rate", 1e6))
+
+    @property
+    def true_path_gains(self) -> bool:
+        """Whether users have positions, and differ by their path gains there."""
+        return False
 
     def for_demapper(self) -> Self:
         """This link with unbiased output, which a demapper requires.

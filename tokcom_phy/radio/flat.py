@@ -74,7 +74,7 @@ class FlatLink(Link[FlatConfig]):
         return LinkState({user: {user: gain}}, noise, {user: var}, {user: sinr}, request.masks([user]))
 
     def _cost(self, load: Load) -> Budget:
-        return single_carrier_cost(load, self.symbol_rate, shared=self.config.access == "mu-mimo")
+        return single_carrier_cost(load, self._symbol_rate, shared=self.config.access == "mu-mimo")
 
     def panels(self) -> list[Panel]:
         if self.config.fading == "none":

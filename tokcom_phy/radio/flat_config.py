@@ -15,6 +15,7 @@ from tokcom_phy.radio.family_config import (
     check_distinct,
     check_known,
 )
+from tokcom_phy.radio.link_budget_config import LinkBudgetConfig
 from tokcom_phy.utils.bounds import Within
 
 
@@ -52,7 +53,13 @@ class FlatConfig(EqualizedLinkConfig):
     """'lmmse', 'zf' or 'mrc'."""
 
     symbol_rate: SymbolRate = 1e6
-    """Channel uses per second [Hz], for the budget."""
+    """Channel uses per second [Hz]; ``bandwidth_hz`` of a link budget takes its place."""
+
+    def check_budget(self, budget: LinkBudgetConfig) -> None:
+        if self.access == "mu-mimo":
+            check_known("budget", budget.users, self.users)
+            if isinstance(budget.bandwidth_hz, dict):
+                raise ValueError("budget.bandwidth_hz: users under mu-mimo share one band: give one number")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

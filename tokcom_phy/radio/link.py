@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, 
 import torch
 from torch import Tensor, nn
 
-from tokcom_phy.radio.arguments import check_token_mask, per_user
+from tokcom_phy.radio.arguments import check_token_mask
+from tokcom_phy.radio.budgeted import BudgetedLink, Snr
 from tokcom_phy.radio.cache import RealisationCache
-from tokcom_phy.radio.cost import HEADER_SYMBOLS, SYMBOL_ENERGY, Budget, Load, Spent, single_carrier_cost
+from tokcom_phy.radio.cost import HEADER_SYMBOLS, Budget, Load, Spent, single_carrier_cost
 from tokcom_phy.radio.draw_request import DrawRequest, check_payload
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.panels import Panel
@@ -22,10 +23,9 @@ from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.memory import check_memory
 
 Config = TypeVar("Config", bound=LinkFamilyConfig)
-Snr = float | Tensor | Mapping[str, float | Tensor]
 
 
-class Link(nn.Module, ABC, Generic[Config]):
+class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
     """A radio link between single-antenna users and a base station.
 
     SNR is the average received Es/N0 per user and receive antenna (`tokcom_phy.radio.power.noise_power`). Where users
@@ -60,6 +60,7 @@ class Link(nn.Module, ABC, Generic[Config]):
     """
 
     config_class: ClassVar[type[LinkFamilyConfig]] = LinkFamilyConfig
+    config: Config
     users: Sequence[str] | None = None
     symbol_rate: float = 1e6
     analog: ClassVar[bool] = True
@@ -126,9 +127,12 @@ class Link(nn.Module, ABC, Generic[Config]):
         return len(request.indices) * sum(request.num_symbols.values()) * 8 * (users + 2)
 
     def check_users(self, users: Sequence[str]) -> None:
-        """Raise a `UserError` if one of ``users`` is unknown to this link."""
+        """Raise a `UserError` if one of ``users`` is unknown to this link, or to its budget."""
         if self.users is not None:
             check_users(users, list(self.users))
+        if self.config.uplink.budget is not None:
+            for user in users:
+                self.budget_of(user)
 
     def check_drawable(self) -> None:
         """Raise a `UserError` if this machine lacks what realisations of this link are drawn with."""
@@ -152,7 +156,7 @@ class Link(nn.Module, ABC, Generic[Config]):
             Complex symbols per example: of one anonymous user, or of each active user. Users of the link that are not
             named are idle and cause no interference.
         snr_db : float, float [batch], or user → either [dB], optional
-            By default that of `at`.
+            By default that of `at`, else that of the link budget; users are offset from one value as the budget says.
         seed : int, optional
             Not negative; by default a fresh one from torch's default generator.
         indices : sequence of int [batch], optional
@@ -178,17 +182,16 @@ class Link(nn.Module, ABC, Generic[Config]):
         masks = {user: masks[user].to(self.device) for user in users if user in masks}
         check_payload(batch, lengths, masks)
         snr_db = self._snr_db if snr_db is None else snr_db
+        snr_db = self.budget_snr_db if snr_db is None else snr_db
         if snr_db is None:
             raise UserError(f"link '{self.name}' has no SNR: pass snr_db, such as 10.0, or use link.at(snr_db=10.0)")
-        own_snr_db = {user: snr + self.snr_offset_db.get(user, 0.0) for user, snr in per_user(snr_db, users).items()}
-        no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in own_snr_db.items()}
         seed = int(torch.randint(2**62, ())) if seed is None else int(seed)
         names = list(range(batch)) if indices is None else [int(index) for index in indices]
         if len(names) != batch or min(seed, *names) < 0:
-            raise UserError(
-                f"{len(names)} indices for a batch of {batch}, seed {seed}: give an index per example, no "
-                "index or seed negative"
-            )
+            given = f"{len(names)} indices for a batch of {batch}, seed {seed}"
+            raise UserError(f"{given}: give an index per example, no index or seed negative")
+        own_snr_db = self._own_snr_db(snr_db, users, seed, names)
+        no = {user: noise_power(snr).to(self.device).expand(batch) for user, snr in own_snr_db.items()}
         request = DrawRequest(seed, names, lengths, no, masks, self._cache)
         return request.once(request.key, lambda: self._draw_checked(request))
 
@@ -340,7 +343,7 @@ class Link(nn.Module, ABC, Generic[Config]):
     def cost(
         self,
         num_symbols: Mapping[str, int],
-        symbol_energy: float = SYMBOL_ENERGY,
+        symbol_energy: float | None = None,
         *,
         symbols_per_token: int | None = None,
     ) -> Budget:
@@ -351,7 +354,8 @@ class Link(nn.Module, ABC, Generic[Config]):
         num_symbols : user → payload symbols
             See `tokcom_phy.radio.cost.symbols_of_tokens` and `symbols_of_bits`.
         symbol_energy : float
-            Transmit energy of a symbol [J], the same on every link; 0.2 µJ is 23 dBm over 1 MHz.
+            Transmit energy of a symbol [J]. By default what a link budget says, P/B of each user; without one 0.2 µJ,
+            the same on every link: 23 dBm over 1 MHz.
         symbols_per_token : int, optional
             Symbols of an analog token: on a link with ``power: token`` each token has its own header. By default a
             user's payload is one block with one header. A link with ``scale: withheld`` sends no headers.
@@ -365,9 +369,9 @@ class Link(nn.Module, ABC, Generic[Config]):
         if not num_symbols or min(num_symbols.values()) < 1:
             raise UserError("empty payload: give every active user at least one symbol")
         sent = {user: n + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
-        return self._cost(Load(num_symbols, sent, symbol_energy))
+        return self._cost(self._load(num_symbols, sent, symbol_energy))
 
-    def spent(self, state: LinkState, symbol_energy: float = SYMBOL_ENERGY) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float | None = None) -> list[Spent]:
         """What each example of a transmission took, from its realisation as `transmit` returns it.
 
         Empty where that is the same for all, and `cost` says it.
@@ -384,7 +388,7 @@ class Link(nn.Module, ABC, Generic[Config]):
 
     def _cost(self, load: Load) -> Budget:
         """The cost of a load; by default on a single carrier, where each user has its own channel uses."""
-        return single_carrier_cost(load, self.symbol_rate)
+        return single_carrier_cost(load, self._symbol_rate)
 
     def panels(self) -> list[Panel]:
         """Panels of the link's figure that show its channel, before constellation and token NMSE; by default none."""

@@ -11,6 +11,7 @@ from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import FOLDER, LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
 from tokcom_phy.radio.impairments_config import ImpairmentsConfig
+from tokcom_phy.radio.link_budget_config import LinkBudgetConfig
 from tokcom_phy.radio.ofdm_config import OfdmConfig, SceneConfig
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_folder, find
@@ -28,7 +29,11 @@ FAMILIES: dict[str, type[LinkFamilyConfig]] = {
 }
 """The built-in families."""
 
-_INNER: dict[str, type[BaseModel]] = {"scene": SceneConfig, "impairments": ImpairmentsConfig}
+_INNER: dict[str, type[BaseModel]] = {
+    "scene": SceneConfig,
+    "impairments": ImpairmentsConfig,
+    "budget": LinkBudgetConfig,
+}
 """Keys that hold keys of their own."""
 
 _WHICH = {"extends", "family", TARGET}
@@ -146,7 +151,10 @@ def _validate(where: str, content: Mapping[str, Any], prefix: str = "") -> LinkC
     else:
         model = _import_family(target, folder, where).config_class
     if isinstance(content.get("over"), Mapping) and model is DigitalConfig:
-        content["over"] = _validate(where, content["over"], f"{prefix}over.")
+        below = dict(content["over"])
+        if (budget := content.pop("budget", None)) is not None:
+            below["budget"] = {**(below.get("budget") or {}), **budget} if isinstance(budget, Mapping) else budget
+        content["over"] = _validate(where, below, f"{prefix}over.")
     try:
         config = model.model_validate(content)
     except ValidationError as error:

@@ -1,12 +1,13 @@
 """OFDM uplinks: resource grid, pilots, channel estimation and multiuser combining."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from tokcom_phy.radio.channels import Channel, PathChannel
+from tokcom_phy.radio.channels import Channel, PathChannel, PositionedChannel
 from tokcom_phy.radio.cost import Budget, Load
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.estimation import PilotEstimator
@@ -42,6 +43,11 @@ class OfdmLink(Link[OfdmConfig]):
 
     def check_drawable(self) -> None:
         self.channel.check_drawable()
+
+    def mean_path_gain_db(self) -> float | None:
+        if not (isinstance(self.channel, PositionedChannel) and self.config.true_path_gains):
+            return None
+        return 10 * math.log10(self.channel.mean_power)
 
     def _position(self, user: str) -> int:
         """Position of a user among those of the config; an anonymous one takes the place of the first."""
@@ -128,7 +134,10 @@ class OfdmLink(Link[OfdmConfig]):
         slot_duration = config.num_ofdm_symbols * self.channel.symbol_duration
         slots = max(part.slots[-1] for part in parts) + 1
         own = [(part, n) for user, n in load.sent.items() for part in self.parts({user: n})]
-        on_air = sum(n + len(part.slots) * len(config.pilot_symbols) * part.width for part, n in own)
+        on_air = {
+            user: n + len(part.slots) * len(config.pilot_symbols) * part.width
+            for (part, n), user in zip(own, load.sent, strict=True)
+        }
         elements = slots * config.num_ofdm_symbols * config.num_subcarriers
         pilots = sum(len(part.slots) * len(config.pilot_symbols) * part.width for part in parts)
         payload = sum(max(load.payload[user] for user in part.users) for part in parts)
@@ -140,7 +149,7 @@ class OfdmLink(Link[OfdmConfig]):
             slots=slots,
             latency=slots * slot_duration,
             bandwidth=config.num_subcarriers * config.subcarrier_spacing,
-            energy=load.symbol_energy * on_air / useful,
+            energy=sum(load.symbol_energy[user] * n for user, n in on_air.items()) / useful,
             header_overhead=headers / elements * useful,
             pilot_overhead=pilots / elements * useful,
             prefix_overhead=1 - useful,

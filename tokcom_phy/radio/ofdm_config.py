@@ -16,6 +16,7 @@ from tokcom_phy.radio.family_config import (
     check_known,
 )
 from tokcom_phy.radio.impairments_config import ImpairmentsConfig
+from tokcom_phy.radio.link_budget_config import LinkBudgetConfig
 from tokcom_phy.utils.bounds import Seed, Within
 from tokcom_phy.utils.settings import Strict
 
@@ -115,7 +116,8 @@ class OfdmConfig(EqualizedLinkConfig):
     power_control: Literal["large-scale", "none"] = "large-scale"
     """Of users that have positions (UMi, UMa, RMa, ray-traced): 'large-scale', transmit power makes up for path loss,
     shadowing and antenna gain, so that the SNR is every user's mean one and only multipath fades; 'none', all send at
-    equal power, and the SNR [dB] is the mean of users over all positions."""
+    equal power, and the SNR [dB] is the mean of users over all positions. With a ``budget``, 'none' keeps the true path
+    gains: that SNR follows from the transmit power and the mean path gain [dB]."""
 
     subcarrier_spacing: Annotated[float, Within(100, 1e7, "5G has 15e3 to 960e3 Hz")] = 30e3
     """Subcarrier spacing [Hz]."""
@@ -174,6 +176,28 @@ class OfdmConfig(EqualizedLinkConfig):
 
     combining: Literal["lmmse", "zf", "mrc"] = "lmmse"
     """'lmmse', 'zf' or 'mrc'."""
+
+    @property
+    def own_bandwidth_hz(self) -> float:
+        """Bandwidth of a user: all subcarriers, or its share of them under ofdma [Hz]."""
+        share = len(self.users) if self.access == "ofdma" else 1
+        return self.num_subcarriers * self.subcarrier_spacing / share
+
+    @property
+    def true_path_gains(self) -> bool:
+        return self.power_control == "none"
+
+    def check_budget(self, budget: LinkBudgetConfig) -> None:
+        check_known("budget", budget.users, [u for u in self.users if u not in self.interferers])
+        bandwidths = budget.bandwidth_hz.values() if isinstance(budget.bandwidth_hz, dict) else [budget.bandwidth_hz]
+        for bandwidth in bandwidths:
+            if bandwidth is not None and bandwidth != self.own_bandwidth_hz:
+                raise ValueError(
+                    f"budget.bandwidth_hz {bandwidth:g}: a user's subcarriers take {self.own_bandwidth_hz:g} Hz: leave "
+                    "it out, and set num_subcarriers or subcarrier_spacing"
+                )
+        if budget.carrier_frequency not in (None, self.carrier_frequency):
+            raise ValueError("budget.carrier_frequency: an OFDM link has one already: set its carrier_frequency")
 
     @model_validator(mode="after")
     def _users_fit(self) -> Self:

@@ -25,6 +25,7 @@ __all__ = [
     "ResourceGrid",
     "UMa",
     "UMi",
+    "basic_path_loss_db",
     "cir_to_ofdm_channel",
     "default_device",
     "gen_single_sector_topology",
@@ -90,6 +91,27 @@ if TYPE_CHECKING or engine() == "torch":
             scenario.carrier_frequency, scenario.ut_array, scenario.bs_array, subclustering=True, device=model.device
         )
 
+    def basic_path_loss_db(
+        model: str, distance_m: float, carrier_frequency: float, line_of_sight: bool, *heights_m: float
+    ) -> float:
+        """Path loss of TR 38.901, section 7.4.1 [dB]; see `tokcom_phy.radio.path_loss`."""
+        antenna = PanelArray(1, 1, "single", "V", "omni", carrier_frequency, device="cpu")
+        options = {} if model == "rma" else {"o2i_model": "low"}
+        sector = {"umi": UMi, "uma": UMa, "rma": RMa}[model](
+            carrier_frequency=carrier_frequency,
+            ut_array=antenna,
+            bs_array=antenna,
+            direction="uplink",
+            device="cpu",
+            **options,
+        )
+        base, user = (
+            torch.tensor([[[x, 0.0, height]]]) for x, height in zip((0.0, distance_m), heights_m, strict=True)
+        )
+        nothing = torch.zeros(1, 1, 3)
+        sector.set_topology(user, base, nothing, nothing, nothing, torch.zeros(1, 1, dtype=torch.bool), line_of_sight)
+        return float(sector._scenario.basic_pathloss)
+
     def unwrapped(block: Any) -> Any:
         """Sionna's own object."""
         return block
@@ -124,6 +146,7 @@ else:
         RMa,
         UMa,
         UMi,
+        basic_path_loss_db,
         cir_to_ofdm_channel,
         default_device,
         gen_single_sector_topology,

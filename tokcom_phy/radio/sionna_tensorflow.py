@@ -40,6 +40,7 @@ __all__ = [
     "UMa",
     "UMi",
     "adapted",
+    "basic_path_loss_db",
     "cir_to_ofdm_channel",
     "default_device",
     "gen_single_sector_topology",
@@ -281,6 +282,21 @@ class RMa(_Sector):
     """Rural macrocell."""
 
     kind = tr38901.RMa
+
+
+def basic_path_loss_db(
+    model: str, distance_m: float, carrier_frequency: float, line_of_sight: bool, *heights_m: float
+) -> float:
+    """Path loss of TR 38.901, section 7.4.1 [dB]; see `tokcom_phy.radio.path_loss`."""
+    antenna = tr38901.PanelArray(1, 1, "single", "V", "omni", carrier_frequency)
+    options = {} if model == "rma" else {"o2i_model": "low"}
+    sector = {"umi": tr38901.UMi, "uma": tr38901.UMa, "rma": tr38901.RMa}[model](
+        carrier_frequency=carrier_frequency, ut_array=antenna, bs_array=antenna, direction="uplink", **options
+    )
+    base, user = (tf.constant([[[x, 0.0, height]]]) for x, height in zip((0.0, distance_m), heights_m, strict=True))
+    nothing = tf.zeros([1, 1, 3])
+    sector.set_topology(user, base, nothing, nothing, nothing, tf.zeros([1, 1], tf.bool), line_of_sight)
+    return float(sector._scenario.basic_pathloss)
 
 
 class PilotPattern(Block):

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from tokcom_phy.experiments.plan import MAJORITY
+from tokcom_phy.results.axes import along_axis
 from tokcom_phy.results.run import Run
 from tokcom_phy.results.styles import PLAIN, current, figure_width
 from tokcom_phy.utils.figures import plain
@@ -272,18 +273,18 @@ def against_snr(
         upper, lower = pairs[name]
         first, *others = group
         for link, label in group.items():
-            on_link = run.accuracy[run.accuracy["link"] == link]
-            handles[label] = curve(upper, on_link[on_link["variant"] == variant], "snr_db", named[label])
-        drawn |= controls(upper, run, run.accuracy[run.accuracy["link"] == first])
+            on_link, xlabel = along_axis(run, run.accuracy[run.accuracy["link"] == link], link)
+            handles[label] = curve(upper, on_link[on_link["variant"] == variant], "x", named[label])
+        drawn |= controls(upper, run, along_axis(run, run.accuracy[run.accuracy["link"] == first], first)[0], "x")
         found = run.accuracy_differences[
             (run.accuracy_differences["variant"] == variant) & (run.accuracy_differences["link"] == first)
         ]
         for link in others:
             against = found[(found["than_link"] == link) & (found["than_variant"] == variant)]
-            curve(lower, against, "snr_db", named[group[link]])
+            curve(lower, along_axis(run, against, first)[0], "x", named[group[link]])
         title(upper, name)
-        accuracy_axis(upper, "SNR [dB]")
-        difference_axis(lower, "SNR [dB]", difference)
+        accuracy_axis(upper, xlabel)
+        difference_axis(lower, xlabel, difference)
     return finish(figure, run, {**handles, **drawn}), pairs
 
 
@@ -302,7 +303,7 @@ def against_setting(run: Run, values: Mapping[str, float], xlabel: str, log: boo
     figure, (axis,) = panels(1, height=2.6)
     table = run.accuracy[run.accuracy["link"].isin(list(values))].copy()
     table["x"] = table["link"].map(values).astype(float)
-    snrs = sorted({snr_db for series in run.experiment.resolved().series for snr_db in series.snr_db})
+    snrs = sorted({snr_db for series in run.experiment.resolved().series for snr_db in series.snrs})
     handles: dict[str, Line2D] = {}
     for snr_db, look in zip(snrs, ordered_looks(len(snrs)), strict=True):
         rows = table[(table["variant"] == variant) & (table["snr_db"] == snr_db)]

@@ -13,7 +13,7 @@ def asked(experiment: Experiment) -> str:
     """The question of the experiment in a sentence."""
     if not experiment.resolved().series:
         return f"How does the training of {_count(experiment.resolved().variants, 'variant')} go?"
-    snrs = sorted({snr_db for series in experiment.resolved().series for snr_db in series.snr_db})
+    snrs = sorted({snr_db for series in experiment.resolved().series for snr_db in series.snrs})
     links = experiment.resolved().evaluated_links
     at = db(snrs[0]) if len(snrs) == 1 else f"{len(snrs)} SNRs from {db(snrs[0])} to {db(snrs[-1])}"
     variants = experiment.resolved().variants

@@ -34,6 +34,9 @@ COLUMNS = [
 ALL = "all"
 """``question_type`` of figures over all questions."""
 
+Place = tuple[str, str, float]
+"""variant, link and SNR [dB]."""
+
 ACCURACY = "accuracy"
 """``metric`` of exact match."""
 
@@ -162,26 +165,32 @@ def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.
     """The rows of ``differences.csv``: each metric compared question by question and seed by seed.
 
     The first variant of each series minus each other one and the majority control, over the same link; and the first
-    link minus each other one, for the same variant.
+    link minus each other one, for the same variant, at the same place of the axis; ``snr_db`` is that of the first.
 
     Returns
     -------
     DataFrame with columns experiment, variant, link, than_variant, than_link, snr_db, metric, value, ci_low, ci_high,
     seeds, n
     """
-    pairs: dict[tuple[tuple[str, str], tuple[str, str], float], None] = {}
+    pairs: dict[tuple[Place, Place], None] = {}
     for series in experiment.resolved().series:
         variants, links = (*series.variants, MAJORITY), series.links
-        for snr_db in sorted(series.snr_db):
+        snrs = series.snr_db
+        for place in sorted(range(len(snrs[links[0]])), key=lambda place: snrs[links[0]][place]):
+            at = {link: snrs[link][place] for link in links}
             for link in links:
-                pairs |= {((variants[0], link), (other, link), snr_db): None for other in variants[1:]}
+                pairs |= {((variants[0], link, at[link]), (other, link, at[link])): None for other in variants[1:]}
             for variant in series.variants:
-                pairs |= {((variant, links[0]), (variant, other), snr_db): None for other in links[1:]}
+                here = (variant, links[0], at[links[0]])
+                pairs |= {(here, (variant, other, at[other])): None for other in links[1:]}
     rows = []
     for metric in (ACCURACY, *_metrics(points)):
         scores = _scores(points, metric)
-        for (variant, link), (than_variant, than_link), snr_db in pairs:
-            ours, theirs = (scores.get((*who, snr_db), {}) for who in ((variant, link), (than_variant, than_link)))
+        for (variant, link, snr_db), (than_variant, than_link, than_snr_db) in pairs:
+            ours, theirs = (
+                scores.get((variant, link, snr_db), {}),
+                scores.get((than_variant, than_link, than_snr_db), {}),
+            )
             if seeds := [seed for seed in ours if seed in theirs]:
                 first, second = np.stack([ours[seed] for seed in seeds]), np.stack([theirs[seed] for seed in seeds])
                 found = paired(first, second) if metric == ACCURACY else scores_over_questions_and_seeds(first - second)
@@ -196,9 +205,9 @@ def _metrics(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(name for point in points for name in point.metrics))
 
 
-def _scores(points: Sequence[Point], metric: str) -> dict[tuple[str, str, float], dict[int, np.ndarray]]:
+def _scores(points: Sequence[Point], metric: str) -> dict[Place, dict[int, np.ndarray]]:
     """(variant, link, SNR) → seed → a score of each question; points without the metric are left out."""
-    scores: dict[tuple[str, str, float], dict[int, np.ndarray]] = {}
+    scores: dict[Place, dict[int, np.ndarray]] = {}
     for point in points:
         if metric == ACCURACY or metric in point.metrics:
             found = as_bools(point.correct) if metric == ACCURACY else np.array(point.metrics[metric])

@@ -8,7 +8,8 @@ from typing import Any
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.run_dir import DATA, QUESTIONS, point_file
-from tokcom_phy.experiments.schema import Experiment, Series, Variant
+from tokcom_phy.experiments.schema import Experiment, Variant
+from tokcom_phy.experiments.series import Series
 from tokcom_phy.experiments.validation import check, merged
 from tokcom_phy.results.run import Run
 from tokcom_phy.sweep.opening import locked, open_run

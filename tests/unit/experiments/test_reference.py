@@ -161,7 +161,7 @@ def test_a_right_link_complies(text):
         ("{extends: quickstart, profiles: {paper: {stage2: {lora: {rank: 8}}}}}", False),
         ("{extends: quickstart, profiles: {large: {}}}", False),
         ("{extends: quickstart, links: {fast: {extends: ofdm-tdl-c, speeed: 30}}}", False),
-        ("{extends: quickstart, evaluate: [{variants: [a], links: [awgn]}]}", False),
+        ("{extends: quickstart, evaluate: [{variants: [a], snr_db: [0]}]}", False),
         ("{name: mine, variants: {a: {}}}", False),
     ],
 )
