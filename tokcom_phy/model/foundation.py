@@ -256,17 +256,28 @@ class Foundation(nn.Module):
         -------
         float32 scalar
         """
+        logits = self._answer_logits(prefix, prefix_mask, answer)
+        return functional.cross_entropy(logits[answer.mask].float(), answer.ids[answer.mask])
+
+    def answer_losses(self, prefix: Tensor, prefix_mask: Tensor, answer: TextBatch) -> Tensor:
+        """As `answer_loss`, of each answer by itself: the mean over its tokens, float32 [b] [nat]."""
+        logits = self._answer_logits(prefix, prefix_mask, answer).float()
+        loss = functional.cross_entropy(logits.transpose(1, 2), answer.ids, reduction="none") * answer.mask
+        return loss.sum(1) / answer.mask.sum(1)
+
+    def _answer_logits(self, prefix: Tensor, prefix_mask: Tensor, answer: TextBatch) -> Tensor:
+        """What the model makes of an answer behind a prefix: [b, answer.length, vocabulary]."""
         prefix, prefix_mask = self._begin(prefix, prefix_mask)
         inputs = torch.cat([prefix, self.embed(answer.ids[:, :-1])], dim=1)
         mask = torch.cat([prefix_mask, answer.mask[:, :-1]], dim=1)
-        logits = self.model(
+        logits: Tensor = self.model(
             inputs_embeds=inputs,
             attention_mask=mask.long(),
             position_ids=_positions(mask),
             use_cache=False,
             logits_to_keep=_last(answer.length),
         ).logits
-        return functional.cross_entropy(logits[answer.mask].float(), answer.ids[answer.mask])
+        return logits
 
     @torch.no_grad()
     def generate(self, prefix: Tensor, prefix_mask: Tensor, max_new_tokens: int) -> Tensor:

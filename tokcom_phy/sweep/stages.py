@@ -22,7 +22,7 @@ from tokcom_phy.training.align import align, pooled_features
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.evaluate import Evaluation, Evaluator, majority_per_template
 from tokcom_phy.training.finetune import finetune
-from tokcom_phy.training.metrics import load_metrics
+from tokcom_phy.training.metrics import ANSWER_LOSS, load_metrics
 from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
 
 ALIGNMENT_SEED, EVALUATION_SEED = 2**19, 2**20
@@ -97,7 +97,8 @@ def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callabl
         system = TokenCommSystem.from_pretrained(folder, foundation=foundation).to(DEVICE)
         batcher = Batcher.of(system, resources.store, job.variant.modalities)
         metrics = load_metrics(resources.experiment.metrics)
-        over = Evaluator(system, questions, batcher, resources.experiment.evaluation_batch, metrics)
+        with_loss = ANSWER_LOSS in resources.experiment.metrics
+        over = Evaluator(system, questions, batcher, resources.experiment.evaluation_batch, metrics, with_loss)
         link = resources.cached_link(job.link, job.seed)
         sends_nothing = not job.variant.users
         found: Evaluation | None = None

@@ -15,7 +15,7 @@ from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.cost import Spent
 from tokcom_phy.training.batches import Batcher
-from tokcom_phy.training.metrics import Metric
+from tokcom_phy.training.metrics import ANSWER_LOSS, Metric
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Evaluator:
         Questions per batch.
     metrics : name → metric, optional
         What scores the answers beside exact match, as `tokcom_phy.training.metrics.load_metrics` gives it.
+    answer_loss : bool
+        Whether the loss of the right answers is worked out too, on the same received tokens.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Evaluator:
         batcher: Batcher,
         batch: int = 100,
         metrics: Mapping[str, Metric] | None = None,
+        answer_loss: bool = False,
     ):
         self.metrics = metrics or {}
+        self.answer_loss = answer_loss
         self.system = system.eval()
         self.questions = questions
         self.batcher = batcher
@@ -87,13 +91,18 @@ class Evaluator:
         power: defaultdict[str, float] = defaultdict(float)
         information: defaultdict[str, float] = defaultdict(float)
         spent: list[Spent] = []
+        losses: list[float] = []
         device = next(self.system.parameters()).device
         for part, texts in zip(self.parts, self.texts, strict=True):
             asked = self.questions[part]
             features = send_to_device(self.batcher.features([q.video_id for q in asked]), device)
             use = LinkUse(link, snr_db, seed, range(part.start, part.start + len(asked)))
             question = send_to_device(texts["question"], device)
-            ids, transmission = self.system.generate(features, question, use, self.longest)
+            prefix, mask, transmission = self.system.read(features, question, use)
+            ids = self.system.foundation.generate(prefix, mask, self.longest)
+            if self.answer_loss:
+                right_answers = send_to_device(texts["answer"], device)
+                losses += self.system.foundation.answer_losses(prefix, mask, right_answers).tolist()
             generated = self.system.foundation.decode(ids)
             answers += [text.strip() for text in generated]
             correct += [
@@ -114,7 +123,8 @@ class Evaluator:
             answers,
             {m: _db(error[m] / power[m]) for m in error},
             {m: _db(math.expm1(total / len(self.questions))) for m, total in information.items()},
-            {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()},
+            {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()}
+            | ({ANSWER_LOSS: losses} if self.answer_loss else {}),
             _mean_spent(spent),
         )
 

@@ -15,6 +15,9 @@ from tokcom_phy.data.formats import Question
 from tokcom_phy.utils.errors import UserError, nearest, one_line
 from tokcom_phy.utils.instantiate import TARGET, import_target, instantiate
 
+ANSWER_LOSS = "answer_loss"
+"""Metric of the system instead of its answers: mean negative log-likelihood of the right answer's tokens [nat]."""
+
 Metric = Callable[[Sequence[Question], Sequence[str]], Sequence[float]]
 """Questions with their ground truths, and a system's answers, to a score per question."""
 
@@ -56,7 +59,8 @@ def load_metrics(named: Sequence[str | Mapping[str, Any]]) -> dict[str, Metric]:
     Parameters
     ----------
     named : sequence
-        ``bleu``, ``char_error_rate``, ``chrf``, ``edit_distance``, ``rouge_l``, ``token_f1`` or ``word_error_rate``;
+        ``answer_loss``, which `tokcom_phy.training.evaluate.Evaluator` works out and is left out here; ``bleu``,
+        ``char_error_rate``, ``chrf``, ``edit_distance``, ``rouge_l``, ``token_f1`` or ``word_error_rate``;
         the import path of a function; or ``{_target_: module.Name, argument: value, …}``, a class whose objects are
         called, or a function with ``_partial_: true``.
 
@@ -72,6 +76,8 @@ def load_metrics(named: Sequence[str | Mapping[str, Any]]) -> dict[str, Metric]:
     """
     metrics: dict[str, Metric] = {}
     for position, metric in enumerate(named):
+        if metric == ANSWER_LOSS:
+            continue
         key = f"metrics.{position}"
         if isinstance(metric, str) and "." not in metric:
             name, function = metric, _by_name(metric, key)
@@ -87,13 +93,15 @@ def load_metrics(named: Sequence[str | Mapping[str, Any]]) -> dict[str, Metric]:
     return metrics
 
 
-TAKEN = ("correct", "first_token_correct")
+TAKEN = ("correct", "first_token_correct", ANSWER_LOSS)
 """What every evaluation holds."""
 
 
 def _by_name(name: str, key: str) -> Metric:
     if name not in _TORCHMETRICS:
-        raise UserError(f"{key}: unknown metric '{name}': {nearest(name, _TORCHMETRICS)}, or give an import path")
+        raise UserError(
+            f"{key}: unknown metric '{name}': {nearest(name, [ANSWER_LOSS, *_TORCHMETRICS])}, or give an import path"
+        )
     function, score_one = _TORCHMETRICS[name]
     try:  # imported here, for it is an extra
         score = getattr(import_module("torchmetrics.functional.text"), function)

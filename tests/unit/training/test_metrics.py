@@ -7,6 +7,7 @@ import training_case
 
 from tokcom_phy.data.formats import Question
 from tokcom_phy.model.foundation import Foundation
+from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import load_link
 from tokcom_phy.training.evaluate import Evaluator
 from tokcom_phy.training.metrics import load_metrics
@@ -99,3 +100,16 @@ def test_an_evaluation_scores_every_question(foundation_folder, tmp_path):
     evaluator = Evaluator(system, training_case.questions(), batcher, batch=8, metrics=metrics)
     found = evaluator.evaluate(load_link("awgn"), 10.0, 0)
     assert found.metrics["answer_lengths"] == [len(answer) for answer in found.answers]
+
+
+def test_the_loss_of_each_answer_is_that_of_a_batch_of_one(foundation_folder, tmp_path):
+    foundation = Foundation.load(foundation_folder)
+    system, batcher = training_case.system(foundation), training_case.batcher(foundation, tmp_path / "features")
+    questions, link = training_case.questions(), load_link("awgn")
+    found = Evaluator(system, questions, batcher, batch=8, answer_loss=True).evaluate(link, 10.0, 0)
+    assert load_metrics(["answer_loss"]) == {}
+    for index in (0, 5, 11):
+        texts = batcher.texts(questions[index : index + 1])
+        features = batcher.features([questions[index].video_id])
+        loss = system(features, texts["question"], texts["answer"], LinkUse(link, 10.0, 0, [index]))
+        assert found.metrics["answer_loss"][index] == pytest.approx(loss.item(), abs=1e-4)
