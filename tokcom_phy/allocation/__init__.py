@@ -1,0 +1,1 @@
+"""Bandwidth, power and token lengths of the users, chosen together; docs/allocation.md derives it."""

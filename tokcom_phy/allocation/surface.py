@@ -1,0 +1,138 @@
+"""The validation loss as a function of token lengths and SNRs: a monotone surface, fitted to measured points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from tokcom_phy.utils.errors import UserError
+
+HELD_OUT = 5
+"""One point in so many is held out of the fit."""
+
+_LOG_STARTS = (-1.5, 0.0, 1.5)
+"""Logarithms of γ0 from which the fit starts; the best one is kept."""
+
+
+@dataclass(frozen=True)
+class UserSurface:
+    """What one user's tokens take from the loss: A·u(s)·v(γ), with u = 1 − a(s/s₀)^−α and v = 1 − (1 + γ/γ₀)^−β.
+
+    Attributes
+    ----------
+    amplitude : A ≥ 0, what perfect tokens gain
+    few : a in 0…1, the share of it that the fewest tokens lack
+    exponent : α ≥ 0, how soon more tokens make up for it
+    fewest : s₀, fewest tokens that were measured
+    snr : γ₀ > 0, the SNR about which the gain comes
+    steepness : β > 0
+    """
+
+    amplitude: float
+    few: float
+    exponent: float
+    fewest: float
+    snr: float
+    steepness: float
+
+    def of_length(self, length: float | np.ndarray) -> np.ndarray:
+        """u(s), between 0 and 1, rising with the length; below the fewest measured tokens no less than 0."""
+        return np.maximum(1 - self.few * (np.asarray(length, dtype=float) / self.fewest) ** -self.exponent, 0.0)
+
+    def of_snr(self, snr: float | np.ndarray) -> np.ndarray:
+        """v(γ), between 0 and 1, rising and concave; ``snr`` is a power ratio."""
+        return 1 - (1 + np.asarray(snr, dtype=float) / self.snr) ** -self.steepness
+
+    def gain(self, length: float | np.ndarray, snr: float | np.ndarray) -> np.ndarray:
+        """What the user's tokens take from the loss [nat]."""
+        return self.amplitude * self.of_length(length) * self.of_snr(snr)
+
+
+@dataclass(frozen=True)
+class LossSurface:
+    """L = c − Σ_m A_m u_m(s_m) v_m(γ_m): falling in every length and SNR, convex in every SNR.
+
+    Attributes
+    ----------
+    ceiling : c, the loss without any tokens
+    users : user → its part
+    r2 : R² on held-out points
+    points : measured points of the fit, the held-out ones among them
+    """
+
+    ceiling: float
+    users: Mapping[str, UserSurface]
+    r2: float = float("nan")
+    points: int = 0
+
+    def loss(self, lengths: Mapping[str, float], snrs: Mapping[str, float]) -> float:
+        """The loss of these lengths and SNRs (power ratios)."""
+        return self.ceiling - sum(float(own.gain(lengths[u], snrs[u])) for u, own in self.users.items())
+
+
+def fit_surface(
+    lengths: Mapping[str, Sequence[float]], snrs: Mapping[str, Sequence[float]], losses: Sequence[float]
+) -> LossSurface:
+    """Fit a surface by least squares.
+
+    One point in `HELD_OUT` is held out, spread over the losses; R² is that of a fit to the others. The surface that is
+    returned is fitted to all.
+
+    Parameters
+    ----------
+    lengths, snrs : user → a number a point; SNRs are power ratios
+    losses : a number a point
+
+    Raises
+    ------
+    UserError
+        If there are fewer points than twice the parameters, or all losses are equal.
+    """
+    users, measured = list(lengths), np.asarray(losses, dtype=float)
+    s = np.array([lengths[user] for user in users], dtype=float)
+    g = np.array([snrs[user] for user in users], dtype=float)
+    parameters = 1 + 5 * len(users)
+    if len(measured) < 2 * parameters:
+        raise UserError(
+            f"{len(measured)} points are too few to fit a surface of {parameters} parameters for {len(users)} users: "
+            f"measure at least {2 * parameters}, at more lengths or SNRs"
+        )
+    if np.ptp(measured) == 0 or not np.isfinite(measured).all():
+        raise UserError("all measured losses are equal or some are not finite: measure over a wider range of SNRs")
+    order = np.argsort(measured, kind="stable")
+    held = np.zeros(len(measured), dtype=bool)
+    held[order[HELD_OUT // 2 :: HELD_OUT]] = True
+    tried = _fit(users, s[:, ~held], g[:, ~held], measured[~held])
+    predicted = _evaluate(tried, s[:, held], g[:, held])
+    residual = np.square(measured[held] - predicted).sum() / np.square(measured[held] - measured[held].mean()).sum()
+    found = _fit(users, s, g, measured)
+    return LossSurface(found.ceiling, found.users, 1 - float(residual), len(measured))
+
+
+def _evaluate(surface: LossSurface, s: np.ndarray, g: np.ndarray) -> np.ndarray:
+    gains = [own.gain(s[m], g[m]) for m, own in enumerate(surface.users.values())]
+    return surface.ceiling - np.sum(gains, axis=0)
+
+
+def _fit(users: Sequence[str], s: np.ndarray, g: np.ndarray, losses: np.ndarray) -> LossSurface:
+    """The best of several fits of parameters c, and A, a, α, log γ0, β of each user."""
+    span, fewest = float(np.ptp(losses)), s.min(1)
+
+    def surface(x: np.ndarray) -> LossSurface:
+        own = x[1:].reshape(len(users), 5)
+        return LossSurface(
+            float(x[0]),
+            {
+                user: UserSurface(float(a), float(few), float(e), float(fewest[m]), float(np.exp(snr)), float(b))
+                for m, (user, (a, few, e, snr, b)) in enumerate(zip(users, own, strict=True))
+            },
+        )
+
+    low = [0.0, *([0.0, 0.0, 0.01, -12.0, 0.05] * len(users))]
+    high = [float(losses.max()) + span, *([2 * span, 1.0, 4.0, 12.0, 8.0] * len(users))]
+    fits = []
+    for log_snr in _LOG_STARTS:
+        start = [float(losses.max()), *([span / len(users), 0.3, 0.5, log_snr, 1.0] * len(users))]
+        fits.append(least_squares(lambda x: _evaluate(surface(x), s, g) - losses, start, bounds=(low, high)))
+    return surface(min(fits, key=lambda fit: fit.cost).x)
