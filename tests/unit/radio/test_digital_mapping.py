@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,10 +101,11 @@ def test_the_fast_decoder_decides_as_sionnas(code: tuple[int, int, int], snr_db:
 @pytest.mark.slow
 @pytest.mark.parametrize(("snr_db", "published"), [(3.0, 2.254e-2), (3.5, 5.839e-3)])
 def test_measured_table_is_the_published_curve(snr_db: float, published: float) -> None:
-    """A short code, the hardest case: its blocks' noise power varies most."""
-    grid, bler, error, _ = measure_bler(BlockCode(48, 64, 2, "cpu"))
-    point = int(abs(grid - snr_db).argmin())
-    assert abs(bler[point] - published) < 4 * error[point]
+    """A short code, the hardest case: its blocks' noise power varies most, and a demapper that is told it, as here,
+    does 0.05 dB better than one that is told the mean. The standard error is 0.015 dB."""
+    grid, bler, _, _ = measure_bler(BlockCode(48, 64, 2, "cpu"))
+    found_db = float(np.interp(-np.log(published), -np.log(bler), grid))
+    assert abs(found_db - snr_db) < 0.1
 
 
 def test_blocks_are_lost_as_often_as_the_table_says() -> None:
