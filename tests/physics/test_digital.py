@@ -60,7 +60,11 @@ def test_bpsk_over_rayleigh(ebno_db: float, published: float) -> None:
 
 @pytest.mark.parametrize(
     ("ebno_db", "published", "num_blocks"),
-    [(3.0, 2.254e-2, 4096), (3.5, 5.839e-3, 16384), pytest.param(4.0, 1.329e-3, 49152, marks=pytest.mark.slow)],
+    [
+        (3.0, 2.254e-2, 4096),
+        pytest.param(3.5, 5.839e-3, 16384, marks=pytest.mark.slow),
+        pytest.param(4.0, 1.329e-3, 49152, marks=pytest.mark.slow),
+    ],
 )
 def test_ldpc_64_128_with_qpsk_over_awgn(ebno_db: float, published: float, num_blocks: int) -> None:
     """48 bits and their CRC are the 64 information bits; at rate 1/2 the Es/N0 of QPSK is Eb/N0."""

@@ -54,12 +54,12 @@ BEYOND: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "settings", "message"), BEYOND)
 def test_a_setting_out_of_bounds_is_told_with_the_reason(name: str, settings: dict[str, Any], message: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(UserError) as raised:
         load_link(name, **settings)
     assert message in str(raised.value)
     assert len(str(raised.value)) < 300
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 EXTREMES: list[tuple[str, dict[str, Any], float]] = [
@@ -114,10 +114,10 @@ def test_an_snr_beyond_what_float32_can_hold_is_told(snr_db: float) -> None:
 @pytest.mark.parametrize("name", ["ofdm-tdl-c", "ofdm-umi", "rayleigh", "rayleigh-mimo", "awgn", "digital-awgn"])
 def test_a_draw_that_does_not_fit_into_memory_is_refused_before_it_is_made(name: str) -> None:
     link: Link[Any] = load_link(name)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(UserError, match=r"10000000000 symbols: this takes about .* of memory, .* are free: "):
         link.draw(1, dict.fromkeys(link.users or ["text"], 10**10), 10.0)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("num_rx_ant", [64, 128])
