@@ -1,14 +1,11 @@
 """Two processes that train together have the losses of one that trains alone."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import training_case
+from two_processes import run_on_two
 
 from tokcom_phy.model.losses import contrastive_loss
 from tokcom_phy.training.distributed import gather_rows, num_processes
@@ -18,16 +15,8 @@ def test_two_processes_have_the_losses_of_one(foundation_folder, tmp_path):
     """Both stages with all their parts: negatives of all processes, questions and answers of unequal lengths, dropout,
     SNRs drawn from a range, fading, and transceivers that some steps leave unused."""
     alone = training_case.train_both_stages(foundation_folder, tmp_path)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    done = subprocess.run(
-        [*launch, str(Path(training_case.__file__)), str(foundation_folder), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    for done in run_on_two(training_case.__file__, foundation_folder, tmp_path):
+        assert done.returncode == 0, done.stderr
     for process in range(2):
         losses = json.loads((tmp_path / f"losses-{process}.json").read_text())
         assert losses["stage 1"] == pytest.approx(alone["stage 1"], rel=1e-5)
