@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -72,10 +72,7 @@ _POINT = TypeAdapter(Point)
 def write_point(run_dir: Path, point: Point) -> None:
     """Write one point's file in one step."""
     with write_atomically(point_file(run_dir, point.name)) as path:
-        content = asdict(point)
-        for optional in ("metrics", "spent"):
-            if not content[optional]:
-                del content[optional]
+        content = {name: value for name, value in vars(point).items() if value or name not in ("metrics", "spent")}
         path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
