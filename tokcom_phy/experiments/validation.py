@@ -20,11 +20,16 @@ def check(model: type[Settings], values: Any, where: str) -> Settings:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
+        first = _keys(error.errors()[0]["loc"], values)
+        same = [fault for fault in error.errors() if _keys(fault["loc"], values)[: len(first)] == first]
+        # Of alternatives, that which fits furthest.
+        fault = max(same, key=lambda fault: len(_keys(fault["loc"], values)))
+        key = ".".join(_keys(fault["loc"], values))
         if fault["type"] == "extra_forbidden":
             raise UserError(f"{where}: unknown key '{key}': {_nearest_key(model, fault['loc'])}") from error
         message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] in {"model_type", "dict_type"}:
+            message = "this is no table of keys"
         shown = "" if fault["type"] in {"missing", "value_error"} else f" (got {quoted(fault['input'])})"
         raise UserError(f"{where}: {key + ': ' if key else ''}{message}{shown}") from error
 
@@ -36,6 +41,19 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         before = result.get(key)
         result[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _keys(location: tuple[int | str, ...], values: Any) -> list[str]:
+    """The keys of a fault's location, without pydantic's names of alternative types."""
+    keys = []
+    for part in location:
+        if isinstance(values, Mapping):
+            keys.append(str(part))
+            values = values.get(part)
+        elif isinstance(values, list | tuple) and isinstance(part, int):
+            keys.append(str(part))
+            values = values[part] if part < len(values) else None
+    return keys
 
 
 def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

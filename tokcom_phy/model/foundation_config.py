@@ -54,7 +54,10 @@ def skeleton(path: Path, name: str | Path) -> PreTrainedModel:
         with LOADING, torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # any error of the class on a damaged or foreign config
-        raise UserError(f"'{name}' in {path} is no foundation model: {reason(error)}") from error
+        why = reason(error)
+        if "trust_remote_code" in str(error):
+            why = "it needs code of its own, which is not run; name a model of a kind that transformers knows"
+        raise UserError(f"'{name}' in {path} is no foundation model: {why}") from error
 
 
 def source(path: Path) -> dict[str, Any]:

@@ -109,6 +109,9 @@ class Run:
             return before if not points and not (folder / name).exists() else read_json(folder / name, shape)
 
         questions = kept(QUESTIONS, _QUESTIONS, [])
+        if points and (not questions or len(points) > 1) and all(len(p.correct) != len(questions) for p in points):
+            marked = len(points[0].correct)
+            raise damaged(folder / QUESTIONS, f"it holds {len(questions)} questions, points have marks of {marked}")
         for point in points:
             _check_point(point, folder, experiment, len(questions))
         return cls(

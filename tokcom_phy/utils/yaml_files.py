@@ -1,6 +1,8 @@
 """YAML as links, experiments and runs are written in: plain data, each key once, of bounded size and depth."""
 
 from collections.abc import Hashable
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,13 @@ class _Loader(yaml.SafeLoader):
         if node is not None:
             _measure(node, {})
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # of odd tags and numbers
+            what = quoted(node.value) if isinstance(node, yaml.ScalarNode) else "what follows"
+            raise _error(node, f"{what} is no {node.tag.rpartition(':')[2]}") from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[str, yaml.Node] = {}
@@ -109,12 +118,20 @@ def parse_yaml(text: str, where: str) -> Any:
         What the text is, for messages.
     """
     try:
-        return yaml.load(text, _Loader)
+        return deepcopy(_parsed(text))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{where} is not valid YAML: {line}{printable(str(error.problem))[:200]}") from error
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:  # of odd tags and numbers
+    except yaml.YAMLError as error:
         raise UserError(f"{where} is not valid YAML: {printable(reason(error))[:200]}") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UserError(f"{where} is not valid YAML: a tag does not fit the list or table that follows it") from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """What a text says, parsed once: an experiment reads the same links again and again."""
+    return yaml.load(text, _Loader)
 
 
 def _measure(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:

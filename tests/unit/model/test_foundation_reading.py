@@ -220,9 +220,10 @@ def test_code_in_a_model_folder_is_neither_run_nor_asked_about(tmp_path: Path, m
             check_foundation(folder)
             Foundation.load(folder)
         else:
-            with pytest.raises(UserError, match="is no foundation model") as caught:
+            with pytest.raises(UserError, match="is no foundation model: it needs code of its own") as caught:
                 check_foundation(folder)
             assert "\n" not in str(caught.value)
+            assert "trust_remote_code" not in str(caught.value)
     assert not mark.exists()
 
 

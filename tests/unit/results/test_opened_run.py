@@ -112,6 +112,16 @@ def test_a_point_that_does_not_fit_the_run_is_refused(change, fault, run_dir):
         Run.open(run_dir)
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_questions_that_no_point_fits_are_named_and_no_point_is_deleted(left, run_dir):
+    questions = json.loads((run_dir / "questions.json").read_text())
+    (run_dir / "questions.json").write_text(json.dumps(questions[:left]))
+    with pytest.raises(
+        UserError, match=rf"questions\.json is damaged \(it holds {left} questions, points have marks of 60\): restore"
+    ):
+        Run.open(run_dir)
+
+
 def test_a_point_of_another_experiment_is_refused(run_dir):
     for variant, link in (("stranger", "awgn"), ("aligned", "ofdm-uma")):
         point = Point(variant, link, 0.0, 0, "1" * 60, "1" * 60, [], {}, {})

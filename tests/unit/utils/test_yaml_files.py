@@ -28,9 +28,10 @@ FAULTS = {
     "items of items": ("- " * 100_000, "nested more than 50 deep"),
     "keys of keys": ("? " * 100_000, "nested more than 50 deep"),
     "many items": ("- x\n" * 200_000, "more than 20000 values"),
-    "no time": ("a: !!timestamp x", "not valid YAML"),
-    "no truth": ("a: !!bool x", "not valid YAML"),
-    "a long number": ("a: " + "1" * 5000, "not valid YAML"),
+    "no time": ("b: 1\na: !!timestamp x", "line 2: 'x' is no timestamp"),
+    "no truth": ("a: !!bool x", "line 1: 'x' is no bool"),
+    "no set": ("a: !!set [1]", "a tag does not fit the list or table that follows it"),
+    "a long number": ("a: " + "1" * 5000, "1' is no int"),
     "an object": ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
     "half a character": ('a: ["\\ud800"]', "half of a surrogate pair is no text"),
     "an escape": ("a: \x1b[31m", "not valid YAML"),
@@ -43,14 +44,14 @@ def test_yaml_that_is_refused(fault: str, tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
     for read in (read_yaml, load_link, lambda path: load_experiment(str(path))):
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(UserError) as raised:
             read(path)
         assert message in str(raised.value)
         assert str(path) in str(raised.value)
         assert len(str(raised.value)) < len(str(path)) + 300
         assert str(raised.value).isprintable()
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5
 
 
 def test_overrides_are_read_alike() -> None:
@@ -74,6 +75,12 @@ def test_plain_data_and_aliases_of_it() -> None:
     text = "a: &a {b: 1.5, c: null}\nd: {<<: *a, c: true}\ne: 2020-01-01\nf: [*a, x]\n"
     inner = {"b": 1.5, "c": None}
     assert parse_yaml(text, "") == {"a": inner, "d": {"b": 1.5, "c": True}, "e": "2020-01-01", "f": [inner, "x"]}
+
+
+def test_what_is_done_to_one_reading_leaves_the_next_alone() -> None:
+    text = "a: [1, {b: 2}]"
+    parse_yaml(text, "")["a"][1]["b"] = 3
+    assert parse_yaml(text, "") == {"a": [1, {"b": 2}]}
 
 
 def test_an_error_quotes_little_of_a_long_value() -> None:
