@@ -80,18 +80,36 @@ def test_signal_to_distortion_does_not_depend_on_what_is_sent(kind: str, publish
     torch.testing.assert_close(amplify(x[:500], 3.0, WIDTH).to(torch.complex128), bent, rtol=0, atol=5e-3)
 
 
+@pytest.mark.parametrize("pilots", ["qpsk", "zadoff-chu"])
 @pytest.mark.parametrize("kind", ["QPSK", "64-QAM", "Gaussian"])
-def test_distortion_over_a_link_is_that_of_its_waveform(kind: str) -> None:
-    """At 60 dB only distortion is left of the error, and the mean gain is estimated away with the channel."""
-    link = ofdm_link(users=["one"], amplifier_backoff_db=3.0, csi="perfect", speed=0.0, output="unbiased")
+def test_distortion_over_a_link_is_that_of_its_waveform(kind: str, pilots: str) -> None:
+    """At 60 dB only distortion is left of the error, and the mean gain is estimated away with the channel.
+
+    Zadoff-Chu pilots alone would say that data arrive 9 % weaker than they do: α is .935 for them, .850 for data.
+    """
+    settings = {"users": ["one"], "amplifier_backoff_db": 3.0, "pilots": pilots, "speed": 0.0, "output": "unbiased"}
     x = symbols(kind, 16, 1584)
-    gain, ratio = bussgang(x, link.draw(16, 1584, 60.0, seed=0).apply(x))
-    assert gain == pytest.approx(1.0, abs=0.03)  # that of two pilot symbols, not of many
+    gain, ratio = bussgang(x, ofdm_link(**settings, csi="perfect").draw(16, 1584, 60.0, seed=0).apply(x))
+    assert gain == pytest.approx(1.0, abs=0.005)
     assert ratio == pytest.approx(19.0, abs=0.4)
-    estimated = ofdm_link(users=["one"], amplifier_backoff_db=3.0, speed=0.0, output="unbiased")
-    gain, ratio = bussgang(x, estimated.draw(16, 1584, 60.0, seed=0).apply(x))
+    gain, ratio = bussgang(x, ofdm_link(**settings).draw(16, 1584, 60.0, seed=0).apply(x))
     assert gain == pytest.approx(1.0, abs=0.03)
     assert 14 < ratio < 19  # pilots are distorted too
+
+
+@pytest.mark.parametrize("waveform", ["cp-ofdm", "dft-s-ofdm"])
+@pytest.mark.parametrize("interpolation", ["linear", "lmmse"])
+def test_low_peaks_of_pilots_mislead_nobody(interpolation: str, waveform: str) -> None:
+    """Three users of Gaussian tokens, an amplifier at 1 dB: all arrive with mean gain one, by either kind of pilots."""
+    gains = {}
+    for pilots in ("qpsk", "zadoff-chu"):
+        settings = {"pilots": pilots, "interpolation": interpolation, "waveform": waveform}
+        link = ofdm_link(amplifier_backoff_db=1.0, speed=0.0, output="unbiased", **settings)
+        sent = {user: symbols("Gaussian", 16, 1584, seed=number) for number, user in enumerate(link.users)}
+        received = link.draw(16, dict.fromkeys(sent, 1584), 50.0, seed=0).apply(sent)
+        gains[pilots] = [bussgang(sent[user], received[user])[0] for user in sent]
+    assert gains["zadoff-chu"] == pytest.approx([1.0] * 3, abs=0.02)
+    assert gains["qpsk"] == pytest.approx([1.0] * 3, abs=0.05)
 
 
 def test_a_short_payload_drives_the_amplifier_as_a_full_slot() -> None:

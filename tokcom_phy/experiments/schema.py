@@ -22,7 +22,7 @@ from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
-from tokcom_phy.utils.bounds import Seed, Within
+from tokcom_phy.utils.bounds import RunSeed, Within
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_names, find
 from tokcom_phy.utils.instantiate import TARGET
@@ -112,7 +112,7 @@ class Experiment(Strict):
     """The line that its figures carry."""
     profile: str
     """Defaults to start from: 'tiny' or 'paper'."""
-    seeds: Annotated[tuple[Annotated[int, Seed], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, RunSeed], ...], Field(min_length=1)] = (0,)
     """Each trains and evaluates everything anew."""
     foundation: str
     """Language model: a hub name, a folder, a GGUF file, or a model that the package ships."""

@@ -55,7 +55,11 @@ class Adaptation:
         lengths = payload_lengths(request)
         if self._instantaneous:
             return {user: self._best(self.losses(state, user, lengths[user]), user) for user in lengths}
-        chosen = [self._on_average(request, example) for example in range(len(request.indices))]
+        in_db = {user: (-10 * torch.log10(no)).tolist() for user, no in request.no.items()}
+        chosen = [
+            self._on_average(request, {user: round(values[example]) for user, values in in_db.items()})
+            for example in range(len(request.indices))
+        ]
         device = next(iter(request.no.values())).device
         return {user: torch.tensor([choice[user] for choice in chosen], device=device) for user in lengths}
 
@@ -78,9 +82,8 @@ class Adaptation:
         speed = losses.new_tensor([scheme.efficiency for scheme, _ in self._candidates])[:, None]
         return torch.where(losses <= self._target_bler, speed, -losses).argmax(0)
 
-    def _on_average(self, request: DrawRequest, example: int) -> dict[str, int]:
-        """The choice of each user at the SNRs of an example, which are rounded to whole decibels."""
-        snr_db = {user: round(-10 * float(torch.log10(no[example]))) for user, no in request.no.items()}
+    def _on_average(self, request: DrawRequest, snr_db: Mapping[str, int]) -> dict[str, int]:
+        """The choice of each user at SNRs in whole decibels."""
         key = tuple((user, length, snr_db[user]) for user, length in request.num_symbols.items())
         if key not in self._known:
             no = {user: 10 ** (-torch.full((_REALISATIONS,), float(snr)) / 10) for user, snr in snr_db.items()}

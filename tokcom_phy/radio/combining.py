@@ -69,6 +69,8 @@ def combine(
     combining: Combining,
     output: Output,
     noise_var: Tensor | None = None,
+    distortion: Tensor | None = None,
+    turned: Tensor | None = None,
 ) -> Combined:
     """Combine the receive antennas, user by user and resource element by resource element.
 
@@ -92,6 +94,11 @@ def combine(
         See `output_gain`; Sionna's is unbiased.
     noise_var : float32, broadcastable to [b, n], optional
         Variance of ``noise``; by default one.
+    distortion : float32 [b, num_users, n], optional
+        Of the known users: variance of what each sends beside its symbol, over that. ``noise`` holds it too, on top of
+        its variance.
+    turned : float32, broadcastable to [b, num_users, n], optional
+        Variance of the relative error of estimates that all antennas have in common, as the receiver expects it.
 
     Returns
     -------
@@ -122,13 +129,18 @@ def combine(
         own_gain = own_gain.where(power > 0, 1.0)
         unbiased_by = 1 / (own_gain * no)
         effective_noise_var = _diagonal(weights).real / own_gain
+    for own in (distortion, turned):
+        effective_noise_var = effective_noise_var if own is None else effective_noise_var + own
     weights = weights * (unbiased_by * output_gain(effective_noise_var, output))[:, :, None]
     gain = _multiply(weights, cross)
-    sinr = 1 / effective_noise_var if known else _sinr(gain, weights, gram, noise_var)
+    exactly = known and distortion is None and turned is None
+    sinr = 1 / effective_noise_var if exactly else _sinr(gain, weights, gram, noise_var, distortion)
     return Combined(gain, _multiply(weights, matched), effective_noise_var, sinr)
 
 
-def unequalized(h: Tensor, noise: Tensor, no: Tensor, noise_var: Tensor | None = None) -> Combined:
+def unequalized(
+    h: Tensor, noise: Tensor, no: Tensor, noise_var: Tensor | None = None, distortion: Tensor | None = None
+) -> Combined:
     """The signal of one user at one antenna as it is received, h·x + n: equation (6).
 
     Parameters
@@ -139,26 +151,30 @@ def unequalized(h: Tensor, noise: Tensor, no: Tensor, noise_var: Tensor | None =
         Noise and interference, over the standard deviation of the noise.
     no : float32 [b]
         Noise variance N0.
-    noise_var : float32 [b, n], optional
-        Variance of ``noise``; by default one.
+    noise_var, distortion
+        As for `combine`.
     """
     effective_noise_var = no[:, None, None].expand(noise.shape)
     if noise_var is not None:
         effective_noise_var = effective_noise_var * noise_var[:, None]
     gain = h[:, 0, None]
-    return Combined(
-        gain, noise * no.sqrt()[:, None, None], effective_noise_var, gain[:, 0].abs().square() / effective_noise_var
-    )
+    signal = gain[:, 0].abs().square()
+    rest = effective_noise_var if distortion is None else effective_noise_var + signal * distortion
+    believed = effective_noise_var if distortion is None else effective_noise_var + distortion
+    return Combined(gain, noise * no.sqrt()[:, None, None], believed, signal / rest)
 
 
-def _sinr(gain: Tensor, weights: Tensor, gram: Tensor, noise_var: Tensor | None) -> Tensor:
-    """|A_kk|² over the power of the other users' symbols and of the noise, for G = weights·Ĥᴴ."""
+def _sinr(gain: Tensor, weights: Tensor, gram: Tensor, noise_var: Tensor | None, distortion: Tensor | None) -> Tensor:
+    """|A_kk|² over the power of other users' symbols, of what all send beside symbols, and of noise: G = weights·Ĥᴴ."""
     noise = (_multiply(weights, gram) * weights.conj()).sum(2).real
     if noise_var is not None:
         noise = noise * noise_var[..., None, :]
     received = gain.abs().square()
     signal = _diagonal(received)
-    return signal / (received.sum(2) - signal + noise)
+    rest = received.sum(2) - signal + noise
+    if distortion is not None:
+        rest = rest + (received[:, :, : distortion.shape[1]] * distortion[:, None]).sum(2)
+    return signal / rest
 
 
 def _products(h_hat: Tensor, h: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -218,12 +218,13 @@ class DigitalLink(Link[DigitalConfig]):
         if self.config.harq is None:
             return []
         batch = len(next(iter(state.scheme.values())))
-        return [self._spent(state, example, symbol_energy) for example in range(batch)]
+        rounds = [{user: uses.tolist() for user, uses in of_users.items()} for of_users in state.spent]
+        return [self._spent(rounds, example, symbol_energy) for example in range(batch)]
 
-    def _spent(self, state: DigitalState, example: int, symbol_energy: float | None) -> Spent:
+    def _spent(self, rounds: Sequence[Mapping[str, list[int]]], example: int, symbol_energy: float | None) -> Spent:
         total = Spent(0, 0.0, 0.0)
-        for round_number, of_users in enumerate(state.spent):
-            payload = {user: n for user, uses in of_users.items() if (n := int(uses[example]))}
+        for round_number, of_users in enumerate(rounds):
+            payload = {user: uses[example] for user, uses in of_users.items() if uses[example]}
             if payload:
                 header = 0 if round_number else self._header_symbols(1, None)
                 sent = {user: n + header for user, n in payload.items()}

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel
-from tokcom_phy.radio.impairments import quantized
-from tokcom_phy.radio.interpolation_error import InterpolationError, second_order
+from tokcom_phy.radio.impairments import delay_covariance, phase_covariance, quantized
+from tokcom_phy.radio.interpolation_error import InterpolationError, SecondOrder, second_order, turn_statistics
 from tokcom_phy.radio.ofdm_config import OfdmConfig
-from tokcom_phy.radio.seeding import generator_for, sionna_seed
+from tokcom_phy.radio.pilots import PILOTS
+from tokcom_phy.radio.seeding import sionna_seed
 from tokcom_phy.radio.sionna import (
     LinearInterpolator,
     NearestNeighborInterpolator,
     ResourceGrid,
 )
-from tokcom_phy.radio.waveform import amplify
+from tokcom_phy.radio.waveform import amplify, mean_gain
 from tokcom_phy.radio.wiener import WienerFilter
 
 _PROBES = 4
@@ -45,10 +46,13 @@ class PilotEstimator:
         With Kronecker pilots of mean power one per user, hence of power ``num_users`` on the user's own comb.
     pilots : complex64 [num_users, num_pilot_symbols, num_subcarriers]
         Zero off the user's comb.
-    sent : complex64, the same shape, or None
-        What amplifiers make of them, on other combs too; None for ideal ones.
+    sent : complex64, the same shape
+        What amplifiers make of them; they stay on their combs.
     mean_gain : float
-        Mean gain of these amplifiers.
+        Mean gain of these amplifiers for data.
+    over_pilots : float
+        The same over their mean gain for the pilots, whose peaks may be lower: the receiver knows how much less data
+        are compressed, and scales what it finds at pilots by it.
     """
 
     def __init__(self, config: OfdmConfig, num_users: int, num_subcarriers: int, channel: Channel):
@@ -56,11 +60,12 @@ class PilotEstimator:
         self.num_users = num_users
         self.grid = self._grid(config.num_ofdm_symbols, num_subcarriers, sorted(config.pilot_symbols), channel.device)
         self.pilots = self.grid.pilot_pattern.pilots[:, 0].unflatten(-1, (-1, num_subcarriers))
-        self.sent, self.mean_gain = None, 1.0
+        self.sent, self.mean_gain, self.over_pilots = self.pilots, 1.0, 1.0
         if config.amplifier_backoff_db is not None:
             self.sent = amplify(self.pilots, config.amplifier_backoff_db, num_subcarriers)
-            power = self.pilots.abs().square().sum()
-            self.mean_gain = float((self.sent * self.pilots.conj()).sum().real / power)
+            self.mean_gain = mean_gain(config.amplifier_backoff_db)
+            compressed = (self.sent * self.pilots.conj()).sum().real / self.pilots.abs().square().sum()
+            self.over_pilots = self.mean_gain / float(compressed)
         self._channel = channel
         if config.csi == "ls" and not self._knows_covariances:
             one_symbol = self._grid(1, num_subcarriers, [0], channel.device)
@@ -80,6 +85,10 @@ class PilotEstimator:
     def filters(self) -> list[WienerFilter]:
         """The LMMSE filter of each comb; on first use, since covariances may take draws of the channel."""
         over_frequency, over_time = self._channel.covariances()
+        config, prefix = self.config, self.config.cyclic_prefix_length / self.config.num_subcarriers
+        turns = phase_covariance(config.impairments, len(over_time), config.subcarrier_spacing, prefix)
+        over_time = over_time * turns.to(over_time.device)
+        over_frequency = over_frequency * delay_covariance(config.impairments, self._channel.frequencies)
         num_subcarriers = self.pilots.shape[-1]
         return [
             WienerFilter(
@@ -101,10 +110,29 @@ class PilotEstimator:
         return self.error.floor(statistics, sorted(self.config.pilot_symbols), moments, self.num_users)
 
     @cached_property
+    def turned(self) -> Tensor | None:
+        """Mean squared relative error of estimates by what oscillators and lateness turn, as `floor`; None for nothing.
+
+        LMMSE filters count it in the error of their estimates.
+        """
+        impairments, delay = self.config.impairments, self.config.impairments.csi_delay
+        turning = impairments.frequency_offset or impairments.phase_noise or impairments.timing_offset
+        if not turning or (not delay if self.config.csi == "perfect" else self._knows_covariances):
+            return None
+        moments = [delay + t for t in range(self.config.num_ofdm_symbols)]
+        statistics = turn_statistics(self._channel, moments[-1] + 1)
+        if self.config.csi == "perfect":
+            since = self._since(statistics).float().to(self.pilots.device)
+            return since.expand(self.num_users, len(moments), self.pilots.shape[-1])
+        return self.error.floor(statistics, sorted(self.config.pilot_symbols), moments, self.num_users)
+
+    @cached_property
     def age(self) -> float:
         """Mean squared error of a channel known `csi_delay` ago, over E|h|²: 2(1 − Re E[h(t + delay) h*(t)])."""
-        delay = self.config.impairments.csi_delay
-        return float(2 - 2 * second_order(self._channel, delay + 1).over_time[delay, 0].real)
+        return float(self._since(second_order(self._channel, self.config.impairments.csi_delay + 1)))
+
+    def _since(self, statistics: SecondOrder) -> Tensor:
+        return 2 - 2 * statistics.over_time[self.config.impairments.csi_delay, 0].real
 
     def _grid(self, num_ofdm_symbols: int, num_subcarriers: int, pilot_symbols: list[int], device: str) -> ResourceGrid:
         with sionna_seed(device, "pilots"):
@@ -117,10 +145,8 @@ class PilotEstimator:
                 pilot_ofdm_symbol_indices=pilot_symbols,
                 device=device,
             )
-        # Sionna's combs with own QPSK symbols, which are the same on both engines and all devices.
-        combs = grid.pilot_pattern.pilots
-        signs = 1.0 - 2.0 * torch.randint(2, (*combs.shape, 2), generator=generator_for("cpu", "pilots"))
-        grid.pilot_pattern.pilots = torch.view_as_complex(signs).to(device) * (combs != 0)
+        combs = grid.pilot_pattern.pilots.unflatten(-1, (len(pilot_symbols), num_subcarriers)) != 0
+        grid.pilot_pattern.pilots = PILOTS[self.config.pilots](combs).flatten(-2)
         return grid
 
     def _weights(self, grid: ResourceGrid, user: int, places: Tensor, targets: Tensor) -> Tensor:
@@ -186,11 +212,12 @@ class PilotEstimator:
         at_pilots = []
         for position, user in enumerate(users):
             comb = slice(user, None, self.num_users)
-            if self.sent is None:
-                at_pilots.append(h[:, :, position, ..., comb] + noise[..., comb] / self.pilots[user, :, comb])
-                continue
-            y = torch.einsum("bmuspf,upf->bmspf", h[..., comb], self.sent[users][..., comb]) + noise[..., comb]
-            at_pilots.append(y / self.pilots[user, :, comb])
+            known = self.pilots[user, :, comb] / self.over_pilots
+            received = h[:, :, position, ..., comb]
+            if self.config.amplifier_backoff_db is not None:
+                received = received * (self.sent[user, :, comb] / known)
+            at_pilots.append(received + noise[..., comb] / known)
+        noise_var, amplitude = noise_var * self.over_pilots**2, amplitude * self.mean_gain
         bits = self.config.impairments.csi_bits
         if bits is not None:
             noise_var = noise_var.expand(len(h), -1)

@@ -1,8 +1,10 @@
 """Impairments of an OFDM uplink, as they act on a realisation.
 
 What turns or scales a whole OFDM symbol is drawn; what couples subcarriers becomes interference of the right variance,
-white over subcarriers and antennas. A symbol keeps the share |I|² of its power, I = (1/T)∫exp(jφ(t))dt for the phase
-φ(t) of its oscillator; the rest, 1 − |I|², is interference between subcarriers. The receiver knows all variances.
+white over subcarriers. A symbol keeps the share |I|² of its power, I = (1/T)∫exp(jφ(t))dt for the phase φ(t) of its
+user's oscillator; the rest, 1 − |I|², is interference between subcarriers. It comes from the user, so it arrives over
+the user's own channel, with its fades, and antennas do not suppress it: x becomes I·(x + e). What the base station's
+radios do is white over antennas. The receiver knows all variances.
 """
 
 import math
@@ -92,6 +94,11 @@ class Impairments:
             turn = wandering if turn is None else turn * wandering
         return turn
 
+    def sent_beside(self, shape: tuple[int, ...]) -> Tensor:
+        """e of unit variance, complex64 [b, users, *shape]."""
+        drawn = [self.request.normal(shape, self.device, "between subcarriers", user) for user in self.users]
+        return torch.stack(drawn, dim=1) / 2**0.5
+
     @property
     def receiver_noise(self) -> float:
         """Noise of the base station's receivers over the power that they receive.
@@ -116,6 +123,34 @@ class Impairments:
         """Gaussian symbols of the other cell's users, of unit power, complex64 [b, users, *shape]."""
         drawn = [self.request.normal(shape, self.device, "other cell", user) for user in self.users]
         return torch.stack(drawn, dim=1) / 2**0.5
+
+
+def phase_covariance(config: ImpairmentsConfig, num_symbols: int, spacing: float, prefix: float) -> Tensor:
+    """Covariance E[I_s I_t*] of `Impairments.turn` over OFDM symbols, with ones on its diagonal: float64 [t, t].
+
+    A Gaussian frequency offset of standard deviation σ leaves exp(−(2πσΔ)²/2) of it after Δ = (1 + T_cp/T)|s − t|, a
+    Wiener phase e^{−aΔ}·2(cosh a − 1)/a² for s ≠ t, over E|I|² = 2(e^{−a} − 1 + a)/a², with a = πβT.
+
+    Parameters
+    ----------
+    config : ImpairmentsConfig
+    num_symbols : int
+    spacing, prefix : float
+        As for `Impairments`.
+    """
+    symbol = torch.arange(num_symbols, dtype=torch.float64)
+    lag = (1 + prefix) * (symbol[:, None] - symbol).abs()
+    covariance = torch.exp(-((2 * math.pi * config.frequency_offset * lag) ** 2) / 2)
+    a = math.pi * config.phase_noise / spacing
+    if a > 1e-6:
+        covariance = covariance * torch.exp(-a * lag) * (math.cosh(a) - 1) / (math.exp(-a) - 1 + a)
+    return covariance.fill_diagonal_(1.0)
+
+
+def delay_covariance(config: ImpairmentsConfig, frequencies: Tensor) -> Tensor:
+    """Covariance over subcarriers of what lateness turns, uniform to D: e^{−jπΔfD}·sinc(ΔfD), complex128 [f, f]."""
+    apart = config.timing_offset * (frequencies.double()[:, None] - frequencies.double())
+    return torch.polar(torch.ones_like(apart), -math.pi * apart) * torch.sinc(apart)
 
 
 @lru_cache

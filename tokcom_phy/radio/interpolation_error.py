@@ -18,11 +18,13 @@ from scipy.special import j0
 from torch import Tensor
 
 from tokcom_phy.radio.channels import Channel, PathChannel, TdlChannel
+from tokcom_phy.radio.impairments import phase_covariance
 from tokcom_phy.radio.prefix import SPEED_OF_LIGHT, window_gain
 from tokcom_phy.radio.recorded import FileChannel
 from tokcom_phy.radio.sionna import tdl_time_cov_mat, unwrapped
 
-_MAX_SAMPLES = 1024
+_MAX_SAMPLES, _LATE = 1024, 16
+"""Most recorded responses that statistics are taken from, and steps of a user's lateness."""
 
 
 class SecondOrder(NamedTuple):
@@ -72,6 +74,19 @@ def second_order(channel: Channel, num_symbols: int) -> SecondOrder:
     phase = torch.outer(tau, channel.frequencies.double().cpu())
     amplitude = (power / power.sum()).sqrt() * window_gain(tau, channel.prefix_duration, channel.useful_duration)
     return SecondOrder(amplitude[:, None] * torch.exp(-2j * np.pi * phase), over_time)
+
+
+def turn_statistics(channel: Channel, num_symbols: int) -> SecondOrder:
+    """Those of what users' oscillators and lateness turn, as of a channel that is nothing else.
+
+    It is the same at all antennas: an estimate that misses it keeps the direction of the channel.
+    """
+    config = channel.config
+    late = config.impairments.timing_offset * (torch.arange(_LATE, dtype=torch.float64) + 0.5) / _LATE
+    turns = torch.exp(-2j * np.pi * torch.outer(late, channel.frequencies.double().cpu())) / _LATE**0.5
+    prefix = channel.prefix_duration / channel.useful_duration
+    phase = phase_covariance(config.impairments, num_symbols, config.subcarrier_spacing, prefix)
+    return SecondOrder(turns, phase.to(torch.complex128))
 
 
 def _recorded(channel: FileChannel, num_symbols: int) -> SecondOrder:

@@ -186,6 +186,8 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         if snr_db is None:
             raise UserError(f"link '{self.name}' has no SNR: pass snr_db, such as 10.0, or use link.at(snr_db=10.0)")
         seed = int(torch.randint(2**62, ())) if seed is None else int(seed)
+        if isinstance(indices, Tensor):
+            indices = indices.tolist()
         names = list(range(batch)) if indices is None else [int(index) for index in indices]
         if len(names) != batch or min(seed, *names) < 0:
             given = f"{len(names)} indices for a batch of {batch}, seed {seed}"

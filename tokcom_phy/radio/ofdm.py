@@ -18,7 +18,7 @@ from tokcom_phy.radio.recorded import load_channel
 from tokcom_phy.radio.seeding import BLOCK, at_once, blocks, with_variance
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.radio.uplink import SLOTS_AT_A_TIME, Part, Uplink
-from tokcom_phy.radio.waveform import peak_to_average_db
+from tokcom_phy.radio.waveform import OVERSAMPLING, peak_to_average_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,17 +65,28 @@ class OfdmLink(Link[OfdmConfig]):
         return state.fold_interference(sent)
 
     def _memory(self, request: DrawRequest) -> int:
-        config, users = self.config, len(self.config.users)
-        elements = len(self.data_symbols) * config.num_subcarriers // (users if config.access == "ofdma" else 1)
-        slots = -(-max(request.num_symbols.values()) // elements)
-        last = slots * config.num_ofdm_symbols * (users if config.access == "tdma" else 1)
-        at_once = min(slots, SLOTS_AT_A_TIME) * config.num_ofdm_symbols * config.num_subcarriers
-        antennas = BLOCK * config.num_rx_ant
-        examples = min(len(request.indices), BLOCK)
-        noise = examples * config.num_rx_ant * slots * config.num_ofdm_symbols * config.num_subcarriers
-        combined = 6 * users**2 * examples * slots * elements
-        in_draw = self.channel.memory(last) + 8 * (4 * antennas * users * at_once + 2 * noise + combined)
-        return in_draw + super()._memory(request)
+        """The draw of a group of examples, their realisation before and after it is joined, and its application."""
+        config, users, batch = self.config, len(self.config.users), len(request.indices)
+        group = batch if at_once(self.device) else min(batch, BLOCK)
+        num_blocks = -(-group // BLOCK)
+        per_slot = len(self.data_symbols) * config.num_subcarriers // (users if config.access == "ofdma" else 1)
+        slots = -(-max(request.num_symbols.values()) // per_slot)
+        last = (
+            slots * config.num_ofdm_symbols * (users if config.access == "tdma" else 1) + config.impairments.csi_delay
+        )
+        whole = slots * config.num_ofdm_symbols * config.num_subcarriers
+        responses = num_blocks * BLOCK * config.num_rx_ant * users * min(slots, SLOTS_AT_A_TIME) * whole // slots
+        cells = 1 if config.impairments.pilot_contamination_db is None else 2
+        noise = 2 * group * (config.num_rx_ant + users) * whole
+        combined = 3 * (1 + cells) * users**2 * group * slots * per_slot
+        in_draw = num_blocks * self.channel.memory(last) + 8 * ((1 + 3 * cells) * responses + noise + combined)
+        return in_draw + 2 * super()._memory(request) + self._waveform_memory(batch * slots * per_slot, request)
+
+    def _waveform_memory(self, elements: int, request: DrawRequest) -> int:
+        """What amplifiers take when a realisation is applied with gradients: samples of each user, and what is kept."""
+        if self.config.amplifier_backoff_db is None:
+            return 0
+        return 8 * 4 * OVERSAMPLING * elements * (len(request.num_symbols) + 1)
 
     def _with_interferers(self, request: DrawRequest) -> DrawRequest:
         interferers = self.config.interferers

@@ -142,6 +142,10 @@ class OfdmConfig(EqualizedLinkConfig):
     pilot_symbols: list[int] = Field(default=[2, 11], min_length=1)
     """OFDM symbols of a slot that carry pilots, counted from 0; users have orthogonal combs (Kronecker pattern)."""
 
+    pilots: Literal["qpsk", "zadoff-chu"] = "qpsk"
+    """What the combs carry: pseudo-random 'qpsk', as the reference signals of CP-OFDM in 5G, or 'zadoff-chu', as those
+    of DFT-s-OFDM, whose peaks are lower, so that an amplifier distorts them less."""
+
     users: Users = Field(default=["audio", "video", "text"])
     """Users of the link: one single-antenna device per modality, and the interferers."""
 

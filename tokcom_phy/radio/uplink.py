@@ -117,6 +117,11 @@ class Uplink:
         return sorted(self.config.pilot_symbols) + self.data_symbols
 
     @cached_property
+    def combs(self) -> list[int]:
+        """Pilot comb of each user."""
+        return self.part.positions if self.config.access == "mu-mimo" else [0]
+
+    @cached_property
     def impairments(self) -> Impairments:
         """What radios, synchronisation and other cells do."""
         prefix = self.config.cyclic_prefix_length / self.config.num_subcarriers
@@ -153,6 +158,12 @@ class Uplink:
         users = () if self.config.access == "mu-mimo" else self.part.users
         drawn = self.request.normal(shape, self.channel.device, "noise", *users)
         return drawn.transpose(1, 2).unflatten(2, (slots, symbols))
+
+    @cached_property
+    def _beside(self) -> Tensor:
+        """`Impairments.sent_beside` on the grid, complex64 [b, users, slots, symbols in a slot, subcarriers]."""
+        shape = (len(self.part.slots), len(self.in_slot), self.part.width)
+        return self.impairments.sent_beside(shape)
 
     @cached_property
     def _block(self) -> Callable[[int], Response]:
@@ -200,7 +211,7 @@ class Uplink:
         -------
         h : complex64 [b, num_rx_ant, users, symbols, subcarriers]
         lost : float32 [b, users, symbols]
-            What of a user's unit power becomes interference between symbols and subcarriers.
+            What of a user's unit power the channel makes interference between symbols and subcarriers.
         other : complex64, the shape of ``h``, or None
             Channel of the other cell's users.
         """
@@ -211,9 +222,7 @@ class Uplink:
         if config.self_interference and config.channel != "file":
             useful = useful * (1 - self._spread)
         if self.turn is not None:
-            turn = self.turn[..., symbols]
-            useful = useful * turn.abs().square()
-            amplitude = amplitude * turn
+            amplitude = amplitude * self.turn[..., symbols]
         scale = amplitude[:, None, :, :, None]
         if self.impairments.lateness is not None:
             frequencies = self.channel.frequencies[self.part.subcarriers]
@@ -250,7 +259,8 @@ class Uplink:
         slots = self.part.slots[window]
         grid = (len(slots), len(self.in_slot))
         moments = [t + (delay if t in self.data_symbols else 0) for t in self.in_slot]
-        h, lost, other = self._channel([slot * config.num_ofdm_symbols + t for slot in slots for t in moments])
+        symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in moments]
+        h, lost, other = self._channel(symbols)
         h, lost = h.unflatten(3, grid), lost.unflatten(2, grid)
         share = self._share(lost, active, elements)
         disturbance = self._disturbance(h, lost, share)
@@ -259,23 +269,34 @@ class Uplink:
         at_pilots, at_data = slice(None, pilots), slice(pilots, None)
         h_data = _take(h[..., at_data, :].flatten(3), elements)
         noise_data = _take(noise[..., at_data, :].flatten(2), elements)
-        every = disturbance[:, :, at_data, None].expand(-1, -1, -1, self.part.width)
-        noise_var = no = _take(every.flatten(1), elements)
-        if config.output == "raw":
-            scale = self.target_snr.rsqrt()[:, None, :, None]
-            return unequalized(h_data * scale, noise_data, 1 / self.target_snr[:, 0], noise_var)
-        h_pilots = h[..., at_pilots, :]
+        noise_var = no = self._everywhere(disturbance[:, :, at_data], elements)
+        h_pilots, noise_pilots, pilot_var = h[..., at_pilots, :], noise[..., at_pilots, :], disturbance[:, :, at_pilots]
+        distortion = None
+        if self.turn is not None:
+            kept = self.turn[..., symbols].abs().square().clamp(min=1e-9).unflatten(2, grid)
+            beside = self._beside[:, :, window] * (1 / kept - 1).sqrt()[..., None]
+            distortion = self._everywhere((1 / kept - 1)[..., at_data], elements) * active
+            on_data = _take(beside[..., at_data, :].flatten(2), elements) * active
+            noise_data = noise_data + (h_data * on_data[:, None]).sum(2)
+            noise_pilots = noise_pilots + (h_pilots * beside[:, None, ..., at_pilots, :]).sum(2)
+            pilot_var = pilot_var + (self.snr[:, :, None, None] * (1 - kept[..., at_pilots])).sum(1)
+        other_data = None
         if other is not None:
             other = other.unflatten(3, grid)
+            other_data = _take(other[..., at_data, :].flatten(3), elements)
             h_pilots = h_pilots + other[..., at_pilots, :]
             no = no + self.impairments.other_cell**2 * self.snr.sum(1, keepdim=True)
+        if config.output == "raw":
+            if other_data is not None:
+                noise_data = noise_data + (other_data * self._sent_by_others(window, elements)[:, None]).sum(2)
+                noise_var = noise_var + other_data.abs().square().sum(2)[:, 0]
+            scale = self.target_snr.rsqrt()[:, None, :, None]
+            return unequalized(h_data * scale, noise_data, 1 / self.target_snr[:, 0], noise_var, distortion)
         if config.csi == "perfect":
             h_hat, error = self._known(h_data, slots, elements)
         else:
-            combs = self.part.positions if config.access == "mu-mimo" else [0]
-            pilot_var = disturbance[:, :, at_pilots].mean(2)
             h_hat, error = self.estimator.estimate(
-                h_pilots, noise[..., at_pilots, :], self.amplitude, combs, self.data_symbols, pilot_var
+                h_pilots, noise_pilots, self.amplitude, self.combs, self.data_symbols, pilot_var.mean(2)
             )
             error = _take(error.expand(*error.shape[:2], *h_hat.shape[3:]).flatten(2), elements)
             h_hat = _take(h_hat.flatten(3), elements)
@@ -283,13 +304,29 @@ class Uplink:
                 error = error + self.impairments.other_cell**2 * self.snr[..., None]
         if error is not None:
             no = no + (error * active).sum(1)
-        if other is not None:
-            h_data = torch.cat([h_data, _take(other[..., at_data, :].flatten(3), elements)], dim=2)
+        if other_data is not None:
+            h_data = torch.cat([h_data, other_data], dim=2)
         output = "mmse" if config.waveform == "dft-s-ofdm" else config.output
-        combined = combine(h_data, h_hat, noise_data, no, active, config.combining, output, noise_var)
-        if other is not None:
-            combined = self._with_others(combined, window, elements)
+        turned = self._turned(len(slots), elements)
+        combined = combine(
+            h_data, h_hat, noise_data, no, active, config.combining, output, noise_var, distortion, turned
+        )
+        if other_data is not None:
+            own, sent = len(self.part.users), self._sent_by_others(window, elements)
+            gain, foreign = combined.gain[:, :, :own], combined.gain[:, :, own:]
+            combined = combined._replace(gain=gain, noise=combined.noise + (foreign * sent[:, None]).sum(2))
         return self._precoded(combined, active, elements) if config.waveform == "dft-s-ofdm" else combined
+
+    def _everywhere(self, values: Tensor, elements: slice | Tensor) -> Tensor:
+        """Values of data symbols [..., slots, symbols] at the payload's resource elements [..., n]."""
+        return _take(values[..., None].expand(*values.shape, self.part.width).flatten(-3), elements)
+
+    def _turned(self, slots: int, elements: slice | Tensor) -> Tensor | None:
+        """`PilotEstimator.turned` at the payload's resource elements, float32 [1, users, n]."""
+        if self.estimator.turned is None:
+            return None
+        own = self.estimator.turned[self.combs][:, None, self.data_symbols]
+        return _take(own.expand(-1, slots, -1, -1).flatten(1), elements)[None]
 
     def _known(self, h_data: Tensor, slots: range, elements: slice | Tensor) -> tuple[Tensor, Tensor | None]:
         """The channel that a receiver with perfect knowledge knows, but for its age and quantisation, and its error."""
@@ -303,18 +340,14 @@ class Uplink:
             power = self.amplitude.square()[:, None, :, None]
             h_hat, loss = quantized(h_hat, power, config.impairments.csi_bits)
             error = loss[:, 0] if error is None else error + loss[:, 0]
-        if self.estimator.sent is not None:
-            h_hat = h_hat * self.estimator.mean_gain
+        if (gain := self.estimator.mean_gain) != 1:
+            h_hat, error = h_hat * gain, None if error is None else error * gain**2
         return h_hat, error
 
-    def _with_others(self, combined: Combined, window: slice, elements: slice | Tensor) -> Combined:
-        """Fold what the other cell's users send into the noise."""
-        users, width = len(self.part.users), self.part.width
-        slots = len(self.part.slots)
-        sent = self.impairments.sent_by_others((slots * len(self.data_symbols) * width,))
-        sent = _take(sent.unflatten(2, (slots, -1))[:, :, window].flatten(2), elements)
-        gain, foreign = combined.gain[:, :, :users], combined.gain[:, :, users:]
-        return combined._replace(gain=gain, noise=combined.noise + (foreign * sent[:, None]).sum(2))
+    def _sent_by_others(self, window: slice, elements: slice | Tensor) -> Tensor:
+        """What the other cell's users send on the payload's resource elements, complex64 [b, users, n]."""
+        shape = (len(self.part.slots), len(self.data_symbols) * self.part.width)
+        return _take(self.impairments.sent_by_others(shape)[:, :, window].flatten(2), elements)
 
     def _precoded(self, combined: Combined, active: Tensor, elements: slice | Tensor) -> Combined:
         """Gain and noise of resource elements under DFT-s-OFDM, with the quality of the symbols spread over them."""

@@ -1,6 +1,7 @@
 """The waveform of an OFDM user: transform precoding, oversampled modulation, the amplifier, and the way back."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -47,6 +48,23 @@ def amplify(grid: Tensor, backoff_db: float, occupied: Tensor | int) -> Tensor:
     drive = torch.as_tensor(occupied, device=grid.device).clamp(min=1).sqrt()
     samples = rapp(modulate(grid, occupied), backoff_db)
     return torch.fft.fft(samples, norm="forward")[..., : grid.shape[-1]] * drive[..., None]
+
+
+@lru_cache
+def mean_gain(backoff_db: float) -> float:
+    """Bussgang gain α = E[x* g(x)] / E|x|² of Rapp's amplifier for a Gaussian waveform x.
+
+    With x of power one and amplitude r, whose density is 2r·exp(−r²), α = ∫ r·g(r)·2r·exp(−r²) dr. Gaussian tokens make
+    such a waveform exactly, however many subcarriers they take and precoded or not; QAM on many subcarriers nearly so.
+
+    Parameters
+    ----------
+    backoff_db : float
+        As for `amplify`.
+    """
+    r = torch.linspace(0, 8, 4001, dtype=torch.float64)
+    bent = rapp(r, backoff_db)
+    return float(torch.trapezoid(2 * r.square() * bent * torch.exp(-r.square()), r))
 
 
 def peak_to_average_db(grid: Tensor, precoded: bool) -> Tensor:

@@ -24,8 +24,9 @@ from tokcom_phy.training.evaluate import Evaluation, Evaluator, majority_per_tem
 from tokcom_phy.training.finetune import finetune
 from tokcom_phy.training.metrics import ANSWER_LOSS, load_metrics
 from tokcom_phy.training.trainer import LinkSampler, OnProgress, TrainingLogs
+from tokcom_phy.utils.bounds import RUN_SEEDS
 
-ALIGNMENT_SEED, EVALUATION_SEED = 2**19, 2**20
+ALIGNMENT_SEED, EVALUATION_SEED = RUN_SEEDS, 2 * RUN_SEEDS
 """Added to a run's seed: stage 1, stage 2 and evaluation never share a realisation."""
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

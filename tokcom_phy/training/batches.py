@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -35,8 +35,8 @@ class EpochSampler(Dataset[int]):
     def __init__(self, num_items: int, steps: int, batch: int, seed: int):
         whole = num_items - num_items % batch
         epochs = -(-steps * batch // whole)
-        shuffled = [torch.randperm(num_items, generator=torch.Generator().manual_seed(seed + e)) for e in range(epochs)]
-        self.items = torch.cat([order[:whole] for order in shuffled])[: steps * batch]
+        shuffled = [np.random.default_rng(_epoch_seed(seed, epoch)).permutation(num_items) for epoch in range(epochs)]
+        self.items = np.concatenate([order[:whole] for order in shuffled])[: steps * batch]
         self.batch = batch
 
     def __len__(self) -> int:
@@ -49,6 +49,11 @@ class EpochSampler(Dataset[int]):
         """The items of the whole optimiser step that a sample belongs to."""
         first = sample_index - sample_index % self.batch
         return self.items[first : first + self.batch].tolist()
+
+
+def _epoch_seed(seed: int, epoch: int) -> np.random.SeedSequence:
+    """One of its own for every epoch of every seed: a sum of the two would be shared by the next seed's last epoch."""
+    return np.random.SeedSequence(seed, spawn_key=(epoch,))
 
 
 @dataclass(frozen=True)

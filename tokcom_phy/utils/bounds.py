@@ -42,4 +42,7 @@ def _words(value: float) -> str:
 
 SEED_BITS = 32
 Seed = Within(0, 2**SEED_BITS - 1, f"generators of random numbers take a seed of {SEED_BITS} bits")
+RUN_SEEDS = 2**19
+"""How far the seeds of a run's stages lie apart: no stages of any two runs share realisations by chance."""
+RunSeed = Within(0, RUN_SEEDS - 1, f"each stage of a run draws its realisations from seeds {RUN_SEEDS} further on")
 Snr = Within(-100, 100, "beyond 100 dB there is nothing but noise, or none")

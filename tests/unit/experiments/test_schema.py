@@ -118,8 +118,8 @@ def test_config_yaml_is_plain_yaml():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("seeds=[-1]", "not within 0 to 4294967295"),
-        ("seeds=[4294967296]", "32 bits"),
+        ("seeds=[-1]", "not within 0 to 524287"),
+        ("seeds=[524288]", "each stage of a run draws its realisations from seeds 524288 further on"),
         ("threads=2147483648", "threads: 2147483648 is not within 1 to 1024"),
         ("stage1.snr_db=[-400, 0]", "not within -100 to 100"),
         ("evaluate.0.snr_db=[1e9]", "not within -100 to 100"),

@@ -1,7 +1,12 @@
 """Settings of links have bounds: within them a link draws finite values or says what it would take, in seconds."""
 
+import ctypes
+import gc
 import math
+import re
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +134,47 @@ def test_the_estimate_is_of_the_size_of_the_peak(num_rx_ant: int, monkeypatch: p
     # Channel and noise of each antenna are there at once, and seldom more than eight times that.
     one = 8 * 4 * num_rx_ant * 10_000
     assert 2 * one < estimates[0] < 8 * one
+
+
+def resident(line: str) -> int:
+    """A line of this process's status on Linux [bytes]: VmRSS, or its peak VmHWM."""
+    found = re.search(rf"{line}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return 1024 * int(found[1])
+
+
+CONTAMINATED = {"impairments": {"pilot_contamination_db": -10.0}}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is told by Linux alone")
+@pytest.mark.parametrize(
+    ("settings", "batch", "length"),
+    [
+        ({}, 24, 8000),
+        (CONTAMINATED, 8, 12000),
+        ({"amplifier_backoff_db": 3.0}, 32, 10000),
+        ({"amplifier_backoff_db": 3.0, "access": "tdma", **CONTAMINATED}, 16, 8000),
+    ],
+    ids=["plain", "contaminated", "amplified", "both, in turns"],
+)
+def test_the_estimate_of_an_ofdm_link_is_of_the_size_of_the_peak(
+    settings: dict[str, Any], batch: int, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured on the process, from draw to gradient."""
+    estimates = []
+    monkeypatch.setattr("tokcom_phy.radio.link.check_memory", lambda what, needed, *rest: estimates.append(needed))
+    link = load_link("ofdm-tdl-c", device="cpu", **settings)
+    link({user: torch.randn(1, 1, 64) for user in link.users or []}, snr_db=10.0, seed=0)
+    sent = {user: torch.randn(batch, 1, 2 * length, requires_grad=True) for user in link.users or []}
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    received = link(sent, snr_db=10.0, seed=0)
+    torch.stack([tensor.square().sum() for tensor in received.values()]).sum().backward()
+    peak = resident("VmHWM") - before
+    assert peak > 5e7
+    assert 0.9 < estimates[-1] / peak < 2.5
 
 
 def test_what_a_container_may_take_counts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

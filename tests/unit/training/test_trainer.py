@@ -233,6 +233,16 @@ def test_samples_visit_every_item_of_an_epoch_before_the_next():
     assert all(sampler.step(index) == steps[index // 4] for index in range(20))
 
 
+def test_no_epoch_of_a_seed_has_the_order_of_another():
+    """With seed + epoch, epoch 1 of seed 0 had the order of epoch 0 of seed 1."""
+    orders = [
+        tuple(EpochSampler(num_items=12, steps=8, batch=12, seed=seed).step(12 * e))
+        for seed in range(8)
+        for e in range(8)
+    ]
+    assert len(set(orders)) == 64
+
+
 def test_a_sample_is_sent_at_the_same_snr_whichever_process_computes_it():
     radio = LinkSampler(load_link("rayleigh"), (-5.0, 15.0), 3)
     whole, part = radio.at(range(8)), radio.at(range(4, 8))
