@@ -169,7 +169,7 @@ def test_a_receiver_reckons_with_what_turns_between_pilots_and_data(
 
 def test_covariance_of_turns() -> None:
     """Against the means over realisations; of old knowledge it leaves 1 − exp(−(2πσΔ)²/2) to either side."""
-    settings = {"frequency_offset": 0.01, "phase_noise": 400.0}
+    settings: dict[str, Any] = {"frequency_offset": 0.01, "phase_noise": 400.0}
     turn = drawn(4000, **settings).turn(6)
     assert turn is not None
     covariance = phase_covariance(ImpairmentsConfig(**settings), 6, SPACING, PREFIX)

@@ -87,7 +87,8 @@ def test_distortion_over_a_link_is_that_of_its_waveform(kind: str, pilots: str) 
 
     Zadoff-Chu pilots alone would say that data arrive 9 % weaker than they do: α is .935 for them, .850 for data.
     """
-    settings = {"users": ["one"], "amplifier_backoff_db": 3.0, "pilots": pilots, "speed": 0.0, "output": "unbiased"}
+    settings: dict[str, Any] = {"users": ["one"], "amplifier_backoff_db": 3.0, "pilots": pilots, "speed": 0.0}
+    settings["output"] = "unbiased"
     x = symbols(kind, 16, 1584)
     gain, ratio = bussgang(x, ofdm_link(**settings, csi="perfect").draw(16, 1584, 60.0, seed=0).apply(x))
     assert gain == pytest.approx(1.0, abs=0.005)

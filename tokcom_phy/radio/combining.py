@@ -129,8 +129,8 @@ def combine(
         own_gain = own_gain.where(power > 0, 1.0)
         unbiased_by = 1 / (own_gain * no)
         effective_noise_var = _diagonal(weights).real / own_gain
-    for own in (distortion, turned):
-        effective_noise_var = effective_noise_var if own is None else effective_noise_var + own
+    for expected in (distortion, turned):
+        effective_noise_var = effective_noise_var if expected is None else effective_noise_var + expected
     weights = weights * (unbiased_by * output_gain(effective_noise_var, output))[:, :, None]
     gain = _multiply(weights, cross)
     exactly = known and distortion is None and turned is None
