@@ -23,5 +23,9 @@ def run_on_two(script: str | Path, *arguments: str | Path) -> list[subprocess.Co
         )
         for rank in range(2)
     ]
-    outputs = [process.communicate(timeout=300) for process in processes]
+    try:
+        outputs = [process.communicate(timeout=900) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return [subprocess.CompletedProcess(p.args, p.returncode, *o) for p, o in zip(processes, outputs, strict=True)]
