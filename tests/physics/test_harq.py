@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.special import gammainc
 
 from tokcom_phy.radio import block_errors, load_link
-from tokcom_phy.radio.bler_table import BlerTable
+from tokcom_phy.radio.bler_table import BlerTable, CodeKey
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.miesm import mutual_information, snr_db_of
 from tokcom_phy.radio.state import LinkState
@@ -18,10 +18,15 @@ TOKENS = {"audio": torch.randn(1, 2, 128).expand(BATCH, 2, 128)}
 
 @pytest.fixture(autouse=True)
 def _ideal_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block is lost if and only if its effective SNR is below the threshold."""
-    edges = torch.tensor([THRESHOLD_DB - 1e-3, THRESHOLD_DB + 1e-3]).double()
-    table = BlerTable(edges, torch.tensor([60.0, -60.0]).double())
-    monkeypatch.setattr(block_errors, "bler_table", lambda key: table)
+    """A block is lost if and only if its rounds together carry less than one does at the threshold."""
+
+    def table(key: CodeKey, rounds: int) -> BlerTable:
+        needed = mutual_information(torch.tensor(10 ** (THRESHOLD_DB / 10)), key.bits_per_symbol)
+        threshold_db = float(snr_db_of(needed / rounds, key.bits_per_symbol))
+        edges = torch.tensor([threshold_db - 1e-3, threshold_db + 1e-3]).double()
+        return BlerTable(edges, torch.tensor([60.0, -60.0]).double())
+
+    monkeypatch.setattr(block_errors, "bler_table", table)
 
 
 def transmit(combining: str, snr_db: float) -> tuple[torch.Tensor, torch.Tensor, LinkState]:

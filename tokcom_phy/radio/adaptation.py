@@ -55,15 +55,12 @@ class Adaptation:
         lengths = payload_lengths(request)
         if self._instantaneous:
             return {user: self._best(self.losses(state, user, lengths[user]), user) for user in lengths}
-        in_db = {user: (-10 * torch.log10(no)).tolist() for user, no in request.no.items()}
-        chosen = [
-            self._on_average(request, {user: round(values[example]) for user, values in in_db.items()})
-            for example in range(len(request.indices))
-        ]
-        device = next(iter(request.no.values())).device
-        return {user: torch.tensor([choice[user] for choice in chosen], device=device) for user in lengths}
+        rounded = torch.stack([(-10 * torch.log10(request.no[user])).round().long() for user in lengths])
+        snrs, which = rounded.unique(dim=1, return_inverse=True)
+        chosen = [self._on_average(request, dict(zip(lengths, own, strict=True))) for own in snrs.mT.tolist()]
+        return {user: which.new_tensor([choice[user] for choice in chosen])[which] for user in lengths}
 
-    def losses(self, state: LinkState, user: str, lengths: Sequence[int]) -> Tensor:
+    def losses(self, state: LinkState, user: str, lengths: Tensor) -> Tensor:
         """Share of the payload that each scheme loses on average, given the realisation: float64 [schemes, b]."""
         observation, as_bits = Observation.of(state, user), user in self._as_bits
         return torch.stack([expected_losses(observation, lengths, scheme, as_bits) for scheme, _ in self._candidates])
@@ -83,22 +80,25 @@ class Adaptation:
         return torch.where(losses <= self._target_bler, speed, -losses).argmax(0)
 
     def _on_average(self, request: DrawRequest, snr_db: Mapping[str, int]) -> dict[str, int]:
-        """The choice of each user at SNRs in whole decibels."""
+        """The choice of each user at whole SNRs [dB]."""
         key = tuple((user, length, snr_db[user]) for user, length in request.num_symbols.items())
         if key not in self._known:
             no = {user: 10 ** (-torch.full((_REALISATIONS,), float(snr)) / 10) for user, snr in snr_db.items()}
             no = {user: values.to(request.no[user].device) for user, values in no.items()}
-            state = self._draw(DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {}))
+            average = DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {})
+            state = self._draw(average)
             self._known[key] = {
-                user: int(self._best(self.losses(state, user, [length] * _REALISATIONS).mean(1, keepdim=True), user))
-                for user, length in request.num_symbols.items()
+                user: int(self._best(self.losses(state, user, length).mean(1, keepdim=True), user))
+                for user, length in payload_lengths(average).items()
             }
         return self._known[key]
 
 
-def payload_lengths(request: DrawRequest) -> Mapping[str, list[int]]:
-    """Valid symbols of each example: user → [b]."""
+def payload_lengths(request: DrawRequest) -> Mapping[str, Tensor]:
+    """Valid symbols of each example: user → int64 [b]."""
     return {
-        user: request.mask[user].sum(1).tolist() if user in request.mask else [length] * len(request.indices)
+        user: request.mask[user].sum(1)
+        if user in request.mask
+        else torch.full_like(request.no[user], length, dtype=torch.long)
         for user, length in request.num_symbols.items()
     }

@@ -28,3 +28,13 @@ def check_token_mask(user: str, tokens: Tensor, mask: Tensor | None) -> None:
             f"mask of '{user}' is {str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}, its tokens are "
             f"{list(tokens.shape)}: give bool [batch, tokens]"
         )
+
+
+def check_device(link: str, device: str) -> None:
+    """Raise a UserError if PyTorch has no such device."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"link '{link}' cannot draw on device '{device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
+        ) from error

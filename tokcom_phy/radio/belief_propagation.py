@@ -1,5 +1,6 @@
 """Belief propagation over many blocks at once, for measuring error rates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,13 +23,17 @@ class BeliefPropagation:
     pcm : scipy.sparse matrix [checks, nodes]
         The parity checks of Sionna's decoder, without those that only concern punctured bits.
     num_iter : int
+    device : str
+    starts : sequence of int
+        Where the received redundancy versions begin in the circular buffer, fillers left out.
     """
 
-    def __init__(self, encoder: Any, pcm: Any, num_iter: int, device: str):
+    def __init__(self, encoder: Any, pcm: Any, num_iter: int, device: str, starts: Sequence[int] = (0,)):
         self._num_info_bits, self._lifting, self._num_fillers = encoder.k, encoder.z, encoder.k_ldpc - encoder.k
         self._deinterleaver = torch.from_numpy(encoder.generate_out_int(encoder.n, encoder.num_bits_per_symbol)[1]).to(
             device
         )
+        self._num_coded_bits, self._starts = encoder.n, starts
         self._num_nodes = pcm.shape[1]
         self._num_iter = num_iter
         check, node = (torch.from_numpy(index).long() for index in pcm.tocoo().coords)
@@ -43,7 +48,7 @@ class BeliefPropagation:
         Parameters
         ----------
         llr : float32 [blocks, coded bits]
-            Log-odds of a one, as Sionna's demappers give them.
+            Log-odds of a one, as Sionna's demappers give them; of all versions, one after the other.
         bits : float32 [blocks, k]
         """
         channel = self._channel(llr)
@@ -67,15 +72,21 @@ class BeliefPropagation:
         return right
 
     def _channel(self, llr: Tensor) -> Tensor:
-        """Log-odds of a zero of all nodes, float32 [nodes, blocks]: punctured and unsent bits unknown, fillers zero."""
-        sent = -llr[:, self._deinterleaver].mT.clamp(-_LLR_MAX, _LLR_MAX)
-        systematic = self._num_info_bits - 2 * self._lifting
+        """Log-odds of a zero of all nodes, float32 [nodes, blocks]: punctured and unsent bits unknown, fillers zero.
+
+        Those of a bit that is sent several times add.
+        """
+        first, stop = 2 * self._lifting, self._num_info_bits + self._num_fillers
+        buffer = llr.new_zeros(self._num_nodes - first - self._num_fillers, len(llr))
+        for start, version in zip(self._starts, llr.split(self._num_coded_bits, dim=1), strict=True):
+            places = (start + torch.arange(self._num_coded_bits, device=llr.device)) % len(buffer)
+            buffer[places] -= version[:, self._deinterleaver].mT
+        buffer.clamp_(-_LLR_MAX, _LLR_MAX)
+        systematic = self._num_info_bits - first
         nodes = llr.new_zeros(self._num_nodes, len(llr))
-        start = 2 * self._lifting
-        nodes[start : self._num_info_bits] = sent[:systematic]
-        start = self._num_info_bits + self._num_fillers
-        nodes[self._num_info_bits : start] = _LLR_MAX
-        nodes[start : start + len(sent) - systematic] = sent[systematic:]
+        nodes[first : self._num_info_bits] = buffer[:systematic]
+        nodes[self._num_info_bits : stop] = _LLR_MAX
+        nodes[stop:] = buffer[systematic:]
         return nodes
 
     def _update_checks(self, message: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The block error rate of a code over AWGN, measured with Sionna's codec."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,13 +9,26 @@ from scipy.special import gammaincc
 from torch import Tensor
 
 from tokcom_phy.radio.blockcode import BlockCode
+from tokcom_phy.radio.miesm import snr_db_of
 
-LOWEST_BLER = 1e-3
 RELATIVE_ERROR = 0.095
-"""Blocks are added until the relative standard error is below this wherever the BLER is at least `LOWEST_BLER`."""
+"""Directions are added until the relative standard error is below this down to the lowest BLER of the `Effort`."""
 
+
+class Effort(NamedTuple):
+    """How far a measurement goes: directions at first and at most, and the lowest BLER that has to be right."""
+
+    fewest: int
+    most: int
+    lowest_bler: float
+
+
+ONE_ROUND = Effort(512, 16384, 1e-3)
+SEVERAL_ROUNDS = Effort(192, 192, 1e-1)
 _BATCH = 64
-_FEWEST, _MOST = 8 * _BATCH, 16384
+_GAP_DB = 1.0
+"""Usual distance of a code from the SNR at which the modulation carries as many bits."""
+
 _SCREENED_SHARE = 0.85
 _RESOLUTION_DB = 0.1
 _STEP_DB = 0.05
@@ -22,7 +36,7 @@ _SEED = 13
 
 
 def measure_bler(
-    code: BlockCode, on_progress: Callable[[float], None] = lambda _: None
+    code: BlockCode, versions: Sequence[int] = (0,), on_progress: Callable[[float], None] = lambda _: None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Measure the block error rate over AWGN as a function of SNR, until its standard error is small enough.
 
@@ -43,6 +57,8 @@ def measure_bler(
     Parameters
     ----------
     code : BlockCode
+    versions : sequence of int
+        Redundancy versions that are sent, at one SNR, and decoded together: n counts the symbols of all.
     on_progress : share done → None
 
     Returns
@@ -52,22 +68,25 @@ def measure_bler(
     num_blocks : int
         Directions.
     """
+    effort = ONE_ROUND if len(versions) == 1 else SEVERAL_ROUNDS
     generator = torch.Generator().manual_seed(_SEED)
-    first = _thresholds_db(code, generator, 10.0)
-    while len(first) < _FEWEST:
-        first += _thresholds_db(code, generator, float(np.median(first)))
-        on_progress(0.5 * len(first) / _FEWEST)
+    shannon = torch.tensor(code.num_info_bits / (len(versions) * code.num_symbols))
+    guess_db = float(snr_db_of(shannon, code.bits_per_symbol)) + _GAP_DB
+    first = _thresholds_db(code, versions, generator, guess_db)
+    while len(first) < effort.fewest:
+        first += _thresholds_db(code, versions, generator, float(np.median(first)))
+        on_progress(0.5 * len(first) / effort.fewest)
     split_db = round(float(np.quantile(first, _SCREENED_SHARE)), 1)
     good = np.asarray([threshold for threshold in first if threshold <= split_db])
     bad = [threshold for threshold in first if threshold > split_db]
     count = len(first)
     while True:
-        snr_db, bler, error = _average(good, np.asarray(bad), count, code.num_symbols)
-        worst = float((error / bler)[bler >= LOWEST_BLER].max())
-        if worst <= RELATIVE_ERROR or count >= _MOST:
+        snr_db, bler, error = _average(good, np.asarray(bad), count, len(versions) * code.num_symbols)
+        worst = float((error / bler)[bler >= effort.lowest_bler].max())
+        if worst <= RELATIVE_ERROR or count >= effort.most:
             return snr_db, bler, error, count
         on_progress(0.5 + 0.5 * min((RELATIVE_ERROR / worst) ** 2, 0.99))
-        bad += _thresholds_db(code, generator, split_db, screen=True)
+        bad += _thresholds_db(code, versions, generator, split_db, screen=True)
         count += _BATCH
 
 
@@ -96,7 +115,9 @@ def _average(
     return grid[kept], bler[kept], error[kept]
 
 
-def _thresholds_db(code: BlockCode, generator: torch.Generator, guess_db: float, screen: bool = False) -> list[float]:
+def _thresholds_db(
+    code: BlockCode, versions: Sequence[int], generator: torch.Generator, guess_db: float, screen: bool = False
+) -> list[float]:
     """SNR above which each block of a batch is decoded [dB], for noise of a random direction, within ±0.05 dB.
 
     With ``screen`` blocks that are decoded at the first SNR are left out. That is ``guess_db``, rounded to 0.1 dB, plus
@@ -104,7 +125,7 @@ def _thresholds_db(code: BlockCode, generator: torch.Generator, guess_db: float,
     """
     shape = (_BATCH, code.num_info_bits)
     bits = torch.randint(2, shape, generator=generator).float().to(code.device)
-    sent = code.encode(bits)
+    sent = code.encode_versions(bits, versions)
     noise = torch.randn(sent.shape, generator=generator, dtype=torch.complex64).to(code.device)
     noise = noise / noise.abs().square().mean(1, keepdim=True).sqrt()
     dither = torch.rand(_BATCH, generator=generator, dtype=torch.float64) - 0.5
@@ -116,7 +137,7 @@ def _thresholds_db(code: BlockCode, generator: torch.Generator, guess_db: float,
     while len(active):
         no = 10 ** (-probe[active, None].float().to(code.device) / 10)
         received = sent[active] + noise[active] * no.sqrt()
-        works = code.recovers(received, no.expand(received.shape), bits[active]).cpu()
+        works = code.recovers(received, no.expand(received.shape), bits[active], versions).cpu()
         decoded[active[works]] = probe[active[works]]
         lost[active[~works]] = probe[active[~works]]
         probe = _next_probe(lost, decoded, stride)

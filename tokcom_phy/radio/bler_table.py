@@ -15,6 +15,7 @@ from torch import Tensor
 from tokcom_phy.radio.bler_measurement import measure_bler
 from tokcom_phy.radio.blockcode import ITERATIONS, BlockCode
 from tokcom_phy.radio.engine import engine
+from tokcom_phy.radio.redundancy import redundancy_versions
 from tokcom_phy.radio.scheme import CRC_BITS
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.utils.errors import UserError
@@ -32,9 +33,10 @@ class CodeKey(NamedTuple):
     num_symbols: int
     bits_per_symbol: int
 
-    @property
-    def file_name(self) -> str:
-        return f"{self.num_info_bits}-bits-{self.num_symbols}-symbols-{2**self.bits_per_symbol}-qam.json"
+    def file_name(self, rounds: int = 1) -> str:
+        """Name of the file with the table of this code, after rounds of incremental redundancy."""
+        name = f"{self.num_info_bits}-bits-{self.num_symbols}-symbols-{2**self.bits_per_symbol}-qam"
+        return f"{name}.json" if rounds == 1 else f"{name}-{rounds}-rounds.json"
 
 
 class TableFile(BaseModel):
@@ -46,6 +48,9 @@ class TableFile(BaseModel):
     num_symbols: int
     bits_per_symbol: int
     crc_bits: int
+    rounds: int = 1
+    """Redundancy versions that were sent and decoded together, in their order."""
+
     iterations: int
     """Of belief propagation."""
 
@@ -63,9 +68,9 @@ class TableFile(BaseModel):
     bler: list[Share] = _COLUMN
     std_error: list[float] = _COLUMN
 
-    def fits(self, key: CodeKey) -> bool:
-        own = (self.num_info_bits, self.num_symbols, self.bits_per_symbol, self.crc_bits, self.iterations)
-        return own == (*key, CRC_BITS, ITERATIONS)
+    def fits(self, key: CodeKey, rounds: int) -> bool:
+        own = (self.num_info_bits, self.num_symbols, self.bits_per_symbol, self.crc_bits, self.rounds, self.iterations)
+        return own == (*key, CRC_BITS, rounds, ITERATIONS)
 
 
 @dataclass(frozen=True)
@@ -96,23 +101,31 @@ class BlerTable:
 
 
 @lru_cache(maxsize=256)
-def bler_table(key: CodeKey) -> BlerTable:
+def bler_table(key: CodeKey, rounds: int = 1) -> BlerTable:
     """The table of a code: the shipped one, that of the cache folder, or one that is measured now, which takes minutes.
+
+    Parameters
+    ----------
+    key : CodeKey
+        Of the first round.
+    rounds : int
+        Rounds of incremental redundancy, all at the same SNR.
 
     Raises
     ------
     UserError
-        If a table file is damaged or belongs to another code, or a new one cannot be written.
+        If a table file is damaged or belongs to another code, or a new one cannot be measured or written.
     """
-    for path in (_SHIPPED / key.file_name, cache_folder() / "bler" / key.file_name):
+    name = key.file_name(rounds)
+    for path in (_SHIPPED / name, cache_folder() / "bler" / name):
         if path.is_file():
-            return read_table(path, key)
-    write_table(path, key)
-    return read_table(path, key)
+            return read_table(path, key, rounds)
+    write_table(path, key, rounds)
+    return read_table(path, key, rounds)
 
 
-def read_table(path: Path, key: CodeKey) -> BlerTable:
-    """Read the table of a code from a file.
+def read_table(path: Path, key: CodeKey, rounds: int = 1) -> BlerTable:
+    """Read the table of a code, after rounds of incremental redundancy, from a file.
 
     Raises
     ------
@@ -123,10 +136,11 @@ def read_table(path: Path, key: CodeKey) -> BlerTable:
         table = TableFile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(f"BLER table {path} is damaged: delete it, and it is measured anew") from error
-    if not table.fits(key):
+    if not table.fits(key, rounds):
         raise UserError(
             f"BLER table {path} is of another code ({table.num_info_bits} bits, {table.num_symbols} symbols, "
-            f"{2**table.bits_per_symbol}-QAM, {table.iterations} iterations): delete it, and it is measured anew"
+            f"{2**table.bits_per_symbol}-QAM, rounds {table.rounds}, {table.iterations} iterations): delete it, and it "
+            "is measured anew"
         )
     snr_db, bler = np.asarray(table.snr_db), np.asarray(table.bler)
     if len({len(table.snr_db), len(table.bler), len(table.std_error)}) > 1 or (np.diff(snr_db) <= 0).any():
@@ -134,23 +148,32 @@ def read_table(path: Path, key: CodeKey) -> BlerTable:
     return BlerTable(torch.from_numpy(snr_db), torch.from_numpy(np.log(bler / (1 - bler))))
 
 
-def write_table(path: Path, key: CodeKey) -> None:
+def write_table(path: Path, key: CodeKey, rounds: int = 1) -> None:
     """Measure the table of a code, with a progress bar on standard error, and write it.
 
     Raises
     ------
     UserError
-        If the file cannot be written.
+        If the file cannot be written, or the engine has no redundancy versions.
     """
+    if rounds > 1 and engine() == "tensorflow":
+        raise UserError(
+            f"no BLER table {path.name}, and Sionna 1 cannot measure redundancy versions: use combining chase, or "
+            "Sionna 2"
+        )
     console = Console(stderr=True)
+    what = f"{key.num_info_bits} bits in {rounds * key.num_symbols} symbols"
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"measuring BLER of {key.num_info_bits} bits in {key.num_symbols} symbols", total=1.0)
+        task = progress.add_task(f"measuring BLER of {what}", total=1.0)
         snr_db, bler, error, blocks = measure_bler(
-            BlockCode(*key, default_device()), lambda share: progress.update(task, completed=share)
+            BlockCode(*key, default_device()),
+            redundancy_versions(rounds),
+            lambda share: progress.update(task, completed=share),
         )
     table = TableFile(
         **key._asdict(),
         crc_bits=CRC_BITS,
+        rounds=rounds,
         iterations=ITERATIONS,
         channel="awgn",
         method="noise thresholds by direction, tokcom_phy.radio.bler_measurement",

@@ -1,7 +1,5 @@
 """Block error rates of a digital link from the symbols of a realisation: link-to-system mapping."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -17,28 +15,29 @@ def block_error_rate(observation: Observation, code: CodeKey) -> Tensor:
     return error_rate_of(demapped_information(observation, code.bits_per_symbol).mean(-1), code)
 
 
-def error_rate_of(information: Tensor, code: CodeKey) -> Tensor:
-    """Error rate of blocks whose symbols carry so much in the mean [bits], float32 of the same shape."""
-    return bler_table(code).bler(snr_db_of(information, code.bits_per_symbol))
+def error_rate_of(information: Tensor, code: CodeKey, rounds: int = 1) -> Tensor:
+    """Error rate of blocks whose symbols carry so much in the mean [bits], float32 of the same shape.
+
+    With several rounds of incremental redundancy the symbols are those of all rounds.
+    """
+    return bler_table(code, rounds).bler(snr_db_of(information, code.bits_per_symbol))
 
 
-def expected_losses(observation: Observation, lengths: Sequence[int], scheme: Scheme, as_bits: bool = False) -> Tensor:
+def expected_losses(observation: Observation, lengths: Tensor, scheme: Scheme, as_bits: bool = False) -> Tensor:
     """Share of a payload that is lost on average, given the realisation: Σ_k (n_k/n)·p_k, float64 [b].
 
     Parameters
     ----------
     observation : Observation [b, n]
-    lengths : sequence of int [b]
+    lengths : int64 [b]
         Symbols of the payloads.
     scheme : Scheme
     as_bits : bool
         Whether a symbol of the payload is a bit.
     """
-    device = observation.noise_var.device
-    sizes = torch.tensor(lengths, device=device)
-    lost = torch.zeros(len(lengths), dtype=torch.float64, device=device)
-    for blocks in segment(lengths, [scheme] * len(lengths), str(device), as_bits):
+    lost = torch.zeros_like(lengths, dtype=torch.float64)
+    for blocks in segment(lengths, [scheme], as_bits=as_bits):
         rates = block_error_rate(observation.at(blocks.rows, blocks.uses), blocks.code)
         rows = blocks.rows[:, 0]
-        lost.index_add_(0, rows, rates.double() * blocks.columns.shape[1] / sizes[rows])
+        lost.index_add_(0, rows, rates.double() * blocks.columns.shape[1] / lengths[rows])
     return lost

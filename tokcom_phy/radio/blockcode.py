@@ -42,6 +42,7 @@ class BlockCode:
         self._decoder = LDPC5GDecoder(self._encoder, num_iter=ITERATIONS, device=device)
         self._mapper = Mapper("qam", bits_per_symbol, device=device)
         self._demapper = Demapper("app", "pam", bits_per_symbol // 2, device=device)
+        self._propagations: dict[tuple[int, ...], BeliefPropagation] = {}
         self._rows = max(1, _SYMBOLS_AT_A_TIME // num_symbols)
 
     def encode(self, bits: Tensor, version: int | None = None) -> Tensor:
@@ -109,17 +110,36 @@ class BlockCode:
     def _harq_decoder(self) -> LDPC5GDecoder:
         return LDPC5GDecoder(self._encoder, num_iter=ITERATIONS, harq_mode=True, device=self.device)
 
-    def recovers(self, symbols: Tensor, no: Tensor, bits: Tensor) -> Tensor:
+    def encode_versions(self, bits: Tensor, versions: Sequence[int]) -> Tensor:
+        """The symbols of several redundancy versions, one after the other: complex64 [blocks, versions · num_symbols].
+
+        More than the first one needs Sionna 2.
+        """
+        return torch.cat([self.encode(bits, version or None) for version in versions], dim=1)
+
+    def recovers(self, symbols: Tensor, no: Tensor, bits: Tensor, versions: Sequence[int] = (0,)) -> Tensor:
         """Whether blocks are decoded to the bits that were sent, bool [blocks]; for measuring error rates.
 
         The decoder is `BeliefPropagation`, which is faster than Sionna's and decides as it does.
-        """
-        return self._propagation.recovers(self.demap(symbols, no), _mask_crc(self._crc(bits)))
 
-    @cached_property
-    def _propagation(self) -> BeliefPropagation:
-        encoder, decoder = unwrapped(self._encoder), unwrapped(self._decoder)
-        return BeliefPropagation(encoder, decoder.pcm, ITERATIONS, self.device)
+        Parameters
+        ----------
+        symbols, no
+            As for `decode`; of all versions, [blocks, versions · num_symbols].
+        bits : float32 [blocks, num_info_bits]
+        versions : sequence of int
+            Redundancy versions that were received.
+        """
+        return self._propagation(tuple(versions)).recovers(self.demap(symbols, no), _mask_crc(self._crc(bits)))
+
+    def _propagation(self, versions: tuple[int, ...]) -> BeliefPropagation:
+        if versions not in self._propagations:
+            encoder = unwrapped(self._encoder)
+            pcm, starts = unwrapped(self._decoder).pcm, [0]
+            if versions != (0,):
+                pcm, starts = unwrapped(self._harq_decoder).pcm, encoder.get_start_positions_comp(list(versions))
+            self._propagations[versions] = BeliefPropagation(encoder, pcm, ITERATIONS, self.device, starts)
+        return self._propagations[versions]
 
 
 def _mask_crc(bits: Tensor) -> Tensor:

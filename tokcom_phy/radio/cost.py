@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from torch import Tensor
+
 HEADER_SYMBOLS = 64
 """One scale, a float of 32 bits, as QPSK at rate 1/4."""
 
@@ -50,11 +52,12 @@ SYMBOL_ENERGY = 0.2e-6
 
 
 class Spent(NamedTuple):
-    """What one transmission really took: channel uses of all users, time [s] and transmit energy [J]."""
+    """What each example of a transmission really took, float64 [b]: channel uses of all users, time [s] and transmit
+    energy [J]."""
 
-    channel_uses: float
-    latency: float
-    energy: float
+    channel_uses: Tensor
+    latency: Tensor
+    energy: Tensor
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.engine import engine
-from tokcom_phy.radio.harq import error_rates, redundancy_version
+from tokcom_phy.radio.harq import error_rates
 from tokcom_phy.radio.identifiers import check_bits
 from tokcom_phy.radio.link import Link, Snr
 from tokcom_phy.radio.observation import Observation, combine_symbols
 from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_block_errors
 from tokcom_phy.radio.quantizer import LloydMaxQuantizer, Quantizer
+from tokcom_phy.radio.redundancy import redundancy_version, redundancy_versions
 from tokcom_phy.radio.seeding import entropy, uniform
 from tokcom_phy.radio.segmentation import Blocks, longest_block, num_blocks, num_info_bits, num_uses, segment
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
@@ -144,7 +145,8 @@ class DigitalLink(Link[DigitalConfig]):
             return request
         lengths, mask = payload_lengths(request), {}
         for user in request.mask:
-            on_air = torch.tensor([self._most_uses(n, user) for n in lengths[user]], device=self.device)
+            sizes, which = lengths[user].unique(return_inverse=True)
+            on_air = sizes.new_tensor([self._most_uses(n, user) for n in sizes.tolist()])[which]
             mask[user] = torch.arange(uses[user], device=self.device) < on_air[:, None]
         return replace(request, num_symbols=uses, mask=mask)
 
@@ -177,7 +179,7 @@ class DigitalLink(Link[DigitalConfig]):
         for snr in snr_db:
             observation = Observation.of(self.over.draw(_PICTURED, most, float(snr), SEED), ANONYMOUS)
             for scheme in self.schemes:
-                layout = segment([NUM_SYMBOLS] * _PICTURED, [scheme] * _PICTURED, self.device)
+                layout = segment(torch.full((_PICTURED,), NUM_SYMBOLS, device=self.device), [scheme])
                 lost = [block_error_rate(observation.at(blocks.rows, blocks.uses), blocks.code) for blocks in layout]
                 rates[str(scheme)].append(float(torch.cat(lost).mean()))
         draw_block_errors(axes, snr_db, rates)
@@ -187,7 +189,8 @@ class DigitalLink(Link[DigitalConfig]):
     ) -> tuple[dict[str, Tensor], LinkState]:
         assert isinstance(state, DigitalState)
         lengths = {
-            user: masks[user].sum(1).tolist() if user in masks else [x.shape[1]] * len(x) for user, x in symbols.items()
+            user: masks[user].sum(1) if user in masks else torch.full_like(state.scheme[user], x.shape[1])
+            for user, x in symbols.items()
         }
         layouts = self._layouts(lengths, state)
         values = {user: x.detach().to(self.device) for user, x in symbols.items()}
@@ -213,34 +216,36 @@ class DigitalLink(Link[DigitalConfig]):
                 check_bits(user, tokens[user])
         return super()._transmit(tokens, snr_db, masks, seed, indices)
 
-    def spent(self, state: LinkState, symbol_energy: float | None = None) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float | None = None) -> Spent | None:
         assert isinstance(state, DigitalState)
         if self.config.harq is None:
-            return []
-        batch = len(next(iter(state.scheme.values())))
-        rounds = [{user: uses.tolist() for user, uses in of_users.items()} for of_users in state.spent]
-        return [self._spent(rounds, example, symbol_energy) for example in range(batch)]
-
-    def _spent(self, rounds: Sequence[Mapping[str, list[int]]], example: int, symbol_energy: float | None) -> Spent:
-        total = Spent(0, 0.0, 0.0)
-        for round_number, of_users in enumerate(rounds):
-            payload = {user: uses[example] for user, uses in of_users.items() if uses[example]}
-            if payload:
-                header = 0 if round_number else self._header_symbols(1, None)
-                sent = {user: n + header for user, n in payload.items()}
-                cost = self.over._cost(self._load(payload, sent, symbol_energy))
-                total = Spent(
-                    *(a + b for a, b in zip(total, (cost.channel_uses, cost.latency, cost.energy), strict=True))
-                )
+            return None
+        total = Spent(*torch.zeros(3, len(next(iter(state.scheme.values()))), dtype=torch.float64))
+        for round_number, of_users in enumerate(state.spent):
+            loads, which = torch.stack(list(of_users.values()), dim=1).unique(dim=0, return_inverse=True)
+            header = 0 if round_number else self._header_symbols(1, None)
+            costs = [
+                self._spent(dict(zip(of_users, load, strict=True)), header, symbol_energy) for load in loads.tolist()
+            ]
+            own = torch.tensor(costs, dtype=torch.float64)[which.cpu()]
+            total = Spent(*(sum_ + part for sum_, part in zip(total, own.mT, strict=True)))
         return total
 
-    def _layouts(self, lengths: Mapping[str, Sequence[int]], state: DigitalState) -> Layouts:
+    def _spent(self, uses: Mapping[str, int], header: int, symbol_energy: float | None) -> tuple[float, float, float]:
+        """Channel uses, time and energy of a round."""
+        payload = {user: n for user, n in uses.items() if n}
+        if not payload:
+            return 0.0, 0.0, 0.0
+        sent = {user: n + header for user, n in payload.items()}
+        cost = self.over._cost(self._load(payload, sent, symbol_energy))
+        return cost.channel_uses, cost.latency, cost.energy
+
+    def _layouts(self, lengths: Mapping[str, Tensor], state: DigitalState) -> Layouts:
         """The code blocks of each user."""
-        layouts = {}
-        for user, own in lengths.items():
-            schemes = [self.schemes[position] for position in state.scheme[user].tolist()]
-            layouts[user] = segment(own, schemes, self.device, user in self.identifiers)
-        return layouts
+        return {
+            user: segment(own.to(self.device), self.schemes, state.scheme[user], user in self.identifiers)
+            for user, own in lengths.items()
+        }
 
     def _lost(self, state: DigitalState, user: str, blocks: Blocks) -> Tensor:
         """Which blocks are lost after each round, bool [rounds, blocks], by their error rates."""
@@ -312,8 +317,7 @@ class DigitalLink(Link[DigitalConfig]):
     def _decode_rounds(self, code: BlockCode, rounds: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Bits of blocks, and whether they are intact, from the symbols and their noise variances in each round."""
         if len(rounds) > 1 and _sends_versions(self.config):
-            versions = [redundancy_version(round_number) for round_number in range(len(rounds))]
-            return code.decode_versions([code.demap(*own) for own in rounds], versions)
+            return code.decode_versions([code.demap(*own) for own in rounds], redundancy_versions(len(rounds)))
         symbols, no = rounds[0] if len(rounds) == 1 else combine_symbols(*zip(*rounds, strict=True))
         return code.decode(symbols, no)
 

@@ -100,5 +100,7 @@ class DigitalConfig(LinkFamilyConfig):
             raise ValueError(f"clip is of the uniform quantizer, not of '{self.quantizer}': leave one out")
         if self.decoding == "mapped" and self.amplifier_backoff_db is not None:
             raise ValueError("decoding 'mapped' does not model an amplifier: use bit-exact with amplifier_backoff_db")
+        if self.over.uses_per_value is not None:
+            raise ValueError("over.uses_per_value is of analog tokens: give the digital link its own uses_per_value")
         self.over.for_demapper()
         return self

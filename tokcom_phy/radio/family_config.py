@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tokcom_phy.radio.link_budget_config import LinkBudgetConfig, by_name
+from tokcom_phy.radio.scheme import UsesPerValue
 from tokcom_phy.utils.bounds import Snr, Within
 from tokcom_phy.utils.errors import nearest
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
@@ -48,6 +49,10 @@ class LinkFamilyConfig(Strict):
     budget: LinkBudgetConfig | None = None
     """Link budget from which the SNR of each user follows; null where the SNR is given. Of a digital link, that of the
     link below."""
+
+    uses_per_value: UsesPerValue | None = None
+    """Channel uses of a value; by default 1/2, since a symbol carries two. More repeat each symbol, and the receiver
+    adds them with maximum ratio; fewer leave out symbols, evenly spread, which arrive as zeros."""
 
     _target: str | None = PrivateAttr(default=None)
     _folder: str | None = PrivateAttr(default=None)
@@ -146,6 +151,10 @@ class EqualizedLinkConfig(LinkFamilyConfig):
         """Raise a ValueError if the output is 'raw' where several users or antennas are received at once."""
         if self.output == "raw" and (num_users > 1 or num_rx_ant > 1):
             raise ValueError("output 'raw' is for one antenna and one user at a time: choose mmse or unbiased")
+        if self.output == "raw" and self.uses_per_value is not None:
+            raise ValueError(
+                "output 'raw' does not combine what is repeated: choose mmse or unbiased, or leave out uses_per_value"
+            )
 
 
 def _of_own_family(target: str, folder: str | None, values: dict[str, Any]) -> LinkFamilyConfig:

@@ -11,20 +11,12 @@ from tokcom_phy.radio.miesm import demapped_information
 from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.segmentation import Blocks
 
-REDUNDANCY_VERSIONS = (0, 2, 3, 1)
-"""Their order in 5G NR (3GPP TS 38.321, 5.4.2.2); after the last comes the first."""
-
-
-def redundancy_version(round_number: int) -> int:
-    """Redundancy version of a round, counted from zero."""
-    return REDUNDANCY_VERSIONS[round_number % len(REDUNDANCY_VERSIONS)]
-
 
 def error_rates(rounds: Sequence[Observation], blocks: Blocks, combining: Combining) -> Tensor:
     """Error rate of each block after each round, float32 [rounds, blocks], falling from round to round.
 
-    Chase combining adds the SINRs of a symbol. Incremental redundancy adds the mutual information of the rounds: it
-    takes as much as the first round needs alone.
+    Chase combining adds the SINRs of a symbol. Incremental redundancy adds mutual information: the block fares as over
+    an AWGN channel on which all rounds together carry as much.
 
     Parameters
     ----------
@@ -37,5 +29,5 @@ def error_rates(rounds: Sequence[Observation], blocks: Blocks, combining: Combin
         rates = [block_error_rate(Observation.combined(own[: r + 1]), blocks.code) for r in range(len(own))]
     else:
         information = torch.stack([demapped_information(one, blocks.code.bits_per_symbol).mean(-1) for one in own])
-        rates = list(error_rate_of(information.cumsum(0), blocks.code))
+        rates = [error_rate_of(information[:r].mean(0), blocks.code, r) for r in range(1, len(own) + 1)]
     return torch.stack(rates).cummin(0).values

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, 
 import torch
 from torch import Tensor, nn
 
-from tokcom_phy.radio.arguments import check_token_mask
+from tokcom_phy.radio.arguments import check_device, check_token_mask
 from tokcom_phy.radio.budgeted import BudgetedLink, Snr
 from tokcom_phy.radio.cache import RealisationCache
 from tokcom_phy.radio.cost import HEADER_SYMBOLS, Budget, Load, Spent, single_carrier_cost
@@ -16,9 +16,11 @@ from tokcom_phy.radio.draw_request import DrawRequest, check_payload
 from tokcom_phy.radio.family_config import LinkFamilyConfig
 from tokcom_phy.radio.panels import Panel
 from tokcom_phy.radio.power import noise_power, normalize_power, rapp, scale_symbols
+from tokcom_phy.radio.repetition import combined_uses, num_uses, repeated
+from tokcom_phy.radio.scheme import USES_PER_VALUE
 from tokcom_phy.radio.sionna import default_device
 from tokcom_phy.radio.state import ANONYMOUS, LinkState, check_users
-from tokcom_phy.radio.symbols import check_tokens, like_tokens, symbol_mask, symbols_per_token, to_symbols
+from tokcom_phy.radio.symbols import check_tokens, like_tokens, reorder, symbol_mask, symbols_per_token, to_symbols
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.memory import check_memory
 
@@ -83,13 +85,12 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         self.config = config
         self.description: str = config.description
         self.device = device or default_device()
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"link '{name}' cannot draw on device '{self.device}': name cpu, or a GPU that PyTorch sees, as cuda:0"
-            ) from error
+        check_device(name, self.device)
         self.snr_offset_db: Mapping[str, float] = {}
+        self._uses_per_symbol = 1.0
+        if self.analog and config.uses_per_value is not None:
+            self._uses_per_symbol = config.uses_per_value / USES_PER_VALUE
+            self.sent_as = f"tokens, {config.uses_per_value:g} uses a value"
         self._snr_db: Snr | None = None
         self._cache: RealisationCache | None = None
 
@@ -198,14 +199,11 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         return request.once(request.key, lambda: self._draw_checked(request))
 
     def _draw_checked(self, request: DrawRequest) -> LinkState:
-        most = max(request.num_symbols.values())
-        check_memory(
-            f"link '{self.name}' draws {len(request.indices)} examples of {most} symbols",
-            self._memory(request),
-            self.device,
-            self.memory_mend,
-        )
-        return self._checked(self._draw(request), request)
+        on_air = request if self._uses_per_symbol == 1 else repeated(request, self._uses_per_symbol)
+        payload = f"{len(on_air.indices)} examples of {max(on_air.num_symbols.values())} symbols"
+        check_memory(f"link '{self.name}' draws {payload}", self._memory(on_air), self.device, self.memory_mend)
+        state, mmse = self._checked(self._draw(on_air), on_air), getattr(self.config, "output", None) == "mmse"
+        return state if on_air is request else combined_uses(state, request, self._uses_per_symbol, mmse)
 
     def _checked(self, state: LinkState, request: DrawRequest) -> LinkState:
         """A realisation that `_draw` returned, or a `UserError` if it is not of the requested shape."""
@@ -303,7 +301,7 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         valid = {user: symbol_mask(mask.gather(1, order[user]), size[user]) for user, mask in masks.items()}
         normalized, scale = {}, {}
         for user, block in tokens.items():
-            packed = _reorder(block, order[user]) if user in order else block
+            packed = reorder(block, order[user]) if user in order else block
             per_token = size[user] if self.config.power == "token" else None
             normalized[user], scale[user] = normalize_power(
                 to_symbols(packed), valid.get(user), symbols_per_token=per_token
@@ -316,7 +314,7 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         for user, y in arrived.items():
             x = scale_symbols(y, scale[user]) if self.config.scale == "restored" else y
             block = like_tokens(x, tokens[user])
-            received[user] = _reorder(block, order[user].argsort(dim=1)) if user in order else block
+            received[user] = reorder(block, order[user].argsort(dim=1)) if user in order else block
         return received, state
 
     def _transmit_symbols(
@@ -348,6 +346,7 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         symbol_energy: float | None = None,
         *,
         symbols_per_token: int | None = None,
+        as_tokens: bool = True,
     ) -> Budget:
         """The cost of sending a payload over this link.
 
@@ -361,6 +360,9 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         symbols_per_token : int, optional
             Symbols of an analog token: on a link with ``power: token`` each token has its own header. By default a
             user's payload is one block with one header. A link with ``scale: withheld`` sends no headers.
+        as_tokens : bool
+            Whether the payload is what the link sends of tokens, at its ``uses_per_value``; else a symbol takes one
+            channel use.
 
         Raises
         ------
@@ -370,15 +372,16 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         self.check_users(list(num_symbols))
         if not num_symbols or min(num_symbols.values()) < 1:
             raise UserError("empty payload: give every active user at least one symbol")
-        sent = {user: n + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
-        return self._cost(self._load(num_symbols, sent, symbol_energy))
+        uses = {user: num_uses(n, self._uses_per_symbol) if as_tokens else n for user, n in num_symbols.items()}
+        sent = {user: uses[user] + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
+        return self._cost(self._load(uses, sent, symbol_energy))
 
-    def spent(self, state: LinkState, symbol_energy: float | None = None) -> list[Spent]:
+    def spent(self, state: LinkState, symbol_energy: float | None = None) -> Spent | None:
         """What each example of a transmission took, from its realisation as `transmit` returns it.
 
-        Empty where that is the same for all, and `cost` says it.
+        None where that is the same for all, and `cost` says it.
         """
-        return []
+        return None
 
     def _header_symbols(self, num_symbols: int, symbols_per_token: int | None) -> int:
         """Symbols of the headers that carry a user's scales."""
@@ -395,8 +398,3 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
     def panels(self) -> list[Panel]:
         """Panels of the link's figure that show its channel, before constellation and token NMSE; by default none."""
         return []
-
-
-def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
-    """Tokens [b, s, d] in the order of positions [b, s]."""
-    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))

@@ -1,8 +1,8 @@
 """Effective SNR of a coded block by the mutual information of its QAM symbols (MIESM)."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
-from math import prod
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ _SATURATED = 1e-9
 _NODES, _FEW_NODES = 64, 20
 _MATCHED = 1e-4
 
-_ERRORS = np.array([0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.33, 0.5, 0.75, 1.0])
-_GAINS = np.concatenate([1 - _ERRORS[::-1], [1.0], 1 + _ERRORS])
+_GAIN_STEPS = 11
+_GAIN_SCALE = 0.02
+_GAIN_STEP = np.arcsinh(1 / _GAIN_SCALE) / _GAIN_STEPS
+_GAINS = 1 + _GAIN_SCALE * np.sinh(_GAIN_STEP * np.arange(-_GAIN_STEPS, _GAIN_STEPS + 1))
 _BELIEVED_DB = np.arange(-24.0, 46.0, 2.0)
 _RATIOS_DB = np.arange(-5.0, 11.0)
-"""Axes of `information_grid`."""
+"""Axes of `information_grid`; gains from 0 to 2, closer to each other near one."""
 
 
 def mutual_information(sinr: Tensor, bits_per_symbol: int) -> Tensor:
@@ -38,10 +40,15 @@ def mutual_information(sinr: Tensor, bits_per_symbol: int) -> Tensor:
     -------
     float64, the shape of ``sinr``; from zero to ``bits_per_symbol``
     """
-    curve = information_curve(bits_per_symbol).to(sinr.device)
-    position = ((10 * torch.log10(sinr.double()) - LOWEST_DB) / STEP_DB).clamp(0, len(curve) - 1)
-    left = position.long().clamp(max=len(curve) - 2)
-    return torch.lerp(curve[left], curve[left + 1], position - left)
+    return _known(10 * torch.log10(sinr.double()), bits_per_symbol)
+
+
+def _known(snr_db: Tensor, bits_per_symbol: int) -> Tensor:
+    """`mutual_information` at an SNR [dB], in its dtype."""
+    curve = information_curve(bits_per_symbol).to(snr_db)
+    position = ((snr_db - LOWEST_DB) / STEP_DB).clamp_(0, len(curve) - 1)
+    left = position.long().clamp_(max=len(curve) - 2)
+    return torch.lerp(curve[left], curve[left + 1], position.sub_(left))
 
 
 def demapped_information(observation: Observation, bits_per_symbol: int) -> Tensor:
@@ -53,46 +60,48 @@ def demapped_information(observation: Observation, bits_per_symbol: int) -> Tens
 
     Returns
     -------
-    float64, the shape of the observation; negative where the demapper misleads the decoder
+    float32, the shape of the observation; negative where the demapper misleads the decoder
     """
     believed = observation.believed_var
     gain, noise_var = observation.gain, observation.noise_var
     if gain.is_complex():
         gain, noise_var = gain.real, noise_var + gain.imag.square()
-    known = mutual_information(1 / believed, bits_per_symbol)
-    mismatched = ((gain - 1).abs() > _MATCHED) | ((noise_var / believed - 1).abs() > _MATCHED)
-    if not mismatched.any():
+    believed_db, ratio_db, error = -10 * torch.log10(believed), 10 * torch.log10(noise_var / believed), gain - 1
+    known = _known(believed_db, bits_per_symbol)
+    if torch.maximum(error.abs(), ratio_db.abs()).max() < _MATCHED:
         return known
-    grid = information_grid(bits_per_symbol).to(believed.device)
-    positions = [
-        _position(gain, torch.from_numpy(_GAINS).to(gain)),
-        (-10 * torch.log10(believed) - _BELIEVED_DB[0]) / (_BELIEVED_DB[1] - _BELIEVED_DB[0]),
-        (10 * torch.log10(noise_var / believed) - _RATIOS_DB[0]) / (_RATIOS_DB[1] - _RATIOS_DB[0]),
-    ]
-    return torch.where(mismatched, known - _interpolated(grid, positions), known)
+    cells = information_cells(bits_per_symbol).to(believed)
+    positions = (
+        (error / _GAIN_SCALE).asinh_().div_(_GAIN_STEP).add_(_GAIN_STEPS),
+        (believed_db - _BELIEVED_DB[0]).div_(_BELIEVED_DB[1] - _BELIEVED_DB[0]),
+        (ratio_db - _RATIOS_DB[0]).div_(_RATIOS_DB[1] - _RATIOS_DB[0]),
+    )
+    return known - _interpolated(cells, (len(_GAINS), len(_BELIEVED_DB), len(_RATIOS_DB)), positions)
 
 
-def _position(values: Tensor, ticks: Tensor) -> Tensor:
-    """Where values lie among rising ticks: 1.5 is halfway from the second to the third one."""
-    right = torch.searchsorted(ticks, values.contiguous()).clamp(1, len(ticks) - 1)
-    return right - 1 + (values - ticks[right - 1]) / (ticks[right] - ticks[right - 1])
+def _interpolated(cells: Tensor, shape: Sequence[int], positions: Sequence[Tensor]) -> Tensor:
+    """Multilinear interpolation in a grid, at positions along each axis, which are clamped to the grid.
 
-
-def _interpolated(grid: Tensor, positions: list[Tensor]) -> Tensor:
-    """Multilinear interpolation at positions along each axis, which are clamped to the grid."""
-    corner = torch.zeros_like(positions[0], dtype=torch.long)
-    shares = []
-    for position, size, stride in zip(positions, grid.shape, grid.stride(), strict=True):
-        position = position.clamp(0, size - 1)
-        left = position.long().clamp(max=size - 2)
-        corner += left * stride
-        shares.append((1 - (position - left), position - left))
-    flat, total = grid.flatten(), torch.zeros_like(positions[0], dtype=grid.dtype)
-    for offsets in product((0, 1), repeat=len(positions)):
-        weight = prod(share[offset] for share, offset in zip(shares, offsets, strict=True))
-        place = sum(offset * stride for offset, stride in zip(offsets, grid.stride(), strict=True))
-        total += weight * flat[corner + place]
-    return total
+    Parameters
+    ----------
+    cells : float [cells, 2, 2, 2]
+        The corners of each cell of the grid, as `information_cells` gives them.
+    shape : sequence of int
+        Of the grid.
+    positions : sequence of float, any shape
+        1.5 is halfway from the second to the third value of an axis.
+    """
+    cell, shares = torch.zeros_like(positions[0], dtype=torch.long), []
+    for position, size in zip(positions, shape, strict=True):
+        position.clamp_(0, size - 1)
+        left = position.long().clamp_(max=size - 2)
+        cell.mul_(size - 1).add_(left)
+        shares.append(position.sub_(left).flatten())
+    corners = cells.flatten(1).index_select(0, cell.flatten())
+    for share in shares:
+        lower, upper = corners.chunk(2, dim=1)
+        corners = torch.lerp(lower, upper, share[:, None])
+    return corners.reshape(cell.shape)
 
 
 def effective_snr_db(sinr: Tensor, bits_per_symbol: int) -> Tensor:
@@ -154,6 +163,12 @@ def information_grid(bits_per_symbol: int) -> Tensor:
             matched = _information(bits_per_symbol, 1.0, believed, np.array([believed]), _FEW_NODES)
             values[:] = matched - _information(bits_per_symbol, gain, believed, noise_vars, _FEW_NODES)
     return torch.from_numpy(grid)
+
+
+@lru_cache
+def information_cells(bits_per_symbol: int) -> Tensor:
+    """The eight corners of each cell of `information_grid`, float32 [cells, 2, 2, 2]: one look-up finds them all."""
+    return information_grid(bits_per_symbol).float().unfold(0, 2, 1).unfold(1, 2, 1).unfold(2, 2, 1).flatten(0, 2)
 
 
 def _information(

@@ -279,6 +279,10 @@ class OfdmConfig(EqualizedLinkConfig):
             raise ValueError("pilot_symbols fill the whole slot: leave OFDM symbols for data")
         if self.waveform == "dft-s-ofdm" and self.output == "raw":
             raise ValueError("waveform 'dft-s-ofdm' has no raw output, since subcarriers are equalised: choose cp-ofdm")
+        if self.uses_per_value is not None and (self.waveform != "cp-ofdm" or self.amplifier_backoff_db is not None):
+            raise ValueError(
+                "uses_per_value repeats symbols on subcarriers: it needs waveform cp-ofdm without amplifier_backoff_db"
+            )
         if self.cyclic_prefix_length > self.num_subcarriers:
             raise ValueError("cyclic_prefix_length is longer than the OFDM symbol: choose at most num_subcarriers")
         return self

@@ -77,16 +77,18 @@ def num_uses(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
     return (count - longer) * uses + longer * scheme.num_uses(num_info_bits(size + 1, scheme, as_bits))
 
 
-def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str, as_bits: bool = False) -> list[Blocks]:
+def segment(
+    lengths: Tensor, schemes: Sequence[Scheme], chosen: Tensor | None = None, as_bits: bool = False
+) -> list[Blocks]:
     """Cut payloads into code blocks of nearly equal length.
 
     Parameters
     ----------
-    lengths : sequence of int [b]
+    lengths : int64 [b]
         Symbols of each example.
-    schemes : sequence of Scheme [b]
-        How each example is sent.
-    device : str
+    schemes : sequence of Scheme
+    chosen : int64 [b], optional
+        Which of the schemes sends each example; by default the first one.
     as_bits : bool
         Whether a symbol of the payload is a bit, instead of two values.
 
@@ -95,19 +97,26 @@ def segment(lengths: Sequence[int], schemes: Sequence[Scheme], device: str, as_b
     UserError
         If the code does not support the rate of a block.
     """
-    found: dict[tuple[Scheme, int], list[tuple[int, int, int, int]]] = defaultdict(list)
-    for example, (length, scheme) in enumerate(zip(lengths, schemes, strict=True)):
+    chosen = torch.zeros_like(lengths) if chosen is None else chosen
+    kinds, which = torch.stack([lengths, chosen]).unique(dim=1, return_inverse=True)
+    found: dict[tuple[Scheme, int], list[Tensor]] = defaultdict(list)
+    for kind, (length, position) in enumerate(kinds.mT.tolist()):
+        rows, scheme = (which == kind).nonzero()[:, 0], schemes[position]
+        places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         first_use = 0
         for number, (start, stop) in enumerate(pairwise(cut(length, scheme, as_bits))):
-            found[scheme, stop - start].append((example, start, first_use, number))
+            places[stop - start].append((start, first_use, number))
             first_use += scheme.num_uses(num_info_bits(stop - start, scheme, as_bits))
+        for size, own in places.items():
+            placed = torch.tensor(own, device=lengths.device).repeat(len(rows), 1)
+            found[scheme, size].append(torch.cat([rows.repeat_interleave(len(own))[:, None], placed], dim=1))
     layout = []
-    for (scheme, size), places in found.items():
+    for (scheme, size), parts in found.items():
         carried = num_info_bits(size, scheme, as_bits)
         scheme.check_rate(carried)
-        rows, starts, first_uses, numbers = torch.tensor(places, device=device).mT[..., None]
+        rows, starts, first_uses, numbers = torch.cat(parts).mT[..., None]
         code = CodeKey(carried, scheme.num_uses(carried), scheme.bits_per_symbol)
-        columns = starts + torch.arange(size, device=device)
-        uses = first_uses + torch.arange(code.num_symbols, device=device)
+        columns = starts + torch.arange(size, device=lengths.device)
+        uses = first_uses + torch.arange(code.num_symbols, device=lengths.device)
         layout.append(Blocks(scheme, code, rows, columns, uses, numbers[:, 0]))
     return layout

@@ -95,3 +95,8 @@ def like_tokens(symbols: Tensor, tokens: Tensor) -> Tensor:
 def symbol_mask(mask: Tensor, size: int) -> Tensor:
     """Expand a token mask, bool [b, s], to tokens of ``size`` symbols: bool [b, s·size]."""
     return mask.repeat_interleave(size, dim=1)
+
+
+def reorder(tokens: Tensor, order: Tensor) -> Tensor:
+    """Tokens [b, s, d] in the order of positions [b, s]."""
+    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))

@@ -169,6 +169,9 @@ def _cost(link: Link, way: _Way) -> dict[str, Any]:
     if not way.payload:
         return {**dict.fromkeys(COSTS, 0), "fault": ""}
     try:
-        return {**asdict(link.cost(way.payload, symbols_per_token=way.symbols_per_token)), "fault": ""}
+        return {
+            **asdict(link.cost(way.payload, symbols_per_token=way.symbols_per_token, as_tokens=way.own)),
+            "fault": "",
+        }
     except UserError as error:
         return {**dict.fromkeys(COSTS, float("nan")), "fault": str(error)}

@@ -14,6 +14,7 @@ from tokcom_phy.model.foundation_config import foundation_width
 from tokcom_phy.radio import Link, LinkFamilyConfig
 from tokcom_phy.radio.link_budget import shadowing_db
 from tokcom_phy.results.budget import BITS_PER_VALUE, mean_media_bits, payloads, tabulate_budget
+from tokcom_phy.results.harq_cost import REALISATIONS, tabulate_harq
 from tokcom_phy.utils.errors import UserError
 
 
@@ -45,12 +46,16 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
     budget = tabulate_budget(experiment, links, question_tokens, media_bits)
     if faults := [fault for fault in budget["fault"] if fault]:
         raise UserError(faults[0])
+    harq = tabulate_harq(experiment, links, question_tokens)
     width = foundation_width(experiment.foundation)
     parts: list[RenderableType] = [link_budget_table(link) for link in links.values() if link.config.uplink.budget]
     for payload in payloads(experiment, budget, question_tokens):
         parts += [f"\n[bold]{escape(', '.join(payload.variants))}[/]", payload.describe(width)]
         if len(payload.costs):
             parts.append(_table(payload.costs))
+        means = harq[harq["tokens"] == payload.tokens]
+        if len(means):
+            parts += [f"in the mean over all rounds of HARQ ({REALISATIONS} realisations)", _harq_table(means)]
     parts.append(
         f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2, in as many uses as that takes; digital "
         "links send theirs in as many as analog tokens"
@@ -129,3 +134,16 @@ def _path_loss_in_words(config: LinkFamilyConfig) -> str:
         return ""
     sight = "" if budget.path_loss == "free-space" else ", LoS" if budget.line_of_sight else ", NLoS"
     return f", {budget.path_loss}{sight}"
+
+
+def _harq_table(means: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("link", overflow="fold")
+    for column in ("SNR [dB]", "uses", "ms", "mJ"):
+        table.add_column(column, justify="right")
+    for link, rows in means.groupby("link", sort=False):
+        names = [str(link), *[""] * (len(rows) - 1)]
+        for name, row in zip(names, rows.itertuples(), strict=True):
+            costs = (f"{row.channel_uses:.0f}", f"{1e3 * row.latency:.3g}", f"{1e3 * row.energy:.3g}")
+            table.add_row(escape(name), f"{row.snr_db:g}", *costs)
+    return table

@@ -4,7 +4,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
 import torch
 from accelerate.utils import send_to_device
@@ -110,7 +109,8 @@ class Evaluator:
             ]
             right = self.system.foundation.first_tokens(texts["answer"].ids)
             first += [a == b for a, b in zip(self.system.foundation.first_tokens(ids), right, strict=True)]
-            spent += link.spent(transmission.state) if transmission.state else []
+            if transmission.state and (took := link.spent(transmission.state)):
+                spent.append(took)
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)
@@ -150,7 +150,7 @@ def majority_per_template(fitted_on: Sequence[Question], asked: Sequence[Questio
 def _mean_spent(spent: Sequence[Spent]) -> dict[str, float]:
     if not spent:
         return {}
-    uses, latency, energy = (fmean(values) for values in zip(*spent, strict=True))
+    uses, latency, energy = (float(torch.cat(values).mean()) for values in zip(*spent, strict=True))
     return {"channel_uses": uses, "latency_ms": 1e3 * latency, "energy_mj": 1e3 * energy}
 
 

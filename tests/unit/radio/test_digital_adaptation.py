@@ -39,7 +39,7 @@ def test_no_fixed_scheme_beats_adaptation_to_the_realisation_at_any_snr(below: s
     for snr_db in range(0, 31, 3):
         state = adaptive.draw(32, {"audio": 1024}, float(snr_db), seed=1)
         assert isinstance(state, DigitalState)
-        losses = adaptive._adaptation.losses(state, "audio", [1024] * 32)
+        losses = adaptive._adaptation.losses(state, "audio", torch.full((32,), 1024))
         expected = adaptive._adaptation.distortions(losses, "audio")
         own = expected.gather(0, state.scheme["audio"][None])[0]
         assert (own <= expected.min(0).values + 1e-12).all()

@@ -10,7 +10,6 @@ from tokcom_phy.radio.bler_table import CodeKey, bler_table
 from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.digital_state import DigitalState
-from tokcom_phy.radio.miesm import mutual_information, snr_db_of
 from tokcom_phy.utils.errors import UserError
 
 KEY = CodeKey(2048, 512, 6)
@@ -26,19 +25,14 @@ def link_with(combining: str, rounds: int = 2, **overrides: Any) -> DigitalLink:
 
 def halfway_db(combining: str) -> float:
     """The SNR at which half of the blocks are lost after two rounds over AWGN, by the mapping."""
-    alone = bler_table(KEY).snr_db_at(0.5)
-    if combining == "chase":
-        return alone - 3.0103
-    needed = mutual_information(torch.tensor(10 ** (alone / 10)), 6)
-    return float(snr_db_of(needed / 2, 6))
+    return bler_table(KEY).snr_db_at(0.5) - 3.0103 if combining == "chase" else bler_table(KEY, 2).snr_db_at(0.5)
 
 
 @pytest.mark.parametrize("combining", ["chase", "incremental-redundancy"])
 def test_two_rounds_of_bits_turn_around_where_the_mapping_says(combining: str) -> None:
-    """Chase combining halves the SNR that is needed, to 0.5 dB; incremental redundancy the mutual information, to 1 dB:
-    the code of both rounds together, of a lower rate, needs a little more of it."""
+    """At 0.4 dB less most of eight blocks are lost, at 0.4 dB more most of them arrive."""
     link, tokens = link_with(combining), {"audio": TOKENS["audio"][:4]}
-    for offset_db, arrives in ((-0.5, False), (0.5 if combining == "chase" else 1.0, True)):
+    for offset_db, arrives in ((-0.4, False), (0.4, True)):
         received, state = link.transmit(tokens, halfway_db(combining) + offset_db, seed=1)
         assert isinstance(state, DigitalState)
         assert [int(uses["audio"].sum()) for uses in state.spent] == [4 * 1024, 4 * 1024]
@@ -63,12 +57,13 @@ def test_what_is_spent_is_counted_for_each_example(combining: str) -> None:
     received, state = link.transmit(tokens, torch.tensor([30.0, -20.0]), seed=1)
     assert (received["audio"][0] != 0).any()
     assert (received["audio"][1] == 0).all()
-    good, bad = link.spent(state)
-    assert (good.channel_uses, bad.channel_uses) == (1024, 3 * 1024)
-    assert good.latency == pytest.approx((1024 + HEADER_SYMBOLS) / 1e6)
-    assert bad.energy == pytest.approx(0.2 * (3 * 1024 + HEADER_SYMBOLS) / 1e6)
-    assert good.channel_uses == link.cost({"audio": 1024}).channel_uses
-    assert load_link("digital-awgn", device="cpu").spent(state) == []
+    spent = link.spent(state)
+    assert spent is not None
+    assert spent.channel_uses.tolist() == [1024, 3 * 1024]
+    assert spent.latency[0] == pytest.approx((1024 + HEADER_SYMBOLS) / 1e6)
+    assert spent.energy[1] == pytest.approx(0.2 * (3 * 1024 + HEADER_SYMBOLS) / 1e6)
+    assert spent.channel_uses[0] == link.cost({"audio": 1024}).channel_uses
+    assert load_link("digital-awgn", device="cpu").spent(state) is None
 
 
 def test_rounds_depend_on_seed_and_index_alone() -> None:

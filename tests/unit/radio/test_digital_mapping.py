@@ -84,17 +84,27 @@ def test_shipped_table_is_the_share_of_blocks_that_the_codec_loses(bler: float) 
     assert abs(float(lost) - bler) < 4 * (bler * (1 - bler) / blocks) ** 0.5
 
 
-@pytest.mark.parametrize(("code", "snr_db"), [((1000, 256, 6), 13.2), ((500, 512, 4), 0.9)])
-def test_the_fast_decoder_decides_as_sionnas(code: tuple[int, int, int], snr_db: float) -> None:
-    """In the middle of the waterfall, over both base graphs."""
+@pytest.mark.parametrize(
+    ("code", "versions", "snr_db"),
+    [((1000, 256, 6), (0,), 13.2), ((500, 512, 4), (0,), 0.9), ((250, 64, 6), (0, 2, 3), 5.4)],
+)
+def test_the_fast_decoder_decides_as_sionnas(
+    code: tuple[int, int, int], versions: tuple[int, ...], snr_db: float
+) -> None:
+    """In the middle of the waterfall, over both base graphs, and with bits that are sent twice."""
     own = BlockCode(*code, "cpu")
     generator = torch.Generator().manual_seed(0)
     bits = torch.randint(2, (48, code[0]), generator=generator).float()
-    sent = own.encode(bits)
+    sent = own.encode_versions(bits, versions)
     no = torch.full(sent.shape, 10 ** (-snr_db / 10))
     received = sent + torch.randn(sent.shape, generator=generator, dtype=torch.complex64) * no.sqrt()
-    right = own.recovers(received, no, bits)
-    assert torch.equal(right, own.decode(received, no)[1])
+    right = own.recovers(received, no, bits, versions)
+    if len(versions) == 1:
+        intact = own.decode(received, no)[1]
+    else:
+        rounds = zip(received.split(code[1], 1), no.split(code[1], 1), strict=True)
+        intact = own.decode_versions([own.demap(*one) for one in rounds], versions)[1]
+    assert torch.equal(right, intact)
     assert 0 < right.float().mean() < 1
 
 
@@ -155,7 +165,7 @@ def test_error_rates_are_those_of_the_blocks_own_symbols() -> None:
     assert isinstance(state, DigitalState)
     sinr = state.sinr["audio"].clone()
     sinr[:, 512:] = 0.01
-    (blocks,) = segment([1024], [Scheme()], "cpu")
+    (blocks,) = segment(torch.tensor([1024]), [Scheme()])
     faded = replace(state, sinr={"audio": sinr}, effective_noise_var={"audio": 1 / sinr})
     rates = block_error_rate(Observation.of(faded, "audio").at(blocks.rows, blocks.uses), blocks.code)
     assert rates[0] < 1e-6
@@ -163,7 +173,7 @@ def test_error_rates_are_those_of_the_blocks_own_symbols() -> None:
 
 
 def test_a_damaged_table_is_named_in_one_line(tmp_path: Path) -> None:
-    path = tmp_path / KEY.file_name
+    path = tmp_path / KEY.file_name()
     path.write_text('{"num_info_bits": 2048, "snr_db": [1.0')
     with pytest.raises(UserError, match=r"BLER table .* is damaged: delete it"):
         read_table(path, KEY)
@@ -174,6 +184,7 @@ def test_a_damaged_table_is_named_in_one_line(tmp_path: Path) -> None:
     [
         ({"num_symbols": 511}, r"is of another code \(2048 bits, 511 symbols, 64-QAM"),
         ({"iterations": 5}, "is of another code"),
+        ({"rounds": 2}, "is of another code"),
         ({"bler": [0.5, 0.1]}, "is damaged"),
         ({"snr_db": [2.0, 1.0], "bler": [0.5, 0.1], "std_error": [0.1, 0.1]}, "is damaged"),
         ({"bler": [0.5, 1.5]}, "is damaged"),
@@ -196,7 +207,7 @@ def test_a_table_of_another_code_or_with_odd_numbers_is_refused(
         "bler": [0.9, 0.5, 0.1],
         "std_error": [0.1, 0.1, 0.1],
     }
-    path = tmp_path / KEY.file_name
+    path = tmp_path / KEY.file_name()
     path.write_text(json.dumps({**table, **change}))
     with pytest.raises(UserError, match=message) as error:
         read_table(path, KEY)

@@ -17,7 +17,7 @@ from tokcom_phy.utils.errors import UserError
 TOKENS = {"audio": torch.randn(4, 16, 128, generator=torch.Generator().manual_seed(0))}
 
 
-def at_capacity(key: CodeKey) -> BlerTable:
+def at_capacity(key: CodeKey, rounds: int) -> BlerTable:
     """A code that decodes where the mutual information reaches its rate."""
     rate = (key.num_info_bits + CRC_BITS) / key.num_symbols
     edge = snr_db_of(torch.tensor(rate), key.bits_per_symbol)
