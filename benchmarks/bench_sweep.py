@@ -4,6 +4,7 @@
   radio, receivers or text. A worker without a memory does it, link by link.
 - Encoder calls of a sweep: each clip once, however often it is used.
 - Trainings on two local workers against one, their start included.
+- The radio's part of an evaluation point over ``ofdm-tdl-c``: analog, and digital by decoding, adaptation and HARQ.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from digital_points import digital_points
 from rich.console import Console
 from torch import Tensor
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
@@ -196,6 +198,12 @@ def main() -> None:
     def say(what: str, ours: float, alone: float) -> None:
         results[f"forward share, {what}"] = alone / ours
         console.print(f"{what}: {ours:.2f} s, bare forwards {alone:.2f} s, share [bold]{alone / ours:.3f}[/]")
+
+    for name, taken in digital_points():
+        results[f"radio of a point, {name}"] = taken
+        console.print(f"radio of a point, {name}: {taken:.3f} s")
+    faster = results["radio of a point, bit-exact"] / results["radio of a point, mapped"]
+    console.print(f"mapped decoding is [bold]{faster:.0f}[/] times as fast as bit-exact")
 
     with tempfile.TemporaryDirectory(prefix="tokcom-bench-") as scratch:
         folder = Path(scratch)
