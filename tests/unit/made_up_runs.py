@@ -43,7 +43,11 @@ def made_up_run(
                 share = 0.3 if blind else 0.3 + 0.6 / (1 + np.exp(-snr_db / 8))
                 marks = "".join("01"[int(u < share)] for u in rng.uniform(size=QUESTIONS_ASKED))
                 answers = [] if job.variant is None else [["no", "yes"][int(mark)] for mark in marks]
-                write_point(folder, Point(job.subject, job.link.name, snr_db, job.seed, marks, marks, answers, {}, {}))
+                metrics = {}
+                if "answer_loss" in experiment.metrics and job.variant is not None:
+                    metrics = {"answer_loss": made_up_losses(job, snr_db).tolist()}
+                point = Point(job.subject, job.link.name, snr_db, job.seed, marks, marks, answers, {}, {}, metrics)
+                write_point(folder, point)
             continue
         kept = job.folder(folder)
         kept.mkdir(parents=True)
@@ -53,6 +57,16 @@ def made_up_run(
             features = {f"{m}-{when}": rng.normal(size=(12, 8)) for m in modalities for when in ("before", "after")}
             save_file({key: value.astype(np.float32) for key, value in features.items()}, kept / "features.safetensors")
     return Run.open(folder)
+
+
+def made_up_losses(job: Job, snr_db: float) -> np.ndarray:
+    """A loss a question: its mean falls with the tokens and the SNR of every user."""
+    assert job.variant is not None
+    loss = 2.0
+    for user, length in job.variant.modalities.items():
+        snr = 10 ** (job.link.user_snr_db(user, snr_db) / 10)
+        loss -= 0.6 * (1 - 0.5 * (length / 4) ** -1.0) * (1 - 1 / (1 + snr))
+    return loss + 0.01 * np.random.default_rng(0).normal(size=QUESTIONS_ASKED)
 
 
 def write_inputs(folder: Path, experiment: Experiment, kinds: list[str] = TYPES, asked: int = QUESTIONS_ASKED) -> None:

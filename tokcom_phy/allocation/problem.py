@@ -115,6 +115,12 @@ class Cell:
         parts = [self.surface.users[user] for user in self.users]
         return -np.array([float(p.gain(s, g)) for p, s, g in zip(parts, lengths, snrs, strict=True)])
 
+    def latencies_of(self, found: "Allocation") -> dict[str, float]:
+        """Latency of each user of an allocation [s]."""
+        of_each = (found.bandwidth_hz, found.power_w, found.lengths)
+        bandwidths, powers, lengths = (np.array([values[user] for user in self.users]) for values in of_each)
+        return self._named(self.latencies(bandwidths, powers, lengths))
+
     def total_latency(self, latencies: np.ndarray) -> float:
         """T [s]: the largest latency of a user, or their sum."""
         return float(latencies.max() if self.latency == "max" else latencies.sum())

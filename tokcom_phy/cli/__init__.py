@@ -137,9 +137,10 @@ def options(
 
 def _run(arguments: Mapping[str, Any]) -> None:
     """Run an experiment with those arguments of a command that `run` takes, by their names."""
+    from tokcom_phy.sweep.allocate import run_with_simulation
     from tokcom_phy.sweep.run import run
 
-    run(**{name: value for name, value in arguments.items() if name in signature(run).parameters})
+    run_with_simulation(**{name: value for name, value in arguments.items() if name in signature(run).parameters})
 
 
 def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
@@ -304,6 +305,35 @@ def budget(
 
     settings = load_experiment(experiment, profile, overrides)
     Console().print(budget_tables(settings, media or settings.data.root, question_tokens))
+
+
+@app.command()
+def allocate(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT|RUN_DIR",
+            help="An experiment with an allocation, which is run first, or its run directory.",
+            autocompletion=names("experiments"),
+        ),
+    ],
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(metavar="HZ", help="Bandwidth of all users [Hz]; by default the experiment's middle one."),
+    ] = None,
+    power: Annotated[
+        float | None, typer.Option(metavar="DBM", help="Power budget [dBm]; by default the experiment's middle one.")
+    ] = None,
+    profile: Profile = None,
+    out: RunDirectory = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+) -> None:
+    """Allocate bandwidth, power and token lengths together, by the loss that a run measured."""
+    from tokcom_phy.sweep.allocate import allocate
+
+    options: dict[str, Any] = {"profile": profile, "out": out, "overrides": overrides, "workers": workers}
+    Console().print(allocate(experiment, bandwidth, power, **options))
 
 
 @app.command("import-checkpoint")

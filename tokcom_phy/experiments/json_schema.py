@@ -85,6 +85,9 @@ def experiment_schema() -> Schema:
     keys["encoders"]["additionalProperties"]["anyOf"].append({"type": "null"})
     for lengths in (keys["lengths"], variant["lengths"]):
         lengths.update(_LENGTHS)
+    allocation = definitions["AllocationSettings"]["properties"]
+    allocation["fixed"].update(_LENGTHS)
+    allocation["lengths"]["additionalProperties"]["items"] = _LENGTHS["additionalProperties"]
     for stage, model in (("stage1", "AlignmentSettings"), ("stage2", "FinetuningSettings")):
         variant[stage] = {"description": variant[stage]["description"], "allOf": [{"$ref": f"#/$defs/{model}"}]}
     keys["named_lengths"] = EXPERIMENT_FILE["named_lengths"]

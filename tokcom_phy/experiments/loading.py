@@ -109,12 +109,21 @@ def _with_lengths(settings: dict[str, Any]) -> dict[str, Any]:
     def numbers(lengths: object, where: str) -> object:
         if not isinstance(lengths, dict):
             return lengths
-        for modality, length in lengths.items():
-            if isinstance(length, str) and length not in named:
-                raise UserError(f"{where}.{modality}: unknown length '{length}': {nearest(length, named)}")
-        return {m: named[length] if isinstance(length, str) else length for m, length in lengths.items()}
+        return {m: number(length, f"{where}.{m}") for m, length in lengths.items()}
+
+    def number(length: object, where: str) -> object:
+        if isinstance(length, list):
+            return [number(one, where) for one in length]
+        if isinstance(length, str) and length not in named:
+            raise UserError(f"{where}: unknown length '{length}': {nearest(length, named)}")
+        return named[length] if isinstance(length, str) else length
 
     settings["lengths"] = numbers(settings["lengths"], "lengths")
+    allocation = settings.get("allocation")
+    if isinstance(allocation, dict):
+        for key in ("lengths", "fixed"):
+            if key in allocation:
+                allocation[key] = numbers(allocation[key], f"allocation.{key}")
     variants = settings.get("variants")
     for name, variant in variants.items() if isinstance(variants, dict) else ():
         if isinstance(variant, dict) and "lengths" in variant:

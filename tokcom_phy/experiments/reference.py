@@ -36,6 +36,7 @@ _SECTIONS = {
     "SyntheticCorpus": "data.synthetic",
     "Variant": "One of variants",
     "Series": "One of evaluate",
+    "AllocationSettings": "allocation",
     "AlignmentSettings": "stage1",
     "FinetuningSettings": "stage2",
     "LoraSettings": "stage2.lora",
@@ -89,7 +90,7 @@ def _experiments() -> list[str]:
         _EXPERIMENTS,
         _table({**EXPERIMENT_FILE, **experiment["properties"]}, experiment["else"]["required"], from_profile),
     ]
-    for name in ("Data", "Splits", "SyntheticCorpus", "Variant", "Series"):
+    for name in ("Data", "Splits", "SyntheticCorpus", "Variant", "Series", "AllocationSettings"):
         blocks += _section(name, definitions)
     blocks += ["## Stages", _STAGES, _table(shared, [], stages["required"])]
     for name in ("AlignmentSettings", "FinetuningSettings", "LoraSettings"):

@@ -14,7 +14,7 @@ from tokcom_phy.experiments.run_dir import checkpoint_folder
 from tokcom_phy.model.components import Components
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio import Link, build_link
-from tokcom_phy.radio.link_budget import swept_snr_db
+from tokcom_phy.radio.link_budget import mean_snr_db, swept_snr_db, user_budget
 from tokcom_phy.radio.link_config import LinkConfig
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 from tokcom_phy.utils.errors import UserError
@@ -51,6 +51,14 @@ class ResolvedLink:
     def load(self) -> Link:
         """The link itself."""
         return build_link(self.name, self.config)
+
+    def user_snr_db(self, user: str, snr_db: float) -> float:
+        """SNR of a user where the link has one [dB]: offset from it by the link's settings, or by its budget."""
+        uplink = self.config.uplink
+        if uplink.budget is not None and not uplink.true_path_gains:
+            return snr_db + user_budget(uplink, user).snr_db - mean_snr_db(uplink)
+        offsets: Mapping[str, float] = getattr(uplink, "snr_offset_db", {})
+        return snr_db + offsets.get(user, 0.0)
 
     def snrs_db(self, axis: str, values: Sequence[float]) -> tuple[float, ...]:
         """SNRs [dB] at some values along an axis: SNRs, or a key of the link budget that is set to each of them.

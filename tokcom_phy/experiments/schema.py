@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from tokcom_phy.allocation.settings import AllocationSettings
 from tokcom_phy.experiments.dataset import Data
 from tokcom_phy.experiments.grid import Cell, cell_name, cells, nested
 from tokcom_phy.experiments.plan import MAJORITY, Job, Visits, plan
@@ -21,6 +22,7 @@ from tokcom_phy.model.components import Components
 from tokcom_phy.model.encoders import check_source
 from tokcom_phy.model.system_config import TEXT, Delivery
 from tokcom_phy.radio.link_config import LinkConfig, inline_config, read_config
+from tokcom_phy.training.metrics import ANSWER_LOSS
 from tokcom_phy.training.settings import Alignment, AlignmentSettings, FinetuningSettings
 from tokcom_phy.utils.bounds import RunSeed, Within
 from tokcom_phy.utils.errors import UserError, nearest, quoted
@@ -158,6 +160,9 @@ class Experiment(Strict):
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Keys whose values are swept in every combination: of the evaluated links, such as ``{speed: [1, 30, 120]}``, or
     of stages, such as ``{stage2.snr_db: [0, 10]}``. Every link, or variant, of a series is evaluated in each cell."""
+    allocation: AllocationSettings | None = None
+    """Bandwidth, power and tokens to be allocated by a loss surface that is fitted to the evaluated points; then the
+    allocations are simulated. See docs/allocation.md."""
     figures: tuple[str, ...] = ()
     """Figures to draw: names of files in plots/, or paths."""
 
@@ -227,6 +232,24 @@ class Experiment(Strict):
                 raise ValueError(f"links.{name}: name the link that it changes, such as extends: awgn")
         return self
 
+    @model_validator(mode="after")
+    def _allocation_fits(self) -> "Experiment":
+        if self.allocation is None:
+            return self
+        if ANSWER_LOSS not in self.metrics:
+            raise ValueError(f"allocation needs the loss of every answer: give metrics: [{ANSWER_LOSS}]")
+        for user in self.allocation.lengths:
+            if user not in self.encoders:
+                raise ValueError(f"allocation.lengths: unknown user '{user}': {nearest(user, self.encoders)}")
+        return self
+
+    def allocation_link(self, **budget: Any) -> dict[str, Any]:
+        """Settings of the link of ``allocation`` with its link budget, some keys of which are changed."""
+        assert self.allocation is not None
+        name = self.allocation.link
+        whole = {**self.allocation.budget.model_dump(exclude_unset=True), **budget}
+        return merged(self.links.get(name, {"extends": name}), {"budget": whole})
+
     def resolved(self) -> ResolvedExperiment:
         """All that follows from these settings: variants, links and jobs, worked out at the first call.
 
@@ -264,6 +287,9 @@ class Experiment(Strict):
         """Links by name, each of a base and a cell; links of the experiment that are not used are checked too."""
         for name in self.links:
             self._link_config(name, {})
+        if self.allocation is not None:
+            own_bands = dict.fromkeys(self.allocation.lengths, 1e6)
+            inline_config("allocation.link", self.allocation_link(bandwidth_hz=own_bands))
         links = {
             name: ResolvedLink(name, self._link_config(*bases[name]), *bases[name]) for name in dict.fromkeys(names)
         }

@@ -37,6 +37,7 @@ def check_experiment(experiment: Experiment) -> None:
     _check_users(resolved)
     if resolved.needs_media:
         _check_lengths(experiment, resolved)
+    _check_allocation(experiment)
     if experiment.data.root:
         _check_splits(experiment, experiment.data.root)
     _check_alignment_checkpoints(experiment, resolved)
@@ -121,6 +122,18 @@ def _check_lengths(experiment: Experiment, resolved: ResolvedExperiment) -> None
                     f"{where}lengths.{modality}: token length {length}, but encoder '{experiment.encoders[modality]}' "
                     f"gives {available[modality]} tokens: choose 1 to {available[modality]}"
                 )
+
+
+def _check_allocation(experiment: Experiment) -> None:
+    """Encoders give as many tokens as an allocation may choose."""
+    windows = experiment.data.audio_windows
+    for user, lengths in experiment.allocation.lengths.items() if experiment.allocation else ():
+        available = num_tokens(user, experiment.encoders[user], windows)
+        if max(lengths) > available:
+            raise UserError(
+                f"allocation.lengths.{user}: token length {max(lengths)}, but encoder '{experiment.encoders[user]}' "
+                f"gives {available} tokens: choose 1 to {available}"
+            )
 
 
 def _check_splits(experiment: Experiment, root: Path) -> None:

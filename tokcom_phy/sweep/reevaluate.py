@@ -111,7 +111,7 @@ def derived_experiment(
         "name": "-".join([run_dir.resolve().name, variant, *(Path(name).stem for name in names)]),
         "title": f"{variant} of {original.title}, on other links",
         "links": own,
-        "variants": {name: _trained(original, run_dir, name) for name in series.variants},
+        "variants": {name: trained_variant(original, run_dir, name) for name in series.variants},
         "evaluate": [series.model_dump()],
         "grid": {},
         "figures": ["accuracy_vs_snr"],
@@ -121,7 +121,7 @@ def derived_experiment(
     return experiment
 
 
-def _trained(original: Experiment, run_dir: Path, name: str) -> dict[str, Any]:
+def trained_variant(original: Experiment, run_dir: Path, name: str) -> dict[str, Any]:
     """Settings of a variant that is taken as the original run trained it."""
     item = original.resolved().variants[name]
     settings = original.variants[item.base].model_dump()

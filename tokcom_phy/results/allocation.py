@@ -1,0 +1,228 @@
+"""Allocation on what a run measured: loss surface, allocations of all budgets, and what they came to when simulated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tokcom_phy.allocation.optimize import BASELINES, OPTIMUM, baselines, optimum
+from tokcom_phy.allocation.problem import Allocation, Cell, Rate
+from tokcom_phy.allocation.settings import AllocationSettings
+from tokcom_phy.allocation.surface import LossSurface, fit_surface
+from tokcom_phy.allocation.throughput import measured_efficiency
+from tokcom_phy.experiments.resolve import ResolvedVariant
+from tokcom_phy.model.foundation_config import foundation_width
+from tokcom_phy.radio import load_link
+from tokcom_phy.radio.link_budget import noise_density_dbm_hz, user_budget
+from tokcom_phy.radio.link_config import inline_config
+from tokcom_phy.radio.quantizer import Quantizer
+from tokcom_phy.results.intervals import over_mean, wilson
+from tokcom_phy.results.run import Run
+from tokcom_phy.training.metrics import ANSWER_LOSS
+from tokcom_phy.utils.errors import UserError
+
+R2_BAR = 0.95
+"""R² on held-out points from which a surface is taken to describe the loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunAllocation:
+    """The allocation of a run's experiment.
+
+    Attributes
+    ----------
+    run : Run
+    """
+
+    run: Run
+
+    @property
+    def settings(self) -> AllocationSettings:
+        """The experiment's ``allocation``.
+
+        Raises
+        ------
+        UserError
+            If it has none.
+        """
+        settings = self.run.experiment.allocation
+        if settings is None:
+            raise UserError(
+                f"experiment '{self.run.experiment.name}' has no allocation: give it one, see docs/allocation.md"
+            )
+        return settings
+
+    @cached_property
+    def surface(self) -> LossSurface:
+        """The answer loss over lengths and SNRs, fitted to the run's points."""
+        return self._fit("loss")
+
+    @cached_property
+    def errors(self) -> LossSurface:
+        """The share of wrong answers, as a surface of the same form."""
+        return self._fit("error")
+
+    def _fit(self, column: str) -> LossSurface:
+        found = self.measured
+        users = list(self.settings.lengths)
+        return fit_surface(
+            {user: found[f"tokens_{user}"].tolist() for user in users},
+            {user: found[f"snr_{user}"].tolist() for user in users},
+            found[column].tolist(),
+        )
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """A row a point of the run in which all users send: variant, link, snr_db, seed, tokens and SNR (a power ratio)
+        of each user, loss [nat] and error, the share of wrong answers."""
+        rows = []
+        resolved = self.run.experiment.resolved()
+        for point in self.run.points.itertuples():
+            variant = resolved.variants.get(str(point.variant))
+            if (
+                variant is None
+                or ANSWER_LOSS not in point.metrics
+                or not set(self.settings.lengths) <= set(variant.users)
+            ):
+                continue
+            link = resolved.links[str(point.link)]
+            row = {"variant": variant.name, "link": link.name, "snr_db": point.snr_db, "seed": point.seed}
+            for user in self.settings.lengths:
+                row[f"tokens_{user}"] = variant.modalities[user]
+                row[f"snr_{user}"] = 10 ** (link.user_snr_db(user, float(point.snr_db)) / 10)
+            row["loss"], row["error"] = float(np.mean(point.metrics[ANSWER_LOSS])), 1 - float(np.mean(point.correct))
+            rows.append(row)
+        return pd.DataFrame(
+            rows,
+            columns=list(rows[0])
+            if rows
+            else [f"tokens_{u}" for u in self.settings.lengths]
+            + [f"snr_{u}" for u in self.settings.lengths]
+            + ["loss", "error"],
+        )
+
+    def cell(self, bandwidth_hz: float, power_dbm: float) -> Cell:
+        """The problem under these budgets.
+
+        Raises
+        ------
+        UserError
+            If a budget is zero or no number, a user has no gain, or there are too few points for a surface.
+        """
+        settings, experiment = self.settings, self.run.experiment
+        config = inline_config("allocation.link", experiment.allocation_link()).uplink
+        budgets = {user: user_budget(config, user) for user in settings.lengths}
+        gains = {u: 10 ** ((b.rx_power_dbm - b.tx_power_dbm) / 10) for u, b in budgets.items()}
+        return Cell(
+            gains,
+            bandwidth_hz,
+            10 ** (power_dbm / 10 - 3),
+            self.surface,
+            {user: tuple(sorted(set(lengths))) for user, lengths in settings.lengths.items()},
+            settings.weight,
+            self._token_width,
+            10 ** (noise_density_dbm_hz(settings.budget.noise_figure_db) / 10 - 3),
+            settings.latency,
+            settings.latency_unit_s,
+            settings.power_limit,
+            settings.sent,
+            settings.bits,
+            Quantizer(settings.bits).distortion,
+            self._efficiency,
+            settings.min_share,
+        )
+
+    @cached_property
+    def _token_width(self) -> int:
+        return foundation_width(self.run.experiment.foundation)
+
+    @cached_property
+    def _efficiency(self) -> Rate:
+        name = self.settings.efficiency
+        if self.settings.sent == "analog" or name == "shannon":
+            return "shannon"
+        return measured_efficiency(load_link(name), self._token_width)
+
+    def allocations(self, bandwidth_hz: float, power_dbm: float) -> dict[str, Allocation]:
+        """The optimum and each baseline under these budgets."""
+        cell, fixed = self.cell(bandwidth_hz, power_dbm), self.settings.fixed_lengths()
+        return {OPTIMUM: optimum(cell, fixed), **baselines(cell, fixed)}
+
+    @cached_property
+    def grid(self) -> dict[tuple[float, float], dict[str, Allocation]]:
+        """(bandwidth [Hz], power [dBm]) → optimum and baselines, for all budgets of the experiment."""
+        pairs = [(b, p) for b in self.settings.bandwidth_hz for p in self.settings.power_dbm]
+        return {pair: self.allocations(*pair) for pair in pairs}
+
+    def system_of(self, lengths: Mapping[str, int]) -> ResolvedVariant | None:
+        """The first evaluated variant whose users send just so many tokens; None if there is none."""
+        users = set(lengths)
+        for variant in self.run.experiment.resolved().variants.values():
+            if set(variant.users) == users and all(variant.modalities[u] == n for u, n in lengths.items()):
+                return variant
+        return None
+
+    @property
+    def simulation_path(self) -> Path:
+        """Where the allocations are simulated: a run beside this one."""
+        return self.run.path.resolve().parent / f"{self.run.path.resolve().name}-simulation"
+
+    def simulated_budgets(self) -> list[tuple[float, float]]:
+        """The budgets that are simulated."""
+        if self.settings.simulate == "diagonal":
+            return list(zip(self.settings.bandwidth_hz, self.settings.power_dbm, strict=False))
+        return list(self.grid) if self.settings.simulate == "all" else []
+
+    @cached_property
+    def simulated(self) -> pd.DataFrame:
+        """Predictions beside what the simulation measured, a row an allocation: bandwidth_hz, power_dbm, name, latency
+        [s], predicted and measured loss [nat] and accuracy with intervals, and the objective of both; and by how much
+        the optimum's objective is lower, question by question, with its interval. Empty before the simulation."""
+        if not (self.simulation_path / "points").is_dir():
+            return pd.DataFrame()
+        run = Run.open(self.simulation_path)
+        points = {(p.variant, p.link): p for p in run.points.itertuples() if ANSWER_LOSS in p.metrics}
+        weight, rows = self.settings.weight, []
+        for pair in self.simulated_budgets():
+            losses: dict[str, np.ndarray] = {}
+            for name, found in self.grid[pair].items():
+                variant = self.system_of(found.lengths)
+                point = points.get((variant.name, link_name(found))) if variant else None
+                if point is None:
+                    continue
+                loss, correct = np.array(point.metrics[ANSWER_LOSS]), np.array(point.correct)
+                losses[name] = loss
+                timed = weight * found.latency / self.settings.latency_unit_s
+                low, high = over_mean(loss)
+                row = {"bandwidth_hz": pair[0], "power_dbm": pair[1], "name": name, "latency": found.latency}
+                row |= {"predicted_loss": found.loss, "loss": loss.mean(), "loss_low": low, "loss_high": high}
+                accuracy_low, accuracy_high = wilson(int(correct.sum()), len(correct))
+                row |= {"predicted_accuracy": 1 - self.errors.loss(found.lengths, found.snrs)}
+                row |= {"accuracy": correct.mean(), "accuracy_low": accuracy_low, "accuracy_high": accuracy_high}
+                row |= {"predicted_objective": found.objective, "objective": timed + (1 - weight) * loss.mean()}
+                if OPTIMUM in losses:
+                    best = self.grid[pair][OPTIMUM]
+                    sooner = weight * (found.latency - best.latency) / self.settings.latency_unit_s
+                    gained = (1 - weight) * (loss - losses[OPTIMUM]) + sooner
+                    row |= dict(zip(("gain_low", "gain_high"), over_mean(gained), strict=True), gain=gained.mean())
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def link_name(found: Allocation) -> str:
+    """Name of the link with an allocation's powers and bandwidths, alike for allocations that are the same."""
+    parts = [
+        f"{user}-{10 * np.log10(max(found.power_w[user], MIN_POWER_W)) + 30:.2f}dBm-{found.bandwidth_hz[user]:.0f}Hz"
+        for user in found.power_w
+    ]
+    return "_".join(parts).replace("--", "-m")
+
+
+MIN_POWER_W = 1e-11
+"""What is simulated where an allocation gives a user no power: −80 dBm [W]."""
+
+NAMES = (OPTIMUM, *BASELINES)
+"""The optimum and the baselines, in the order in which they are shown."""
