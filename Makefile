@@ -101,7 +101,7 @@ $(VENV)/.installed-build: $(VENV)/.installed
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[build]'
 	@touch $@
 
-$(TF)/.installed-test: pyproject.toml constraints-tensorflow.txt | $(TF)/.installed: pyproject.toml constraints-tensorflow.txt | $(TF)/bin/python
+$(TF)/.installed: pyproject.toml constraints-tensorflow.txt | $(TF)/bin/python
 	@echo "Installing into $(TF) (some minutes the first time)"
 	@$(TF)/bin/$(PIP) -c constraints-tensorflow.txt -e '.[tensorflow]' pytest pytest-xdist
 	@touch $@
