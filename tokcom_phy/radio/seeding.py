@@ -24,7 +24,9 @@ _CPU_GRAIN = 16
 def entropy(*key: int | str) -> int:
     """Hash a key, such as ``(seed, index, "noise", "audio")``, to 64 bits."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+    # An array of words is hashed to the same as a list of numbers, in half the time.
+    sequence = np.random.SeedSequence(np.array(words, np.uint32) if max(words) < 2**32 else words)
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def sionna_seed(device: str, *key: int | str) -> AbstractContextManager[None]:
