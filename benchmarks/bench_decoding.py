@@ -25,12 +25,14 @@ def marks(run: Run, variant: str, link: str, snr_db: float) -> dict[int, np.ndar
     return dict(zip(own["seed"], own["correct"], strict=True))
 
 
-def compared(run_dir: Path, variant: str, links: list[str], out: Path) -> pd.DataFrame:
-    """Each point of a variant over mapped links, with its paired difference to bit-exact decoding."""
+def compared(run_dir: Path, variant: str, links: list[str], among: list[float], out: Path) -> pd.DataFrame:
+    """Each point of a variant over mapped links, with its paired difference to bit-exact decoding; only those at some
+    SNRs, if ``among`` names any."""
     mapped = Run.open(run_dir)
     rows = []
     for link in links:
         snrs = sorted(set(mapped.points.query("variant == @variant and link == @link")["snr_db"]))
+        snrs = [snr_db for snr_db in snrs if not among or snr_db in among]
         exact = Run.open(reevaluate(run_dir, variant, [link], EXACT, snrs, out=out / f"{variant}-{link}", workers=1))
         for snr_db in snrs:
             ours = marks(mapped, variant, link, snr_db)
@@ -49,14 +51,17 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bit-exact runs")
     parser.add_argument("--variant", action="append", help="only these variants")
+    parser.add_argument("--link", action="append", help="only these links")
+    parser.add_argument("--snr", action="append", type=float, help="only these SNRs [dB]")
     options = parser.parse_args()
     run = Run.open(options.run)
     mapped = {link.name for link in run.links(family="digital", decoding="mapped")}
+    mapped &= set(options.link or mapped)
     tables = []
     for variant in run.variants(blind=False):
         links = [link for link in run.experiment.resolved().visits.get(variant.name, {}) if link in mapped]
         if links and (not options.variant or variant.name in options.variant):
-            tables.append(compared(options.run, variant.name, links, options.out))
+            tables.append(compared(options.run, variant.name, links, options.snr or [], options.out))
     table = pd.concat(tables, ignore_index=True)
     print(table.round(2).to_string(index=False))
     print(f"{int(table['agrees'].sum())} of {len(table)} points agree")

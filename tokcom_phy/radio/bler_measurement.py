@@ -70,9 +70,7 @@ def measure_bler(
     """
     effort = ONE_ROUND if len(versions) == 1 else SEVERAL_ROUNDS
     generator = torch.Generator().manual_seed(_SEED)
-    shannon = torch.tensor(code.num_info_bits / (len(versions) * code.num_symbols))
-    guess_db = float(snr_db_of(shannon, code.bits_per_symbol)) + _GAP_DB
-    first = _thresholds_db(code, versions, generator, guess_db)
+    first = _thresholds_db(code, versions, generator, _first_guess_db(code, len(versions)))
     while len(first) < effort.fewest:
         first += _thresholds_db(code, versions, generator, float(np.median(first)))
         on_progress(0.5 * len(first) / effort.fewest)
@@ -88,6 +86,14 @@ def measure_bler(
         on_progress(0.5 + 0.5 * min((RELATIVE_ERROR / worst) ** 2, 0.99))
         bad += _thresholds_db(code, versions, generator, split_db, screen=True)
         count += _BATCH
+
+
+def _first_guess_db(code: BlockCode, rounds: int) -> float:
+    """Where to look for the first thresholds; for one round as the shipped tables were measured."""
+    if rounds == 1:
+        return 10.0
+    shannon = torch.tensor(code.num_info_bits / (rounds * code.num_symbols))
+    return float(snr_db_of(shannon, code.bits_per_symbol)) + _GAP_DB
 
 
 def _average(
