@@ -22,7 +22,7 @@ SMALL := --set data.synthetic.captions=24 --set data.synthetic.train_clips=24 --
 PIP := python -m pip install -q --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check dist try-dist format reference bench clean
+.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check docs dist try-dist format reference bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ format: $(VENV)/.installed-test ## mend what ruff can mend
 reference: install ## write docs/reference.md and schemas/ anew, after a change of any key or its docstring
 	$(BIN)/python -m tokcom_phy.experiments.reference
 
+docs: $(VENV)/.installed-docs ## build the site into build/site, its notebooks executed; any warning is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/site
+	@echo "site: build/site/index.html"
+
 dist: $(VENV)/.installed-build ## build wheel and sdist into dist/; the same commit gives the same bytes
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation
@@ -95,6 +99,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-build: $(VENV)/.installed

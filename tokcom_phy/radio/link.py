@@ -110,8 +110,8 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
     def at(self, snr_db: Snr) -> Self:
         """A copy of this link with a default SNR [dB].
 
-        Example
-        -------
+        Examples
+        --------
         >>> nn.Sequential(encoder, load_link("awgn").at(snr_db=10.0), decoder)
         """
         twin = copy(self)

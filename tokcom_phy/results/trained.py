@@ -15,8 +15,8 @@ from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.model.compression import compress
 from tokcom_phy.model.encoders import Encoder, load_encoder
 from tokcom_phy.model.system import TokenCommSystem
-from tokcom_phy.model.transmission import Transmission
-from tokcom_phy.radio import Link
+from tokcom_phy.model.transmission import LinkUse, Transmission
+from tokcom_phy.radio import Link, load_link
 from tokcom_phy.utils.errors import UserError, nearest
 
 
@@ -86,12 +86,67 @@ class TrainedSystem:
             If there is no such clip or link, or the clip cannot be decoded.
         """
         questions = [question] if isinstance(question, str) else list(question)
-        features = {m: tokens.expand(len(questions), -1, -1) for m, tokens in self._features(clip).items()}
-        chosen = self._links[link].load() if isinstance(link, str) and link in self._links else link
-        texts, transmission = self.system.answer(questions, features, chosen, snr_db, seed, self.longest)
+        features = {m: tokens.expand(len(questions), -1, -1) for m, tokens in self.features(clip).items()}
+        texts, transmission = self.system.answer(questions, features, self.link(link), snr_db, seed, self.longest)
         return (texts[0] if isinstance(question, str) else texts), transmission
 
-    def _features(self, clip: str | Path) -> dict[str, Tensor]:
+    def link(self, link: str | Link) -> Link:
+        """A link by its name in the run, a built-in one's, or a link file's path."""
+        if not isinstance(link, str):
+            return link
+        return self._links[link].load() if link in self._links else load_link(link)
+
+    def clip_file(self, clip: str | Path) -> Path:
+        """The media file of a clip: the file itself, or the one of a ``video_id`` of the run's dataset.
+
+        Raises
+        ------
+        UserError
+            If there is no such clip, or it has no media file.
+        """
+        media = self._sources(clip, {m: self._encoder(m) for m in self.variant.modalities}).media
+        for path in (media.video, media.audio):
+            if path is not None and path.is_file():
+                return path
+        raise UserError(f"clip '{clip}' has no media file to be played")
+
+    @torch.no_grad()
+    def probabilities(
+        self,
+        question: str,
+        features: Mapping[str, Tensor],
+        link: Link,
+        snr_db: float,
+        seed: int,
+        answers: Sequence[str],
+    ) -> list[float]:
+        """How likely each of these answers is, given what arrived: its tokens and the end token after it.
+
+        Parameters
+        ----------
+        question : str
+        features : modality → float [1, s_m, d_m], as `features` gives them
+        link : Link
+        snr_db : float [dB]
+        seed : int
+            As for `answer`: the question is sent through realisation (seed, 0).
+        answers : sequence of str
+
+        Returns
+        -------
+        list of float
+            They sum to one over all texts, hence to less over these.
+        """
+        foundation = self.system.foundation
+        self.system.eval()
+        text = foundation.tokenize_questions([question])
+        prefix, mask, _ = self.system.read(features, text, LinkUse(link, snr_db, seed, range(1)))
+        targets = foundation.tokenize_answers(list(answers))
+        each = (prefix.expand(len(answers), -1, -1), mask.expand(len(answers), -1))
+        log_probs = -foundation.answer_losses(*each, targets) * targets.mask.sum(1)
+        return [float(p) for p in log_probs.exp()]
+
+    def features(self, clip: str | Path) -> dict[str, Tensor]:
         """Tokens of a clip (2) that are sent (3), in the precision of the feature store, or all for an own selector:
         modality → float32 [1, s_m or ŝ_m, d_m]."""
         data = self.experiment.data
