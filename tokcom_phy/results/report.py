@@ -8,12 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.experiments.run_dir import CONFIG
 from tokcom_phy.experiments.schema import Experiment
+from tokcom_phy.results.ask_page import script_digest
 from tokcom_phy.results.budget import BITS_PER_VALUE
+from tokcom_phy.results.explorer import explorer_data, explorer_script
 from tokcom_phy.results.reading import read_json
 from tokcom_phy.results.report_answers import SHOWN_OF_TYPE, SingleQuestion, single_questions
 from tokcom_phy.results.report_tables import (
@@ -62,6 +65,7 @@ class Section:
     gaps: list[str]
     untold_gaps: int
     traces: list[str]
+    explorer: Markup
     pictures: list[Picture]
     accuracy: list[Table]
     differences: list[Table]
@@ -109,11 +113,14 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = explorer_script() if any(section.explorer for section in sections) else ""
     page = environment.get_template(_TEMPLATE).render(
         runs=sections,
         majority=MAJORITY,
         bits_per_value=BITS_PER_VALUE,
         shown_of_type=SHOWN_OF_TYPE,
+        script=Markup(script),
+        digest=script_digest(script),
         version=version("tokcom-phy"),
     )
     with write_atomically(target) as path:
@@ -147,6 +154,7 @@ def _section(run_dir: Path, anchor: str) -> Section:
         gaps=missing[:_SHOWN_GAPS],
         untold_gaps=max(len(missing) - _SHOWN_GAPS, 0),
         traces=sorted(path.name for path in (run_dir / "logs").glob("[!.]*.txt")) if missing else [],
+        explorer=Markup(explorer_data(run)),
         pictures=_pictures(run_dir, experiment),
         accuracy=accuracy_tables(run),
         differences=difference_tables(run),
