@@ -106,12 +106,12 @@ def test_no_text_of_a_model_ends_the_script():
         (["missing.mp4", "Why?", "--system", "RUN:aligned"], "no media file 'missing.mp4'"),
     ],
 )
-def test_mistakes_end_in_one_line(finished_run, tmp_path, monkeypatch, capsys, arguments, expected):
+def test_mistakes_end_in_one_line(finished_run, tokcom, tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    assert execute(["ask", *(word.replace("RUN", str(finished_run)) for word in arguments)]) == 2
-    error = capsys.readouterr().err
-    assert expected in error
-    assert error.count("\n") == 1
+    done = tokcom("ask", *(word.replace("RUN", str(finished_run)) for word in arguments))
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

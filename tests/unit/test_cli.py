@@ -18,7 +18,10 @@ from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.utils.errors import UserError
 
 COMMANDS = [
+    "list",
+    "copy",
     "run",
+    "ask",
     "validate",
     "plot",
     "report",
@@ -74,7 +77,7 @@ def test_version(capsys):
     assert metadata.version("tokcom-phy") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["links"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["links"], ["list"]])
 def test_help_and_the_list_of_links_import_no_heavy_library(arguments):
     code = f"import sys; from tokcom_phy.cli import execute; execute({arguments}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -99,9 +99,9 @@ def ask(
         If there is no such variant, link or clip, the clip cannot be decoded, or there is no question to ask.
     """
     clip, question, truth = _choose(run, clip, question)
-    system = run.system(variant, run.experiment.seeds[0])
-    if system.variant.blind:
+    if variant in [blind.name for blind in run.variants(blind=True)]:
         raise UserError(f"variant '{variant}' neither hears nor sees: ask {_others(run)}")
+    system = run.system(variant, run.experiment.seeds[0])
     features = system.features(clip)
     chosen = system.link(link)
     known = list(dict.fromkeys(run.questions["answer"]))
