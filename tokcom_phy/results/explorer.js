@@ -174,6 +174,7 @@ class Explorer {
   }
 
   draw(reference) {
+    if (!this.shown.length) return this.part("chart").replaceChildren();
     const series = [...new Set(this.shown.map((row) => row.series))];
     const dark = matchMedia("(prefers-color-scheme: dark)").matches && !matchMedia("print").matches;
     const ink = dark ? "#e6edf3" : "#1b1f24";
