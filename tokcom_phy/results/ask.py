@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokcom_phy.model.transmission import Transmission
+from tokcom_phy.radio import load_link
 from tokcom_phy.radio.symbols import to_symbols
 from tokcom_phy.results.run import Run
 from tokcom_phy.results.trained import TrainedSystem
@@ -101,9 +102,10 @@ def ask(
     clip, question, truth = _choose(run, clip, question)
     if variant in [blind.name for blind in run.variants(blind=True)]:
         raise UserError(f"variant '{variant}' neither hears nor sees: ask {_others(run)}")
+    named = {each.name: each for each in run.links()}
+    chosen = named[link].load() if link in named else load_link(link)
     system = run.system(variant, run.experiment.seeds[0])
     features = system.features(clip)
-    chosen = system.link(link)
     known = list(dict.fromkeys(run.questions["answer"]))
     hearings = []
     for snr in sorted(set(snr_db)):
