@@ -13,6 +13,7 @@ from tokcom_phy.radio.seeding import complex_normal, with_variance
 
 LENGTHS = {"audio": 150, "text": 60}
 INDICES = [0, 9, 3, 17, 8]
+IMPAIRMENTS = {"frequency_offset": 0.02, "phase_noise": 300.0, "timing_offset": 1e-6, "pilot_contamination_db": -10.0}
 LINKS: dict[str, tuple[str, dict[str, Any]]] = {
     "awgn": ("awgn", {}),
     "rayleigh": ("rayleigh", {}),
@@ -20,6 +21,7 @@ LINKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ofdm": ("ofdm-tdl-c", {"num_subcarriers": 24}),
     "ofdm in turns": ("ofdm-tdl-c", {"num_subcarriers": 24, "access": "tdma", "interpolation": "wiener"}),
     "interferer": ("ofdm-tdl-c", {"num_subcarriers": 24, "interferers": ["video"]}),
+    "impaired": ("ofdm-tdl-c", {"num_subcarriers": 24, "speed": 20.0, "impairments": IMPAIRMENTS}),
     "digital": ("digital-ofdm-tdl-c", {}),
 }
 
