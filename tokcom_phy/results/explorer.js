@@ -6,7 +6,7 @@ const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross"];
 const DASHES = [[1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3]];
 const shown = (value) => value.toFixed(1).replace("-", "−");
-const db = (value) => String(value).replace("-", "−") + " dB";
+const db = (value) => String(Number(value.toFixed(2))).replace("-", "−") + " dB";
 
 function logGamma(x) {
   const c = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 1.208650973866179e-3, -5.395239384953e-6];

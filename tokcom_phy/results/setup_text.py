@@ -110,7 +110,7 @@ def parameters(run: Run) -> dict[str, str]:
         rows[name] = (
             f"{stage.steps} steps of {stage.batch}, learning rate {stage.learning_rate:g}, {stage.link} at {at}"
         )
-    snrs = sorted({snr for series in experiment.resolved().series for snr in series.snr_db})
+    snrs = sorted({snr for series in experiment.resolved().series for snr in series.snrs})
     if snrs:
         rows["SNR per antenna"] = ", ".join(f"{snr:g}".replace("-", "−") for snr in snrs) + " dB"
     rows |= dict(_link_rows([link for link in run.links() if link.name in experiment.resolved().evaluated_links]))
