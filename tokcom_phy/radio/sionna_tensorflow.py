@@ -296,7 +296,7 @@ def basic_path_loss_db(
     base, user = (tf.constant([[[x, 0.0, height]]]) for x, height in zip((0.0, distance_m), heights_m, strict=True))
     nothing = tf.zeros([1, 1, 3])
     sector.set_topology(user, base, nothing, nothing, nothing, tf.zeros([1, 1], tf.bool), line_of_sight)
-    return float(sector._scenario.basic_pathloss)
+    return float(tf.reshape(sector._scenario.basic_pathloss, []))
 
 
 class PilotPattern(Block):

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from tokcom_phy.allocation.settings import AllocationSettings
 from tokcom_phy.experiments.dataset import Data, Splits, SyntheticCorpus
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.profiles import PROFILES
 from tokcom_phy.experiments.reference import files
 from tokcom_phy.experiments.schema import Experiment, Series, Variant
+from tokcom_phy.radio.link_budget_config import LinkBudgetConfig
 from tokcom_phy.radio.link_config import FAMILIES
 from tokcom_phy.radio.ofdm_config import SceneConfig
 from tokcom_phy.training.settings import AlignmentSettings, FinetuningSettings, LoraSettings
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 MODELS = [
     *FAMILIES.values(),
     *(SceneConfig, Experiment, Data, Splits, SyntheticCorpus, Variant, Series),
-    *(AlignmentSettings, FinetuningSettings, LoraSettings),
+    *(AlignmentSettings, FinetuningSettings, LoraSettings, LinkBudgetConfig, AllocationSettings),
 ]
 YAML_FILES = [
     *(pytest.param("link", path, id=path.stem) for path in sorted((ROOT / "links").glob("*.yaml"))),
@@ -104,7 +106,7 @@ def test_a_wrong_key_anywhere_in_a_yaml_file_does_not_comply(kind, path):
 def _tables(settings, at=()):
     """Paths of the tables of a file whose keys are fixed: no names of one's own, no arguments of one's own code."""
     if isinstance(settings, dict) and "_target_" not in settings:
-        if at not in _NAMED and at[-1:] not in {("lengths",), ("snr_offset_db",), ("selector",)}:
+        if at not in _NAMED and at[-1:] not in {("lengths",), ("snr_offset_db",), ("selector",), ("distance_m",)}:
             yield at
         for key, value in settings.items():
             yield from _tables(value, (*at, key))

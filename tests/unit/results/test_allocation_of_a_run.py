@@ -11,6 +11,7 @@ from matplotlib import pyplot
 
 from tokcom_phy.allocation.optimize import BASELINES, OPTIMUM
 from tokcom_phy.allocation.settings import AllocationSettings
+from tokcom_phy.cli import execute
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.run_dir import point_file
 from tokcom_phy.experiments.validation import check
@@ -18,6 +19,7 @@ from tokcom_phy.results.allocation import RunAllocation
 from tokcom_phy.results.points import Point, write_point
 from tokcom_phy.results.run import Run
 from tokcom_phy.sweep import allocate as commands
+from tokcom_phy.sweep.preflight import check_experiment
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import find
 
@@ -130,3 +132,47 @@ def test_mistakes_are_one_line(override: str, words: str) -> None:
 def test_a_user_without_gain_is_one_line(budget: dict[str, object]) -> None:
     with pytest.raises(UserError, match="no gain: give"):
         check(AllocationSettings, {"budget": budget, "lengths": {"audio": [4], "video": [4]}}, "allocation")
+
+
+def test_the_papers_profile_takes_it_unchanged() -> None:
+    settings = load_experiment("allocation", profile="paper")
+    assert settings.allocation is not None
+    assert settings.allocation.lengths == {"audio": (16, 32, 64), "video": (16, 32, 64)}
+    assert {tuple(v.modalities.values()) for v in settings.resolved().variants.values() if not v.blind} == {
+        (audio, video) for audio in (16, 32, 64) for video in (16, 32, 64)
+    }
+
+
+def test_lengths_that_the_encoder_cannot_give_are_one_line() -> None:
+    settings = load_experiment("allocation", overrides=["allocation.lengths.video=[4, 5000]"])
+    with pytest.raises(UserError, match=r"allocation.lengths.video: token length 5000, but encoder 'tiny/video' gives"):
+        check_experiment(settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--bandwidth", "0"], "bandwidth of 0 cannot be allocated"),
+        (["--bandwidth", "nan"], "bandwidth of nan"),
+        (["--power", "nan"], "power of nan"),
+        (["--power", "inf"], "power of inf"),
+        ([], ""),
+    ],
+)
+def test_the_command_prints_a_table_or_one_line(
+    found: RunAllocation, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = execute(["allocate", str(found.run.path), *options])
+    printed = capsys.readouterr()
+    if words:
+        assert code == 2
+        assert words in printed.err
+        assert len(printed.err.strip().splitlines()) == 1
+    else:
+        assert code == 0
+        assert "equal split" in printed.out
+
+
+def test_an_experiment_without_allocation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["allocate", "quickstart"]) == 2
+    assert "has no allocation" in capsys.readouterr().err
