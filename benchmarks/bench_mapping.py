@@ -24,7 +24,6 @@ from tokcom_phy.radio.scheme import Scheme
 from tokcom_phy.radio.segmentation import num_blocks, segment
 from tokcom_phy.utils.files import write_atomically
 
-BEGIN, END = "<!-- bench_mapping: begin -->", "<!-- bench_mapping: end -->"
 NUM_SYMBOLS, BLER = 1024, 0.1
 USERS = ["audio", "video", "text"]
 CHANNELS = {
@@ -163,12 +162,15 @@ def main() -> None:
     options = parser.parse_args()
     text = speed()
     print(text, flush=True)
-    content = "\n".join([*accuracy(options.batch), "", *harq(options.harq_batch), "", text])
+    parts = {"bench_mapping": [*accuracy(options.batch), "", text], "bench_mapping harq": harq(options.harq_batch)}
     if options.page:
         page = options.page.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
+        for name, lines in parts.items():
+            begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+            before, rest = page.split(begin)
+            page = "\n".join([before + begin, *lines, end + rest.split(end)[1]])
         with write_atomically(options.page) as temporary:
-            temporary.write_text(f"{before}{BEGIN}\n{content}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
