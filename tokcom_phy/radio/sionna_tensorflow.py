@@ -296,7 +296,12 @@ def basic_path_loss_db(
     base, user = (tf.constant([[[x, 0.0, height]]]) for x, height in zip((0.0, distance_m), heights_m, strict=True))
     nothing = tf.zeros([1, 1, 3])
     sector.set_topology(user, base, nothing, nothing, nothing, tf.zeros([1, 1], tf.bool), line_of_sight)
-    return float(tf.reshape(sector._scenario.basic_pathloss, []))
+    scenario = sector._scenario
+    # Sionna 1.2 takes the distance along the ground for that along the path.
+    along_the_path = {"distance_3d": property(lambda self: self._distance_3d)}
+    scenario.__class__ = type("Scenario", (type(scenario),), along_the_path)
+    scenario._compute_pathloss_basic()
+    return float(tf.reshape(scenario.basic_pathloss, []))
 
 
 class PilotPattern(Block):
