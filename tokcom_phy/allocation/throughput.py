@@ -8,7 +8,7 @@ from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.utils.errors import UserError
 
 SNRS_DB = tuple(range(-20, 41, 2))
-_EXAMPLES, _TOKENS = 32, 4
+_EXAMPLES, _TOKENS = 32, 16
 
 
 def measured_efficiency(link: Link, token_width: int) -> tuple[tuple[float, float], ...]:
@@ -17,6 +17,8 @@ def measured_efficiency(link: Link, token_width: int) -> tuple[tuple[float, floa
 
     What lies between two schemes is reached by sending some blocks with either, so the concave hull is what a scheduler
     gets; and the bandwidth step is convex for it.
+
+    A link whose block error rates have no table yet measures them first, which takes minutes.
 
     Raises
     ------

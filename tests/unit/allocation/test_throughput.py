@@ -8,6 +8,7 @@ from tokcom_phy.radio import load_link
 from tokcom_phy.utils.errors import UserError
 
 
+@pytest.mark.slow  # the table of block error rates is measured first
 def test_throughput_of_a_fixed_scheme_goes_from_nothing_to_its_rate() -> None:
     points = measured_efficiency(load_link("digital-awgn"), 128)
     snrs, bits = np.array(points).T
