@@ -135,7 +135,7 @@ def test_a_user_without_gain_is_one_line(budget: dict[str, object]) -> None:
 
 
 def test_the_papers_profile_takes_it_unchanged() -> None:
-    settings = load_experiment("allocation", profile="paper")
+    settings = load_experiment("allocation", profile="paper", overrides=["data.root=media"])
     assert settings.allocation is not None
     assert settings.allocation.lengths == {"audio": (16, 32, 64), "video": (16, 32, 64)}
     assert {tuple(v.modalities.values()) for v in settings.resolved().variants.values() if not v.blind} == {
