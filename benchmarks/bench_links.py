@@ -41,6 +41,7 @@ INTERPOLATIONS = ("nearest", "linear", "lmmse", "wiener")
 
 
 ADDED: dict[str, dict[str, Any]] = {
+    "Zadoff-Chu pilots": {"pilots": "zadoff-chu"},
     "amplifier on the waveform": {"amplifier_backoff_db": 3.0},
     "DFT-s-OFDM": {"waveform": "dft-s-ofdm"},
     "amplifier on DFT-s-OFDM": {"amplifier_backoff_db": 3.0, "waveform": "dft-s-ofdm"},
@@ -54,7 +55,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "csi_delay": {"impairments": {"csi_delay": 14}},
     "csi_bits": {"impairments": {"csi_bits": 4}},
 }
-"""What a waveform and each impairment adds to the plain link."""
+"""What pilots, a waveform and each impairment add to the plain link."""
 
 
 class Comparison(TypedDict):
