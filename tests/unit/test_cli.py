@@ -64,12 +64,18 @@ def test_each_command_has_help(capsys, command):
     ("command", "until"), [("run", "evaluate"), ("align", "align"), ("finetune", "finetune"), ("evaluate", "evaluate")]
 )
 def test_what_runs_an_experiment_hands_all_options_on(command, until):
-    with mock.patch("tokcom_phy.sweep.run.run", autospec=True) as run:
+    opened = mock.Mock()
+    opened.open.return_value.experiment.allocation = None
+    with (
+        mock.patch("tokcom_phy.sweep.allocate.run", autospec=True) as run,
+        mock.patch("tokcom_phy.sweep.allocate.Run", opened),
+    ):
         options = "--profile tiny --out there --set a=b --workers 2 --ray auto --gpus-per-task 0.5 --fresh"
         assert execute([command, "mine.yaml", *options.split()]) == 0
     given = {"profile": "tiny", "out": Path("there"), "overrides": ["a=b"], "workers": 2, "ray": "auto"}
     given |= {"gpus_per_task": 0.5, "fresh": True}
-    assert {"until": "evaluate", **run.call_args.kwargs} == {"experiment": "mine.yaml", **given, "until": until}
+    assert run.call_args.args == ("mine.yaml",)
+    assert {"until": "evaluate", **run.call_args.kwargs} == {**given, "until": until}
 
 
 def test_version(capsys):
