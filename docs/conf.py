@@ -32,6 +32,7 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 
 autodoc_member_order = "bysource"
+autodoc_default_options = {"ignore-module-all": True}  # names that a module re-exports are documented at home
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 
