@@ -66,7 +66,7 @@ def test_asking_for_what_is_not_there_is_one_line(asked: str) -> None:
 
 
 def test_doctor_names_the_engine() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != REQUEST} | {"COLUMNS": "120"}
+    environment = {name: value for name, value in os.environ.items() if name != REQUEST} | {"COLUMNS": "300"}
     done = subprocess.run([*TOKCOM, "doctor"], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0
     assert describe(engine()) in done.stdout
