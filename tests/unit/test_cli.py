@@ -1,6 +1,7 @@
 """The command line: what it offers, how light it starts, and how it answers mistakes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,11 @@ import yaml
 from made_up_runs import made_up_run
 
 from tokcom_phy.cli import execute
+from tokcom_phy.experiments.catalogue import KINDS
 from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.profiles import PROFILES
+from tokcom_phy.results.figures import FORMATS
+from tokcom_phy.results.styles import STYLES
 from tokcom_phy.utils.errors import UserError
 
 COMMANDS = [
@@ -78,6 +83,14 @@ def test_what_runs_an_experiment_hands_all_options_on(command, until):
     assert {"until": "evaluate", **run.call_args.kwargs} == {**given, "until": until}
 
 
+def test_help_names_every_choice(capsys):
+    told = {"plot": (*STYLES, *FORMATS), "run": PROFILES, "list": KINDS, "evaluate": ["dB"], "allocate": ["Hz", "dBm"]}
+    for command, choices in told.items():
+        assert execute([command, "--help"]) == 0
+        words = re.findall(r"\w+", capsys.readouterr().out)
+        assert set(choices) <= set(words), command
+
+
 def test_version(capsys):
     assert execute(["--version"]) == 0
     assert metadata.version("tokcom-phy") in capsys.readouterr().out
@@ -111,6 +124,9 @@ def test_help_and_the_list_of_links_import_no_heavy_library(arguments):
         (["links", "show", "ofdm-tdl-c", "--set", "speed"], "KEY=VALUE"),
         (["links", "show", "digital-awgn", "--set", "over.coherense=3"], "did you mean 'coherence'"),
         (["budget", "quickstar"], "did you mean 'quickstart'"),
+        (["ask", "--system", "quickstart"], "--system runs/quickstart:aligned"),
+        (["ask", "--snr", "nan"], "--snr: nan is not within -100 to 100"),
+        (["ask"], "tokcom run quickstart makes one"),
         (["plot", "nowhere"], "nowhere"),
         (["data", "check", "nowhere"], "nowhere"),
     ],

@@ -10,11 +10,9 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Mapping
 from importlib import metadata
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -27,12 +25,15 @@ from tokcom_phy.cli.options import (
     Experiment,
     Fresh,
     GpusPerTask,
+    LinkOptions,
     Overrides,
     Profile,
     Ray,
     RunDirectory,
+    Snrs,
     Workers,
     names,
+    trained_variant,
     words,
 )
 from tokcom_phy.cli.pretrain import pretrain_app
@@ -136,14 +137,6 @@ def options(
         check_request()
 
 
-def _run(arguments: Mapping[str, Any]) -> None:
-    """Run an experiment with those arguments of a command that `run` takes, by their names."""
-    from tokcom_phy.sweep.allocate import run_with_simulation
-    from tokcom_phy.sweep.run import run
-
-    run_with_simulation(**{name: value for name, value in arguments.items() if name in signature(run).parameters})
-
-
 def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
     """Add a command that runs an experiment up to a stage."""
 
@@ -164,7 +157,19 @@ def _add_experiment_command(name: str, until: "Stage", summary: str) -> None:
 
             print(as_recipe(load_experiment(experiment, profile, overrides)), end="")
             return
-        _run({**locals(), "until": until})
+        from tokcom_phy.sweep.allocate import run_with_simulation
+
+        run_with_simulation(
+            experiment,
+            profile=profile,
+            out=out,
+            overrides=overrides,
+            workers=workers,
+            ray=ray,
+            gpus_per_task=gpus_per_task,
+            fresh=fresh,
+            until=until,
+        )
 
 
 _add_experiment_command(
@@ -184,19 +189,9 @@ def evaluate(
             autocompletion=names("experiments"),
         ),
     ],
-    links: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--link",
-            metavar="LINK",
-            help="Link to evaluate RUN:VARIANT over; repeatable.",
-            autocompletion=names("links"),
-        ),
-    ] = None,
+    links: LinkOptions = None,
     overrides: Overrides = None,
-    snr_db: Annotated[
-        list[float] | None, typer.Option("--snr", metavar="DB", help="SNR of RUN:VARIANT [dB]; repeatable.")
-    ] = None,
+    snr_db: Snrs = None,
     profile: Profile = None,
     out: RunDirectory = None,
     workers: Workers = None,
@@ -206,12 +201,24 @@ def evaluate(
 ) -> None:
     """Evaluate an experiment, after what it needs; or a trained variant of a run over other links.
 
-    With RUN:VARIANT, --set changes keys of the links, and the points are compared with the run's own.
+    With RUN:VARIANT, --link names links, --snr SNRs if not the run's, and --set changes keys of the links; the points
+    are compared with the run's own.
     """
     if ":" not in experiment:
         if links or snr_db:
             raise UserError("--link and --snr are for a trained variant: name it as RUN:VARIANT")
-        _run(locals())
+        from tokcom_phy.sweep.allocate import run_with_simulation
+
+        run_with_simulation(
+            experiment,
+            profile=profile,
+            out=out,
+            overrides=overrides,
+            workers=workers,
+            ray=ray,
+            gpus_per_task=gpus_per_task,
+            fresh=fresh,
+        )
         return
     from tokcom_phy.experiments.overrides import parse_overrides
     from tokcom_phy.sweep.reevaluate import reevaluate
@@ -219,9 +226,9 @@ def evaluate(
     for option, value in {"--profile": profile, "--ray": ray, "--gpus-per-task": gpus_per_task}.items():
         if value is not None:
             raise UserError(f"{option} does not go with RUN:VARIANT: leave it out")
-    run_dir, _, variant = experiment.rpartition(":")
+    run_dir, variant = trained_variant(experiment, "runs/quickstart:aligned")
     changes = parse_overrides(overrides or [], "speed=30")
-    reevaluate(Path(run_dir), variant, links or [], changes, snr_db or [], out=out, workers=workers, fresh=fresh)
+    reevaluate(run_dir, variant, links or [], changes, snr_db or [], out=out, workers=workers, fresh=fresh)
 
 
 @app.command()
@@ -320,10 +327,10 @@ def allocate(
     ],
     bandwidth: Annotated[
         float | None,
-        typer.Option(metavar="HZ", help="Bandwidth of all users [Hz]; by default the experiment's middle one."),
+        typer.Option(metavar="HZ", help="Bandwidth of all users in Hz; by default the experiment's middle one."),
     ] = None,
     power: Annotated[
-        float | None, typer.Option(metavar="DBM", help="Power budget [dBm]; by default the experiment's middle one.")
+        float | None, typer.Option(metavar="DBM", help="Power budget in dBm; by default the experiment's middle one.")
     ] = None,
     profile: Profile = None,
     out: RunDirectory = None,
@@ -333,8 +340,8 @@ def allocate(
     """Allocate bandwidth, power and token lengths together, by the loss that a run measured."""
     from tokcom_phy.sweep.allocate import allocate
 
-    options: dict[str, Any] = {"profile": profile, "out": out, "overrides": overrides, "workers": workers}
-    Console().print(allocate(experiment, bandwidth, power, **options))
+    tables = allocate(experiment, bandwidth, power, profile=profile, out=out, overrides=overrides, workers=workers)
+    Console().print(tables)
 
 
 @app.command("import-checkpoint")

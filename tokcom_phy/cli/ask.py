@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokcom_phy.cli.options import Seed, names
+from tokcom_phy.cli.options import LinkOption, Seed, Snrs, trained_variant
 from tokcom_phy.utils.errors import UserError
 
 ask_app = typer.Typer()
@@ -25,33 +25,18 @@ def ask(
     system: Annotated[
         str, typer.Option(metavar="RUN:VARIANT", help="Who is asked: a trained variant of a run.")
     ] = "runs/quickstart:aligned",
-    link: Annotated[
-        str,
-        typer.Option(
-            metavar="LINK", help="Over which link: of the run, built in, or a file.", autocompletion=names("links")
-        ),
-    ] = "ofdm-tdl-c",
-    snr_db: Annotated[
-        list[float] | None, typer.Option("--snr", metavar="DB", help="SNR [dB]; repeatable; by default −20 to 20.")
-    ] = None,
+    link: LinkOption = "ofdm-tdl-c",
+    snr_db: Snrs = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("ask.html"),
 ) -> None:
-    """Ask one question about one clip over a link at several SNRs; writes one page to show."""
+    """Ask one question about one clip over a link at several SNRs, −20 to 20 dB by default; writes one page to show."""
     from tokcom_phy.results.ask import SNRS_DB, ask
     from tokcom_phy.results.ask_page import check_target, write_page
     from tokcom_phy.results.run import Run
-    from tokcom_phy.utils.bounds import Snr
 
-    run_dir, colon, variant = system.rpartition(":")
-    if not colon:
-        raise UserError(f"--system {system}: name it as RUN:VARIANT, such as runs/quickstart:aligned")
-    for snr in snr_db or ():
-        try:
-            Snr.check(snr)
-        except ValueError as error:
-            raise UserError(f"--snr: {error}") from error
-    if not Path(run_dir).is_dir():
+    run_dir, variant = trained_variant(system, "--system runs/quickstart:aligned")
+    if not run_dir.is_dir():
         raise UserError(
             f"there is no run {run_dir}: tokcom run quickstart makes one; --system RUN:VARIANT names another"
         )

@@ -6,19 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tokcom_phy.cli.options import names
+from tokcom_phy.cli.options import LinkArgument, LinkOverrides
 from tokcom_phy.utils.errors import UserError
 
 links_app = typer.Typer(help="List the links there are, or show one.", invoke_without_command=True)
-
-Link = Annotated[
-    str,
-    typer.Argument(
-        metavar="LINK",
-        help="A built-in link by name, or your own YAML file by path.",
-        autocompletion=names("links"),
-    ),
-]
 
 
 @links_app.callback()
@@ -32,11 +23,9 @@ def links(context: typer.Context) -> None:
 
 @links_app.command("show")
 def show_link(
-    name: Link,
+    name: LinkArgument,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this png, pdf or svg file.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the link; repeatable.")
-    ] = None,
+    overrides: LinkOverrides = None,
 ) -> None:
     """Show the settings of one link, and draw its channel."""
     import yaml

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import builtin_names
 
 
@@ -22,6 +23,33 @@ def words(*choices: str) -> Callable[[str], list[str]]:
     """A shell completes one of a few words."""
     return lambda incomplete: [word for word in choices if word.startswith(incomplete)]
 
+
+def trained_variant(text: str, example: str) -> tuple[Path, str]:
+    """The run directory and the name of ``RUN:VARIANT``.
+
+    Raises
+    ------
+    UserError
+        If it has no colon; the message shows ``example``.
+    """
+    run_dir, colon, variant = text.rpartition(":")
+    if not colon:
+        raise UserError(f"'{text}' names no trained variant: write RUN:VARIANT, as in {example}")
+    return Path(run_dir), variant
+
+
+def _check_snrs(values: list[float] | None) -> list[float]:
+    from tokcom_phy.utils.bounds import Snr  # pydantic is slow to import
+
+    for value in values or ():
+        try:
+            Snr.check(value)
+        except ValueError as error:
+            raise UserError(f"--snr: {error}") from error
+    return values or []
+
+
+_LINK = "a built-in one by name, or your own YAML file by path."
 
 Experiment = Annotated[
     str,
@@ -50,3 +78,19 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the experiment with every setting resolved, as YAML, and run nothing.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="All that is random follows from it.")]
+LinkArgument = Annotated[str, typer.Argument(metavar="LINK", help=f"A link: {_LINK}", autocompletion=names("links"))]
+LinkOption = Annotated[
+    str, typer.Option("--link", metavar="LINK", help=f"A link: of the run, {_LINK}", autocompletion=names("links"))
+]
+LinkOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--link", metavar="LINK", help=f"A link: of the run, {_LINK} Repeatable.", autocompletion=names("links")
+    ),
+]
+LinkOverrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the link; repeatable.")
+]
+Snrs = Annotated[
+    list[float] | None, typer.Option("--snr", metavar="DB", help="SNR in dB; repeatable.", callback=_check_snrs)
+]

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tokcom_phy.allocation.optimize import OPTIMUM
 from tokcom_phy.experiments.loading import load_experiment
+from tokcom_phy.experiments.plan import Stage
 from tokcom_phy.experiments.run_dir import is_run_dir
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.experiments.validation import check
@@ -108,13 +109,34 @@ def decibels(ratio: float) -> str:
     return f"{10 * log10(ratio):.1f}" if ratio > 0 else "−∞"
 
 
-def run_with_simulation(experiment: str, *, workers: int | None = None, **options: Any) -> Path:
+def run_with_simulation(
+    experiment: str,
+    *,
+    profile: str | None = None,
+    out: Path | None = None,
+    overrides: list[str] | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    gpus_per_task: float | None = None,
+    fresh: bool = False,
+    until: Stage = "evaluate",
+) -> Path:
     """`tokcom_phy.sweep.run.run`, and then the simulation of what an experiment allocates, in a run beside it."""
-    folder = run(experiment, workers=workers, **options)
+    folder = run(
+        experiment,
+        profile=profile,
+        out=out,
+        overrides=overrides,
+        workers=workers,
+        ray=ray,
+        gpus_per_task=gpus_per_task,
+        fresh=fresh,
+        until=until,
+    )
     if launched():
         return folder  # by torchrun, whose processes end with the run: the same command without it simulates
-    if options.get("until", "evaluate") == "evaluate" and Run.open(folder).experiment.allocation is not None:
-        simulate(folder, workers=workers, fresh=bool(options.get("fresh")))
+    if until == "evaluate" and Run.open(folder).experiment.allocation is not None:
+        simulate(folder, workers=workers, fresh=fresh)
     return folder
 
 
