@@ -15,7 +15,7 @@ _ENTRIES: dict[str, tuple[str, dict[str, str]]] = {
             "author": _METHOD,
             "title": "Token Communication-Driven Multimodal Large Models in Resource-Constrained Multiuser Networks",
             "year": "2025",
-            "eprint": "2505.07841",
+            "eprint": "2505.07841v1",
             "archiveprefix": "arXiv",
         },
     ),
@@ -27,6 +27,8 @@ _ENTRIES: dict[str, tuple[str, dict[str, str]]] = {
             "journal": "IEEE Wireless Communications Letters",
             "year": "2025",
             "doi": "10.1109/LWC.2025.3628928",
+            "eprint": "2505.07841v3",
+            "archiveprefix": "arXiv",
         },
     ),
     "sionna": (
@@ -56,7 +58,12 @@ _ENTRIES: dict[str, tuple[str, dict[str, str]]] = {
     "ts38214": ("techreport", {"title": "{NR}; Physical layer procedures for data", "number": "TS 38.214"}),
     "tr38901": (
         "techreport",
-        {"title": "Study on channel model for frequencies from 0.5 to 100 {GHz}", "number": "TR 38.901"},
+        {
+            "title": "Study on channel model for frequencies from 0.5 to 100 {GHz}",
+            "number": "TR 38.901",
+            "year": "2019",
+            "note": "V16.1.0",
+        },
     ),
     "lora": (
         "inproceedings",
