@@ -18,11 +18,13 @@ SMALL := --set data.synthetic.captions=24 --set data.synthetic.train_clips=24 --
 	--set data.synthetic.train_questions=48 --set data.synthetic.test_questions=40 --set stage1.steps=3 --set stage1.batch=8 \
 	--set stage2.steps=3 --set stage2.batch=8
 
+SPHINX = $(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees/$@
+
 # pip compiles all of a package on one core; here all cores do, or Python what it imports.
 PIP := python -m pip install -q --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check docs dist try-dist format reference bench clean
+.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check docs docs-quick dist try-dist format reference bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,8 +66,11 @@ reference: install ## write docs/reference.md and schemas/ anew, after a change 
 	$(BIN)/python -m tokcom_phy.experiments.reference
 
 docs: $(VENV)/.installed-docs ## build the site into build/site, its notebooks executed; any warning is an error
-	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/site
+	$(SPHINX) docs build/site
 	@echo "site: build/site/index.html"
+
+docs-quick: $(VENV)/.installed-docs ## the same, its notebooks as they are kept, without output
+	$(SPHINX) -D nb_execution_mode=off docs build/site-quick
 
 dist: $(VENV)/.installed-build ## build wheel and sdist into dist/; the same commit gives the same bytes
 	rm -rf dist

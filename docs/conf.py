@@ -27,7 +27,7 @@ html_copy_source = False
 html_show_sphinx = False
 
 myst_heading_anchors = 4
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # what is cached does not follow the code
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 
