@@ -8,6 +8,7 @@ import re
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import BuiltinFunctionType, GenericAlias
 
 from sphinx.application import Sphinx
 
@@ -86,6 +87,21 @@ def adapt(app: Sphinx, page: str, source: list[str]) -> None:
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{listed}\n```\n"
 
 
+def as_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let |h| and *shape of a docstring be what they are, not mark-up; what stands in backticks does already."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"(`+[^`]*`+)", line)
+        parts[::2] = [re.sub(r"\||\*(?=\w)", r"\\\g<0>", part) for part in parts[::2]]
+        lines[number] = "".join(parts)
+
+
+def skip_alias(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out aliases of types, and functions of Python itself; None lets Sphinx decide."""
+    return True if isinstance(obj, GenericAlias | BuiltinFunctionType) else None
+
+
 def setup(app: Sphinx) -> None:
     write_api()
     app.connect("source-read", adapt)
+    app.connect("autodoc-process-docstring", as_text, priority=100)  # before numpydoc
+    app.connect("autodoc-skip-member", skip_alias)

@@ -125,7 +125,7 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def global_options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,

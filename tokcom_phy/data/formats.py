@@ -1,6 +1,6 @@
 """Captions and questions of a dataset: VALOR-32K and MUSIC-AVQA as published, and a plain JSON for one's own.
 
-Expected layouts, below a data folder or as the folder that is given; SPLIT is any name:
+Expected layouts, below a data folder or as the folder that is given; SPLIT is any name::
 
     VALOR/annotations/desc_SPLIT.json          [{"video_id", "desc"}, …]
     MUSIC-AVQA/annotation/avqa-SPLIT.json      [{"video_id", "question_id", "type", "question_content",
