@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 from tokcom_phy.experiments.plan import MAJORITY
 from tokcom_phy.results.axes import along_axis
 from tokcom_phy.results.run import Run
-from tokcom_phy.results.styles import PLAIN, current, figure_width
+from tokcom_phy.results.styles import PAGE_HEIGHT_IN, PLAIN, current, figure_width
 from tokcom_phy.utils.figures import plain
 
 PANEL_IN = 1.7
@@ -89,21 +89,32 @@ def ordered_looks(count: int) -> list[Look]:
     return [Look(colour, look.marker, weight=weight) for colour, look, weight in drawn]
 
 
-def panels(count: int, columns: int = 4, height: float = 1.75) -> tuple[Figure, list[Axes]]:
+def panels(count: int, columns: int | None = None, height: float = 1.75) -> tuple[Figure, list[Axes]]:
     """A figure of the `style`'s width with so many panels, row by row.
 
     Parameters
     ----------
     count : int
-    columns : int
-        Panels beside each other, fewer where the width has no room for as many.
+    columns : int, optional
+        Panels beside each other where that says something; in print the figure takes both columns of a page for them.
+        There are fewer where the width has no room for as many.
     height : float
         Of a panel with its labels [in].
     """
-    width, scale = figure_width(), _scale()
-    across = max(min(columns, count, int(width / (PANEL_IN * scale))), 1)
-    rows = -(-count // across)
-    size = (width, height * scale * rows)
+    scale = _scale()
+    panel = height * scale * current().height
+
+    def rows_at(width: float) -> int:
+        return -(-count // max(min(columns or 4, count, int(width / (PANEL_IN * scale))), 1))
+
+    def fits(width: float) -> bool:
+        enough = columns is None or rows_at(width) * min(columns, count) <= count
+        return enough and rows_at(width) * panel <= PAGE_HEIGHT_IN
+
+    width = figure_width(fits)
+    rows = rows_at(width)
+    across = -(-count // rows)  # four panels two by two, not three and one
+    size = (width, rows * panel)
     figure, axes = pyplot.subplots(rows, across, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat[count:]:
         axis.set_visible(False)
@@ -119,7 +130,9 @@ def title(axis: Axes, text: str) -> None:
     """Put a title, in which a user's names may stand, over a panel."""
     spec = axis.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
-    room = int(12 * figure_width() / _scale() / columns)
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    room = int(12 * figure.get_figwidth() / _scale() / columns)
     axis.set_title(plain(textwrap.fill(text, max(room, 12))))
 
 

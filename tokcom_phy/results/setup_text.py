@@ -22,8 +22,32 @@ def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) or "none"
 
 
+_WORDS = {
+    "ls": "LS estimates",
+    "lmmse": "LMMSE",
+    "zf": "ZF",
+    "mrc": "MRC",
+    "mu-mimo": "MU-MIMO",
+    "ofdma": "OFDMA",
+    "tdma": "TDMA",
+    "cp-ofdm": "CP-OFDM",
+    "dft-s-ofdm": "DFT-s-OFDM",
+    "qpsk": "QPSK",
+    "zadoff-chu": "Zadoff-Chu",
+    "rayleigh": "Rayleigh",
+    "rician": "Rician",
+    "wiener": "Wiener",
+    "lloyd-max": "Lloyd-Max",
+}
+"""Values of keys as a paper writes them."""
+
+
+def _word(value: Any) -> str:
+    return _WORDS.get(str(value), str(value))
+
+
 _PARAMETERS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "fading": ("Fading", str),
+    "fading": ("Fading", _word),
     "channel": ("Channel model", str),
     "k_factor_db": ("Rician K-factor", _number(1, "dB")),
     "delay_spread": ("Delay spread", _number(1e-9, "ns")),
@@ -31,26 +55,26 @@ _PARAMETERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "carrier_frequency": ("Carrier frequency", _number(1e9, "GHz")),
     "subcarrier_spacing": ("Subcarrier spacing", _number(1e3, "kHz")),
     "num_subcarriers": ("Subcarriers", str),
-    "num_ofdm_symbols": ("OFDM symbols a slot", str),
-    "waveform": ("Waveform", str),
+    "num_ofdm_symbols": ("OFDM symbols per slot", str),
+    "waveform": ("Waveform", _word),
     "pilot_symbols": ("Pilot symbols", _listed),
     "users": ("Users", _listed),
     "interferers": ("Interferers", _listed),
-    "access": ("Multiple access", str),
+    "access": ("Multiple access", _word),
     "num_rx_ant": ("Receive antennas", str),
-    "csi": ("Channel knowledge", str),
-    "interpolation": ("Interpolation of estimates", str),
-    "combining": ("Combining", str),
+    "csi": ("Channel knowledge", _word),
+    "interpolation": ("Interpolation of estimates", _word),
+    "combining": ("Combining", _word),
     "power_control": ("Power control", str),
     "amplifier_backoff_db": ("Amplifier back-off", _number(1, "dB")),
-    "bits": ("Bits a value", str),
-    "quantizer": ("Quantiser", str),
+    "bits": ("Bits per value", str),
+    "quantizer": ("Quantiser", _word),
     "modulation": ("Modulation", str),
     "decoding": ("Decoding", str),
     "adaptation": ("Link adaptation", str),
     "loss_rate": ("Loss rate of packets", str),
     "mean_burst": ("Mean length of a burst", str),
-    "packet_symbols": ("Symbols a packet", str),
+    "packet_symbols": ("Symbols per packet", str),
 }
 """Keys of links that a table of parameters shows, in its order."""
 
@@ -128,15 +152,24 @@ def _link_rows(links: list[ResolvedLink]) -> Iterator[tuple[str, str]]:
         yield "Links", ", ".join(link.name for link in links)
     settings = {link.name: _flat(link.settings()) for link in links}
     for key, (label, shown) in _PARAMETERS.items():
-        values = {
-            name: shown(values[key])
-            for name, values in settings.items()
-            if values.get(key) not in (None, []) and key not in _irrelevant(values)
-        }
-        if len(set(values.values())) == 1 and len(values) == len(settings):
-            yield label, next(iter(values.values()))
-        elif values:
-            yield label, "; ".join(f"{names}: {value}" for value, names in _by_value(values).items())
+        asked = {name: values[key] for name, values in settings.items() if _says_something(key, values)}
+        values = {name: shown(value) for name, value in asked.items() if value not in (None, [])}
+        if values:
+            yield label, by_link(values, partly=len(values) < len(asked))
+
+
+def by_link(values: Mapping[str, str], partly: bool) -> str:
+    """Link → value as text: a value that all links share stands alone, unless some have none (``partly``); of several,
+    the one of most links comes last, as that of the others."""
+    links: dict[str, list[str]] = {}
+    for name, value in values.items():
+        links.setdefault(value, []).append(name)
+    if len(links) == 1 and not partly:
+        return next(iter(links))
+    *listed, last = sorted(links, key=lambda value: len(links[value]))
+    parts = [f"{', '.join(links[value])}: {value}" for value in listed]
+    others = listed and not partly and len(links[last]) > 1
+    return "; ".join([*parts, f"others: {last}" if others else f"{', '.join(links[last])}: {last}"])
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,16 +178,9 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**(below if isinstance(below, Mapping) else {}), **settings}
 
 
-def _irrelevant(settings: Mapping[str, Any]) -> set[str]:
-    return {key for key, (other, values) in _SAY_SOMETHING_FOR.items() if settings.get(other) not in values}
-
-
-def _by_value(values: Mapping[str, str]) -> dict[str, str]:
-    """Value → the links that have it."""
-    found: dict[str, list[str]] = {}
-    for name, value in values.items():
-        found.setdefault(value, []).append(name)
-    return {value: ", ".join(names) for value, names in found.items()}
+def _says_something(key: str, settings: Mapping[str, Any]) -> bool:
+    other, values = _SAY_SOMETHING_FOR.get(key, (key, None))
+    return key in settings and (values is None or settings.get(other) in values)
 
 
 def _paragraph(run: Run) -> str:
@@ -186,11 +212,11 @@ def _paragraph(run: Run) -> str:
     if "musicavqa" in keys:
         sentences.append(r"Questions are those of MUSIC-AVQA~\cite{musicavqa}.")
     count, seeds = len(run.questions), len(experiment.seeds)
+    basis = (
+        f"Accuracies are over {count:,} questions and {seeds} seed{'s' * (seeds != 1)}, with 95 % confidence intervals"
+    )
     sentences.append(
-        latex_text(
-            f"Accuracies are over {count:,} questions and {seeds} seed{'s' * (seeds != 1)}, with 95 % confidence "
-            "intervals; SNR is the mean received Es/N0 per user and receive antenna."
-        )
+        rf"{latex_text(basis)}; SNR is the mean received $E_\mathrm{{s}}/N_0$ per user and receive antenna."
     )
     sentences.append(r"Table~\ref{tab:setup} lists the parameters.")
     return " ".join(sentences)

@@ -1,9 +1,9 @@
 """Looks of figures for a page, a journal's column or a slide: widths, fonts, titles, lines that survive grey print."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib import rc_context
@@ -15,6 +15,8 @@ COLUMN_IN = 3.5
 """Width of one column of a two-column page [in]."""
 PAGE_IN = 7.16
 """Width of both columns [in]."""
+PAGE_HEIGHT_IN = 8.5
+"""Height of a page, with room for a caption [in]."""
 FALLBACK = "DejaVu Sans"
 """A font that comes with matplotlib, for what the others have no glyph."""
 
@@ -27,6 +29,10 @@ class Style:
     ----------
     width : float
         Of a figure, unless another is asked for [in].
+    wide : float, optional
+        Of a figure whose panels have no room at ``width`` [in].
+    height : float
+        Scale of the height of panels.
     size : float
         Of its text [pt].
     small : float
@@ -41,6 +47,8 @@ class Style:
     """
 
     width: float = PAGE_IN
+    wide: float | None = None
+    height: float = 1.0
     size: float = 8
     small: float = 7
     fonts: tuple[str, ...] = ()
@@ -71,15 +79,16 @@ class Style:
 
 
 PLAIN = Style()
+PRINT = Style(width=COLUMN_IN, wide=PAGE_IN, size=8, small=8, titled=False, dashed=True)
 STYLES = {
-    "ieee": Style(COLUMN_IN, 8, 8, ("Times New Roman", "Liberation Serif", "STIXGeneral"), titled=False, dashed=True),
-    "nature": Style(3.5, 8, 8, ("Arial", "Helvetica", "Liberation Sans"), titled=False, dashed=True),
-    "slides": Style(11.0, 16, 14, lines=1.8),
+    "ieee": replace(PRINT, fonts=("Times New Roman", "Liberation Serif", "STIXGeneral")),
+    "nature": replace(PRINT, fonts=("Arial", "Helvetica", "Liberation Sans")),
+    "slides": Style(width=11.0, height=0.75, size=16, small=14, lines=1.8),
 }
 """By the names that ``tokcom plot --style`` takes."""
 
 _STYLE: ContextVar[Style] = ContextVar("style", default=PLAIN)
-_WIDTH_IN: ContextVar[float] = ContextVar("width", default=PAGE_IN)
+_WIDTH_IN: ContextVar[float | None] = ContextVar("width", default=None)
 
 
 def find_style(name: str | None) -> Style:
@@ -100,7 +109,7 @@ def find_style(name: str | None) -> Style:
 @contextmanager
 def styled(style: Style = PLAIN, width: float | None = None) -> Iterator[None]:
     """Within, figures are drawn in a style, as wide as it says or as given [in]."""
-    tokens = _STYLE.set(style), _WIDTH_IN.set(width or style.width)
+    tokens = _STYLE.set(style), _WIDTH_IN.set(width)
     try:
         with rc_context(style.settings()):
             yield
@@ -114,6 +123,9 @@ def current() -> Style:
     return _STYLE.get()
 
 
-def figure_width() -> float:
-    """Width of the figures that are drawn [in]."""
-    return _WIDTH_IN.get()
+def figure_width(fits: Callable[[float], bool]) -> float:
+    """Width of a figure that is drawn [in]: as asked for, else the style's, or the wider one for what does not fit."""
+    asked, style = _WIDTH_IN.get(), current()
+    if asked is not None:
+        return asked
+    return style.wide if style.wide and not fits(style.width) else style.width

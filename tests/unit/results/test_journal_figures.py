@@ -16,9 +16,10 @@ from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.bibliography import bibtex, cited
 from tokcom_phy.results.figure_data import figure_data
 from tokcom_phy.results.figures import draw_figures
+from tokcom_phy.results.plotting import looks, panels
 from tokcom_phy.results.run import Run
-from tokcom_phy.results.setup_text import parameters, setup_text
-from tokcom_phy.results.styles import STYLES, find_style, styled
+from tokcom_phy.results.setup_text import by_link, parameters, setup_text
+from tokcom_phy.results.styles import COLUMN_IN, PAGE_HEIGHT_IN, PAGE_IN, STYLES, find_style, styled
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.latex import latex_text
 
@@ -77,11 +78,25 @@ def test_texts_have_the_size_of_the_style(run_dir, name, monkeypatch):
 
 def test_lines_in_print_differ_by_dashes_too(run_dir):
     with styled(find_style("ieee")):
-        from tokcom_phy.results.plotting import looks
-
         found = looks(["a", "b", "c", "d"])
     assert len({str(look.dashes) for look in found.values()}) == 4
     assert {look.dashes for look in looks(["a", "b", "c", "d"]).values()} == {"-"}
+
+
+def test_many_panels_take_both_columns_unless_a_width_is_asked_for():
+    with styled(find_style("ieee")):
+        few, many = panels(4)[0], panels(15)[0]
+    assert few.get_figwidth() == COLUMN_IN
+    assert many.get_figwidth() == PAGE_IN
+    assert many.get_figheight() < PAGE_HEIGHT_IN
+    with styled(find_style("ieee"), COLUMN_IN):
+        assert panels(15)[0].get_figwidth() == COLUMN_IN
+
+
+def test_four_panels_on_a_slide_stand_two_by_two():
+    with styled(find_style("slides")):
+        _, axes = panels(4)
+    assert [axis.get_subplotspec().colspan.start for axis in axes] == [0, 1, 0, 1]
 
 
 def test_a_name_is_text_in_every_format(run_dir):
@@ -167,7 +182,9 @@ def test_the_setup_names_what_the_run_used(run_dir):
     text = setup_text(run)
     entries = re.findall(r"@\w+\{(\w+),", bibtex(run))
     assert set(re.findall(r"\w+", " ".join(re.findall(r"\\cite\{([^}]*)\}", text)))) == set(entries)
-    assert parameters(run)["Channel model"] == "ofdm-tdl-c: TDL-C"
+    assert parameters(run)["Channel model"] == "TDL-C"
+    assert parameters(run)["Receive antennas"] == "awgn: 1; ofdm-tdl-c: 8"
+    assert parameters(run)["Channel knowledge"] == "LS estimates"
     assert parameters(run)["SNR per antenna"] == "−10, 0, 10 dB"
     assert "Power control" not in parameters(run)
     for environment in ("table", "tabular"):
@@ -183,6 +200,20 @@ def test_other_links_and_models_bring_other_entries(tmp_path):
     run = made_up_run(tmp_path / "run", experiment, finished=lambda job: False)
     assert {"sionnart", "ts38212", "tokentransmission"} <= set(cited(run))
     assert "tr38901" not in cited(run)
+
+
+@pytest.mark.parametrize(
+    ("values", "partly", "expected"),
+    [
+        ({"a": "1", "b": "1"}, False, "1"),
+        ({"a": "1", "b": "1"}, True, "a, b: 1"),
+        ({"a": "1", "b": "2"}, False, "a: 1; b: 2"),
+        ({"a": "1", "b": "2", "c": "1"}, False, "b: 2; others: 1"),
+        ({"a": "1", "b": "2", "c": "1"}, True, "b: 2; a, c: 1"),
+    ],
+)
+def test_links_are_named_where_their_values_differ(values, partly, expected):
+    assert by_link(values, partly) == expected
 
 
 def test_an_unknown_style_is_refused():
