@@ -88,7 +88,7 @@ bench: install install-tensorflow ## run every benchmark; each prints a ratio ag
 	@echo "== benchmarks/bench_bridge.py"; $(TF)/bin/python benchmarks/bench_bridge.py --beside $(BIN)/python
 
 clean: ## remove what was built; keep runs/ and the environments
-	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
+	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 %/bin/python:
