@@ -3,4 +3,4 @@
 from tokcom_phy.radio.engine import engine
 
 if engine() != "torch":
-    collect_ignore = ["test_stock_chain.py", "test_multiuser_uplink.py", "test_raytracing.py"]
+    collect_ignore = ["test_stock_chain.py", "test_multiuser_uplink.py", "test_raytracing.py", "test_places.py"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plane_scene import PLANE, SCENE, antenna_gain, plane
 
 from tokcom_phy.radio import load_link, raytracing
 from tokcom_phy.radio.channels import RayTracedChannel
@@ -26,29 +27,6 @@ WAVELENGTH = SPEED_OF_LIGHT / CARRIER
 HEIGHT, USER_HEIGHT = 12.0, 2.0
 CANYON: dict[str, Any] = {"name": "simple_street_canyon", "base_station": (-33, 0, 32), "facing": (20, 0, 1.5)}
 SMALL: dict[str, Any] = {"num_rx_ant": 4, "num_subcarriers": 48, "channel": "ray-traced"}
-PLANE = """ply
-format ascii 1.0
-element vertex 4
-property float x
-property float y
-property float z
-element face 2
-property list uchar int vertex_index
-end_header
--1000 -1000 0
-1000 -1000 0
-1000 1000 0
--1000 1000 0
-3 0 1 2
-3 0 2 3
-"""
-SCENE = """<scene version="2.1.0">
-<bsdf type="itu-radio-material" id="metal"><string name="type" value="metal"/></bsdf>
-<shape type="ply" id="mesh-plane">
-<string name="filename" value="plane.ply"/><ref id="metal" name="bsdf"/>
-</shape>
-</scene>
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,13 +34,6 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKCOM_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def plane(folder: Path) -> str:
-    """A scene that is a plane of metal."""
-    (folder / "plane.ply").write_text(PLANE)
-    (folder / "plane.xml").write_text(SCENE)
-    return str(folder / "plane.xml")
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +53,6 @@ def canyon_link(**overrides: Any) -> OfdmLink:
     link = load_link("ofdm-tdl-c", device="cpu", **{**SMALL, "scene": {**CANYON, "positions": 64}, **overrides})
     assert isinstance(link, OfdmLink)
     return link
-
-
-def antenna_gain(direction: np.ndarray) -> np.ndarray:
-    """TR 38.901, table 7.3-1: power pattern of an antenna that looks along x, for directions [n, 3]."""
-    x, y, z = (direction / np.linalg.norm(direction, axis=1, keepdims=True)).T
-    zenith, azimuth = np.degrees(np.arccos(z)), np.degrees(np.arctan2(y, x))
-    vertical = np.minimum(12 * ((zenith - 90) / 65) ** 2, 30)
-    horizontal = np.minimum(12 * (azimuth / 65) ** 2, 30)
-    return 10 ** ((8 - np.minimum(vertical + horizontal, 30)) / 10)
 
 
 def test_two_rays_over_a_plane(over_plane: TracedPaths) -> None:

@@ -27,6 +27,7 @@ COMMANDS = [
     "copy",
     "run",
     "ask",
+    "map",
     "validate",
     "plot",
     "report",

@@ -20,6 +20,7 @@ from rich.console import Console
 from tokcom_phy.cli.ask import ask_app
 from tokcom_phy.cli.data import data_app
 from tokcom_phy.cli.links import links_app
+from tokcom_phy.cli.map import map_app
 from tokcom_phy.cli.options import (
     DryRun,
     Experiment,
@@ -376,6 +377,7 @@ def doctor() -> None:
 
 app.add_typer(recipes_app)
 app.add_typer(ask_app)
+app.add_typer(map_app)
 app.add_typer(data_app, name="data")
 app.add_typer(links_app, name="links")
 app.add_typer(pretrain_app, name="pretrain")

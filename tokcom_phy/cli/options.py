@@ -49,6 +49,11 @@ def _check_snrs(values: list[float] | None) -> list[float]:
     return values or []
 
 
+def _check_snr(value: float | None) -> float | None:
+    _check_snrs(None if value is None else [value])
+    return value
+
+
 _LINK = "a built-in one by name, or your own YAML file by path."
 
 Experiment = Annotated[
@@ -93,4 +98,8 @@ LinkOverrides = Annotated[
 ]
 Snrs = Annotated[
     list[float] | None, typer.Option("--snr", metavar="DB", help="SNR in dB; repeatable.", callback=_check_snrs)
+]
+Snr = Annotated[
+    float | None,
+    typer.Option("--snr", metavar="DB", help="SNR in dB; by default that of the link's budget.", callback=_check_snr),
 ]

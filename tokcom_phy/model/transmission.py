@@ -7,17 +7,18 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool1d
 
 from tokcom_phy.radio import Link, LinkState
+from tokcom_phy.radio.budgeted import Snr
 
 
 @dataclass(frozen=True)
 class LinkUse:
-    """Which link a batch is sent over, at what SNR [dB], and through which of its realisations.
+    """Which link a batch is sent over, at what SNR [dB], one or each user's own, and through which of its realisations.
 
     ``indices`` holds one number per example. Seed and number determine the realisation.
     """
 
     link: Link
-    snr_db: float | Tensor
+    snr_db: Snr
     seed: int
     indices: Sequence[int]
 

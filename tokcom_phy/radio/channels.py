@@ -368,24 +368,27 @@ class RayTracedChannel(PositionedChannel):
 
     def paths(self, seed: int, block: int, users: Sequence[int], num_symbols: int) -> tuple[Tensor, Tensor]:
         traced = self.traced
-        rng = np.random.default_rng(entropy(seed, block, "channel"))
-        drawn = [rng.choice(len(traced.a), len(self.config.users), replace=False) for _ in range(BLOCK)]
-        position = torch.from_numpy(np.stack(drawn)[:, list(users)]).to(self.device)
+        chosen, start = self.positions(seed, block)
+        position = torch.from_numpy(chosen[:, list(users)]).to(self.device)
         a, tau, doppler = traced.a[position], traced.tau[position], traced.doppler[position]
-        power = _large_scale(traced)[position]
+        power = traced.gain[position]
         distance = self.config.speed * self.symbol_duration * torch.arange(num_symbols, device=self.device)
+        if start is not None:
+            distance = distance + start[:, list(users), None, None].to(self.device)
         turns = torch.exp(2j * torch.pi * doppler[..., None] * distance)
         a = (a[..., None] * turns[:, :, None]).transpose(1, 2)[:, None, :, :, None]
         return self._scaled(a, power), tau[:, None]
 
+    def positions(self, seed: int, block: int) -> tuple[np.ndarray, Tensor | None]:
+        """Where the users of a block begin: which of the `traced` positions, int [BLOCK, users], and how far each has
+        moved from there along its heading, float32 [BLOCK, users] [m], or None for not at all."""
+        rng = np.random.default_rng(entropy(seed, block, "channel"))
+        drawn = [rng.choice(len(self.traced.a), len(self.config.users), replace=False) for _ in range(BLOCK)]
+        return np.stack(drawn), None
+
     @cached_property
     def mean_power(self) -> float:
-        return _geometric_mean(_large_scale(self.traced))
-
-
-def _large_scale(traced: TracedPaths) -> Tensor:
-    """Sum of |a|² over the paths of each position, mean over the antennas, float32 [positions]."""
-    return traced.a.abs().square().sum(2).mean(1)
+        return _geometric_mean(self.traced.gain)
 
 
 def _geometric_mean(powers: Tensor) -> float:

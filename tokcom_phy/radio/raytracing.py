@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from inspect import signature
@@ -62,6 +62,15 @@ class TracedPaths(NamedTuple):
     position: Tensor
     heading: Tensor
 
+    @property
+    def gain(self) -> Tensor:
+        """Path gain: sum of |a|² over the paths, mean over the antennas, float32 [positions]."""
+        return self.a.abs().square().sum(2).mean(1)
+
+    def at(self, positions: Tensor) -> "TracedPaths":
+        """The paths of some positions: int64 or bool."""
+        return TracedPaths(*(tensor[positions] for tensor in self))
+
 
 def scene_file(name: str) -> Path:
     """The Mitsuba file of a scene: one that Sionna RT ships by name, or a user's own by path.
@@ -98,8 +107,8 @@ def _meshes(path: Path) -> list[Path]:
     return [path.parent / name for name in sorted(set(named))]
 
 
-def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> Path:
-    """The file of a scene's cached paths, named by a hash of everything that determines them.
+def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str, *more: float) -> Path:
+    """The file of a scene's cached paths, named by a hash of everything that determines them, ``more`` among it.
 
     Raises
     ------
@@ -111,13 +120,13 @@ def traced_file(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, p
     for mesh in _meshes(path):
         content.update(mesh.read_bytes())
     settings = {**scene.model_dump(mode="json"), "name": content.hexdigest()}
-    key = [_FORMAT, metadata.version("sionna-rt"), settings, carrier_frequency, num_rx_ant, polarization]
+    key = [_FORMAT, metadata.version("sionna-rt"), settings, carrier_frequency, num_rx_ant, polarization, *more]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / "ray-tracing" / f"{path.stem}-{digest}.safetensors"
 
 
 def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str) -> TracedPaths:
-    """The paths of a scene, from the cache file or traced into it. A file lock lets one process trace at a time.
+    """The paths of a scene, from the cache file or traced into it.
 
     Raises
     ------
@@ -125,6 +134,26 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, 
         As `trace`.
     """
     path = traced_file(scene, carrier_frequency, num_rx_ant, polarization)
+    radio = carrier_frequency, num_rx_ant, polarization
+    return TracedPaths(**traced_tensors(path, "tokcom_phy.radio.raytracing", scene, *radio))
+
+
+def traced_tensors(path: Path, module: str, scene: SceneConfig, *arguments: float | int | str) -> dict[str, Tensor]:
+    """The tensors of a cache file, or those that a module traces into it. A file lock lets one process trace at a time.
+
+    Parameters
+    ----------
+    path : Path
+    module : str
+        It is run as ``python -m MODULE PATH SCENE ARGUMENTS``, see `trace_into`.
+    scene : SceneConfig
+    *arguments : number or str
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written, or as the module raises it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -132,23 +161,16 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, 
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             try:
-                return TracedPaths(**load_file(path))
-            except (SafetensorError, TypeError, OSError):
+                return load_file(path)
+            except (SafetensorError, OSError):
                 path.unlink()
-        _trace_apart(path, scene, carrier_frequency, num_rx_ant, polarization)
-        return TracedPaths(**load_file(path))
+        _trace_apart(path, module, scene, *arguments)
+        return load_file(path)
 
 
-def _trace_apart(path: Path, scene: SceneConfig, *radio: float | int | str) -> None:
+def _trace_apart(path: Path, module: str, scene: SceneConfig, *arguments: float | int | str) -> None:
     """Trace into a file in a separate process: Dr.Jit crashes in a process with TensorFlow."""
-    command = [
-        sys.executable,
-        "-m",
-        "tokcom_phy.radio.raytracing",
-        str(path),
-        scene.model_dump_json(),
-        *map(str, radio),
-    ]
+    command = [sys.executable, "-m", module, str(path), scene.model_dump_json(), *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == _MISTAKE:
         raise UserError(done.stdout.strip())
@@ -159,15 +181,20 @@ def _trace_apart(path: Path, scene: SceneConfig, *radio: float | int | str) -> N
         )
 
 
-def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polarization: str) -> None:
-    """Entry point of the separate process; it prints a `UserError` on standard output."""
+def trace_into(path: str, scene: str, traced: Callable[[SceneConfig], Mapping[str, Tensor]]) -> None:
+    """What the separate process does: trace and write the file, or print a `UserError` on standard output."""
     try:
-        traced = trace(SceneConfig.model_validate_json(scene), float(carrier_frequency), int(num_rx_ant), polarization)
+        tensors = traced(SceneConfig.model_validate_json(scene))
         with write_atomically(Path(path)) as temporary:
-            save_file(traced._asdict(), temporary, {"scene": scene})
+            save_file(dict(tensors), temporary, {"scene": scene})
     except UserError as error:
         print(error)
         sys.exit(_MISTAKE)
+
+
+def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polarization: str) -> None:
+    radio = float(carrier_frequency), int(num_rx_ant), polarization
+    trace_into(path, scene, lambda settings: trace(settings, *radio)._asdict())
 
 
 def check_tracing() -> None:
@@ -205,14 +232,15 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polariz
         If there is no such scene or it cannot be read, there is neither a GPU nor a working LLVM, or hardly any
         position is served.
     """
-    tracer = _Tracer(scene, carrier_frequency, num_rx_ant, polarization)
+    tracer = Tracer(scene, carrier_frequency, num_rx_ant, polarization)
     batches: list[TracedPaths] = []
     found, empty_batches = 0, 0
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"tracing {tracer.name}", total=scene.positions)
         while found < scene.positions:
-            batch = tracer.trace(tracer.drop())
+            paths = tracer.trace(tracer.drop())
+            batch = paths.at(is_served(paths, scene))
             empty_batches = 0 if len(batch.a) else empty_batches + 1
             if empty_batches == _MAX_EMPTY_BATCHES:
                 raise UserError(
@@ -222,17 +250,22 @@ def trace(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polariz
             batches.append(batch)
             found += len(batch.a)
             progress.update(task, completed=min(found, scene.positions))
-    most = max(batch.a.shape[-1] for batch in batches)
+    return joined(batches).at(torch.arange(scene.positions))
 
-    def joined(parts: Iterable[Tensor]) -> Tensor:
-        return torch.cat([pad(part, (0, most - part.shape[-1])) for part in parts])[: scene.positions]
+
+def joined(parts: Sequence[TracedPaths]) -> TracedPaths:
+    """The paths of all positions of several parts; zeros stand for the paths that the others have more."""
+    most = max(part.a.shape[-1] for part in parts)
+
+    def whole(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
 
     return TracedPaths(
-        joined(batch.a for batch in batches),
-        joined(batch.tau for batch in batches),
-        joined(batch.doppler for batch in batches),
-        torch.cat([batch.position for batch in batches])[: scene.positions],
-        torch.cat([batch.heading for batch in batches])[: scene.positions],
+        whole(part.a for part in parts),
+        whole(part.tau for part in parts),
+        whole(part.doppler for part in parts),
+        torch.cat([part.position for part in parts]),
+        torch.cat([part.heading for part in parts]),
     )
 
 
@@ -247,7 +280,7 @@ def _sionna_rt() -> Any:
     return rt
 
 
-class _Tracer:
+class Tracer:
     """A scene with a base station, in which users are dropped and paths are traced."""
 
     def __init__(self, scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, polarization: str):
@@ -271,21 +304,33 @@ class _Tracer:
         self._world.add(base_station)
         base_station.look_at(list(scene.facing))
 
-    def drop(self) -> np.ndarray:
-        """Draw `_AT_A_TIME` positions, uniformly over the ground around the base station, [_AT_A_TIME, 3] [m]."""
+    def ground(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What lies under the open sky at some points of a scene [m].
+
+        Returns
+        -------
+        outdoors : bool [n]
+            Whether it is the ground.
+        height : float [n]
+            Of what is hit there [m]; infinite or NaN where there is nothing.
+        """
         import mitsuba as mi  # with Sionna RT, see _sionna_rt
 
+        sky = np.full(len(x), self._world.mi_scene.bbox().max.z + 1)
+        below = self._world.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(x, y, sky), mi.Vector3f(0, 0, -1)))
+        return np.array(below.shape == mi.ShapePtr(self._ground)), np.array(below.p.z)
+
+    def drop(self) -> np.ndarray:
+        """Draw `_AT_A_TIME` positions, uniformly over the ground around the base station, [_AT_A_TIME, 3] [m]."""
         scene, num_rays = self._scene, 1024
-        sky = np.full(num_rays, self._world.mi_scene.bbox().max.z + 1)
         positions = np.empty((0, 3))
         for _ in range(_MAX_EMPTY_BATCHES):
             distance = scene.radius * np.sqrt(self._rng.random(num_rays))
             azimuth = self._rng.uniform(0, 2 * np.pi, num_rays)
             x = scene.base_station[0] + distance * np.cos(azimuth)
             y = scene.base_station[1] + distance * np.sin(azimuth)
-            below = self._world.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(x, y, sky), mi.Vector3f(0, 0, -1)))
-            outdoors = np.array(below.shape == mi.ShapePtr(self._ground))
-            found = np.stack([x, y, np.array(below.p.z) + scene.user_height], axis=1)[outdoors]
+            outdoors, height = self.ground(x, y)
+            found = np.stack([x, y, height + scene.user_height], axis=1)[outdoors]
             positions = np.concatenate([positions, found])[:_AT_A_TIME]
             if len(positions) == _AT_A_TIME:
                 return positions
@@ -295,7 +340,7 @@ class _Tracer:
         )
 
     def trace(self, positions: np.ndarray) -> TracedPaths:
-        """The paths of the served ones among some positions, [n, 3] [m]."""
+        """The paths of some positions, [n, 3] [m]; zeros where there are none."""
         azimuth = self._rng.uniform(0, 2 * np.pi, len(positions))
         heading = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(len(positions))], axis=1)
         names = [f"user {number}" for number in range(len(positions))]
@@ -323,14 +368,18 @@ class _Tracer:
         order = np.lexsort((doppler, tau, -power))
         a = np.take_along_axis(a, order[:, None], axis=2)
         tau, doppler = np.take_along_axis(tau, order, axis=1), np.take_along_axis(doppler, order, axis=1)
-        served = power.sum(1) >= 10 ** (self._scene.min_path_gain_db / 10)
         return TracedPaths(
-            torch.from_numpy(a[served].astype(np.complex64)),
-            torch.from_numpy(tau[served].astype(np.float32)),
-            torch.from_numpy(doppler[served].astype(np.float32)),
-            torch.from_numpy(positions[served].astype(np.float32)),
-            torch.from_numpy(heading[served].astype(np.float32)),
+            torch.from_numpy(a.astype(np.complex64)),
+            torch.from_numpy(tau.astype(np.float32)),
+            torch.from_numpy(doppler.astype(np.float32)),
+            torch.from_numpy(positions.astype(np.float32)),
+            torch.from_numpy(heading.astype(np.float32)),
         )
+
+
+def is_served(paths: TracedPaths, scene: SceneConfig) -> Tensor:
+    """Which positions are served, bool [positions]."""
+    return paths.gain >= 10 ** (scene.min_path_gain_db / 10)
 
 
 def _largest(scene: Any) -> str:

@@ -138,6 +138,18 @@ class LinkState:
         """
         return {user: self._effective_snr_db(user) for user in self.gain}
 
+    @property
+    def effective_snr_db_each(self) -> dict[str, Tensor]:
+        """Effective SNR of each example [dB], over its own valid symbols: user → float64 [b]."""
+        found = {}
+        for user in self.gain:
+            information, valid = torch.log1p(self.sinr[user].double()), self.mask.get(user)
+            if valid is not None:
+                information = information * valid
+            mean = information.sum(1) / (information.shape[1] if valid is None else valid.sum(1))
+            found[user] = 10 * torch.log10(torch.expm1(mean))
+        return found
+
     def _effective_snr_db(self, user: str) -> float:
         sinr = self.sinr[user].double()
         if user in self.mask:

@@ -87,19 +87,12 @@ def run_finetuning(job: Job, resources: Resources, run_dir: Path, on_progress: O
 @contextmanager
 def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callable[[float], Evaluation]]:
     """A function that evaluates a job's system at an SNR [dB]; a system that sends nothing is evaluated once."""
-    splits = resources.experiment.data.splits
-    questions = resources.questions(splits.test)
     if job.variant is None:
-        correct = majority_per_template(resources.questions(splits.train), questions)
+        splits = resources.experiment.data.splits
+        correct = majority_per_template(resources.questions(splits.train), resources.questions(splits.test))
         yield lambda snr_db: Evaluation(correct, correct, [], {}, {})
         return
-    with resources.foundation() as foundation:
-        folder = job.variant.system_folder(run_dir, job.seed)
-        system = TokenCommSystem.from_pretrained(folder, foundation=foundation).to(DEVICE)
-        batcher = Batcher.of(system, resources.store, job.variant.modalities)
-        metrics = load_metrics(resources.experiment.metrics)
-        with_loss = ANSWER_LOSS in resources.experiment.metrics
-        over = Evaluator(system, questions, batcher, resources.experiment.evaluation_batch, metrics, with_loss)
+    with system_evaluator(job.variant, job.seed, resources, run_dir) as over:
         link = resources.cached_link(job.link, job.seed)
         sends_nothing = not job.variant.users
         found: Evaluation | None = None
@@ -111,6 +104,19 @@ def evaluator(job: Job, resources: Resources, run_dir: Path) -> Iterator[Callabl
             return found
 
         yield evaluate
+
+
+@contextmanager
+def system_evaluator(variant: ResolvedVariant, seed: int, resources: Resources, run_dir: Path) -> Iterator[Evaluator]:
+    """What asks a variant's trained system the questions of the test split."""
+    experiment = resources.experiment
+    with resources.foundation() as foundation:
+        folder = variant.system_folder(run_dir, seed)
+        system = TokenCommSystem.from_pretrained(folder, foundation=foundation).to(DEVICE)
+        batcher = Batcher.of(system, resources.store, variant.modalities)
+        metrics, with_loss = load_metrics(experiment.metrics), ANSWER_LOSS in experiment.metrics
+        questions = resources.questions(experiment.data.splits.test)
+        yield Evaluator(system, questions, batcher, experiment.evaluation_batch, metrics, with_loss)
 
 
 def _new_system(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from accelerate.utils import send_to_device
+from torch import Tensor
 
 from tokcom_phy.data.formats import Question, normalise_answer
 from tokcom_phy.model.system import TokenCommSystem
@@ -31,6 +32,7 @@ class Evaluation:
     metrics : name → score of every answer, see `tokcom_phy.training.metrics`
     spent : what a question took in the mean where it depends on the realisation, ``channel_uses``, ``latency_ms`` and
         ``energy_mj``; else empty
+    effective_snr_db_each : modality → the same of each question's own realisation [dB]
     """
 
     correct: list[bool]
@@ -40,6 +42,7 @@ class Evaluation:
     effective_snr_db: dict[str, float]
     metrics: dict[str, list[float]] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
+    effective_snr_db_each: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -77,8 +80,8 @@ class Evaluator:
         self.longest = max(texts["answer"].length for texts in self.texts)
 
     @torch.no_grad()
-    def evaluate(self, link: Link, snr_db: float, seed: int) -> Evaluation:
-        """Answer all questions over one link at one SNR [dB].
+    def evaluate(self, link: Link, snr_db: float | Mapping[str, Tensor], seed: int) -> Evaluation:
+        """Answer all questions over one link at one SNR [dB], or each at one of its own: user → float [questions].
 
         Question i is sent through realisation i of the link under ``seed``, for every system: systems are compared on
         the same channels and noise.
@@ -89,13 +92,15 @@ class Evaluator:
         error: defaultdict[str, float] = defaultdict(float)
         power: defaultdict[str, float] = defaultdict(float)
         information: defaultdict[str, float] = defaultdict(float)
+        each: defaultdict[str, list[float]] = defaultdict(list)
         spent: list[Spent] = []
         losses: list[float] = []
         device = next(self.system.parameters()).device
         for part, texts in zip(self.parts, self.texts, strict=True):
             asked = self.questions[part]
             features = send_to_device(self.batcher.features([q.video_id for q in asked]), device)
-            use = LinkUse(link, snr_db, seed, range(part.start, part.start + len(asked)))
+            own_snr_db = {u: snr[part] for u, snr in snr_db.items()} if isinstance(snr_db, Mapping) else snr_db
+            use = LinkUse(link, own_snr_db, seed, range(part.start, part.start + len(asked)))
             question = send_to_device(texts["question"], device)
             prefix, mask, transmission = self.system.read(features, question, use)
             ids = self.system.foundation.generate(prefix, mask, self.longest)
@@ -112,6 +117,8 @@ class Evaluator:
             if transmission.state and (took := link.spent(transmission.state)):
                 spent.append(took)
             effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
+            for modality, snr in (transmission.state.effective_snr_db_each if transmission.state else {}).items():
+                each[modality] += snr.tolist()
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)
                 error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
@@ -126,6 +133,7 @@ class Evaluator:
             {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()}
             | ({ANSWER_LOSS: losses} if self.answer_loss else {}),
             _mean_spent(spent),
+            dict(each),
         )
 
 

@@ -34,7 +34,7 @@ def test_every_built_in_link_says_what_it_is_and_carries_a_payload(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few: dict[str, Any] = {}
-    if name == "ofdm-munich":
+    if name in ("munich", "ofdm-munich"):
         monkeypatch.setenv("TOKCOM_CACHE", str(tmp_path))
         if engine() != "torch":
             with pytest.raises(UserError, match="needs the torch engine"):
@@ -42,7 +42,7 @@ def test_every_built_in_link_says_what_it_is_and_carries_a_payload(
             return
         if obstacle() and not torch.cuda.is_available():
             pytest.skip(f"ray tracing {obstacle()}")
-        few = {"scene": {"positions": 4}}
+        few = {"scene": {"positions": 4}, "power_control": "large-scale", "budget": None}
     link = load_link(name, **few)
     assert link.description
     assert "tokcom" not in link.description
