@@ -10,7 +10,7 @@ from sklearn.preprocessing import SplineTransformer
 from tokcom_phy.results.intervals import CONFIDENCE
 from tokcom_phy.utils.errors import UserError
 
-KNOTS_DB = np.arange(-25.0, 26.0, 10.0)
+KNOTS_DB = np.arange(-25.0, 16.0, 8.0)
 """Knots of the splines [dB]; beyond the first and the last the accuracy stays what it is there."""
 
 REFITS = 100

@@ -167,5 +167,5 @@ def _draw_check(axes: Axes, check: pd.DataFrame) -> None:
     axes.axline((low, low), slope=1, color="0.5", lw=0.8, dashes=(4, 2))
     edge = 0.04 * (high - low)
     axes.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge), aspect="equal")
-    axes.set(xlabel="right answers by the map [%]", ylabel="right answers, simulated [%]")
+    axes.set(xlabel="right, by the map [%]", ylabel="right, simulated [%]")
     axes.legend(loc="upper left", frameon=False, handlelength=1.2)

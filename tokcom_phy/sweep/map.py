@@ -44,7 +44,7 @@ MEASURED_SNR_DB, APART_DB = (-25.0, 15.0), 8.0
 """SNRs that are drawn then for each question [dB]: one for all users, uniform in a range, and how far each user is from
 it at most. The devices of one person have similar ones."""
 
-REALISATIONS = 2 * BLOCK
+REALISATIONS = 6 * BLOCK
 """Of each place of the map."""
 
 _AT_ONCE = 8
@@ -118,7 +118,7 @@ def map_answers(
         "run": str(run_dir.resolve()),
         "variant": variant,
         "weights": hashlib.sha256(_weights(run, system).read_bytes()).hexdigest(),
-        "link": mapped.config.model_dump(mode="json"),
+        "link": mapped.config.model_dump(mode="json", exclude={"description"}),
         "snr_db": snr_db,
         "cell_size_m": cell_size,
         "places": places,
