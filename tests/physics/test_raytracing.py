@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from plane_scene import PLANE, SCENE, antenna_gain, plane
+from safetensors.torch import save
 
 from tokcom_phy.radio import load_link, raytracing
 from tokcom_phy.radio.channels import RayTracedChannel
@@ -183,11 +184,12 @@ def test_another_mesh_is_another_file(tmp_path: Path) -> None:
     assert traced_file(scene, CARRIER, 2, "single") != before
 
 
-def test_a_broken_cache_is_traced_again() -> None:
+@pytest.mark.parametrize("content", [b"half a file", save({"a": torch.ones(1)})])
+def test_a_broken_cache_is_traced_again(content: bytes) -> None:
     scene = SceneConfig(**CANYON, positions=3)
     path = traced_file(scene, CARRIER, 2, "single")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"half a file")
+    path.write_bytes(content)
     first = traced_paths(scene, CARRIER, 2, "single")
     assert torch.equal(first.a, traced_paths(scene, CARRIER, 2, "single").a)
 

@@ -135,15 +135,19 @@ def traced_paths(scene: SceneConfig, carrier_frequency: float, num_rx_ant: int, 
     """
     path = traced_file(scene, carrier_frequency, num_rx_ant, polarization)
     radio = carrier_frequency, num_rx_ant, polarization
-    return TracedPaths(**traced_tensors(path, "tokcom_phy.radio.raytracing", scene, *radio))
+    return TracedPaths(**traced_tensors(path, TracedPaths._fields, "tokcom_phy.radio.raytracing", scene, *radio))
 
 
-def traced_tensors(path: Path, module: str, scene: SceneConfig, *arguments: float | int | str) -> dict[str, Tensor]:
+def traced_tensors(
+    path: Path, names: Sequence[str], module: str, scene: SceneConfig, *arguments: float | int | str
+) -> dict[str, Tensor]:
     """The tensors of a cache file, or those that a module traces into it. A file lock lets one process trace at a time.
 
     Parameters
     ----------
     path : Path
+    names : sequence of str
+        Of the tensors; a file that holds others is made anew.
     module : str
         It is run as ``python -m MODULE PATH SCENE ARGUMENTS``, see `trace_into`.
     scene : SceneConfig
@@ -161,9 +165,12 @@ def traced_tensors(path: Path, module: str, scene: SceneConfig, *arguments: floa
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             try:
-                return load_file(path)
+                tensors = load_file(path)
             except (SafetensorError, OSError):
-                path.unlink()
+                tensors = {}
+            if set(tensors) == set(names):
+                return tensors
+            path.unlink()
         _trace_apart(path, module, scene, *arguments)
         return load_file(path)
 

@@ -20,6 +20,9 @@ _AT_A_TIME = 64
 _FINER = 8
 """Roofs are sampled so many times as finely as places, along each axis."""
 
+_OWN = ("cell", "outdoors", "roofs", "corner")
+"""Tensors of a grid beside its paths."""
+
 MAX_PLACES = 20_000
 """Of a grid: each is traced by itself."""
 
@@ -83,8 +86,9 @@ def scene_grid(
         )
     radio = carrier_frequency, num_rx_ant, polarization
     path = traced_file(scene, *radio, cell_size)
-    tensors = traced_tensors(path, "tokcom_phy.radio.scene_grid", scene, *radio, cell_size)
-    rest = {name: tensors.pop(name) for name in ("cell", "outdoors", "roofs", "corner")}
+    names = TracedPaths._fields + _OWN
+    tensors = traced_tensors(path, names, "tokcom_phy.radio.scene_grid", scene, *radio, cell_size)
+    rest = {name: tensors.pop(name) for name in _OWN}
     return SceneGrid(TracedPaths(**tensors), **rest, cell_size=cell_size)
 
 
@@ -96,7 +100,7 @@ def _cells(scene: SceneConfig, cell_size: float) -> int:
 def _main(path: str, scene: str, carrier_frequency: str, num_rx_ant: str, polarization: str, cell_size: str) -> None:
     def traced(settings: SceneConfig) -> dict[str, Tensor]:
         grid = trace_grid(settings, float(cell_size), float(carrier_frequency), int(num_rx_ant), polarization)
-        own = {name: getattr(grid, name).contiguous() for name in ("cell", "outdoors", "roofs", "corner")}
+        own = {name: getattr(grid, name).contiguous() for name in _OWN}
         return {**grid.paths._asdict(), **own}
 
     trace_into(path, scene, traced)
