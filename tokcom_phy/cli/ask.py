@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokcom_phy.cli.options import LinkOption, Seed, Snrs, trained_variant
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.cli.options import LinkOption, Seed, Snrs, system_of_run
 
 ask_app = typer.Typer()
 
@@ -35,11 +34,7 @@ def ask(
     from tokcom_phy.results.ask_page import check_target, write_page
     from tokcom_phy.results.run import Run
 
-    run_dir, variant = trained_variant(system, "--system runs/quickstart:aligned")
-    if not run_dir.is_dir():
-        raise UserError(
-            f"there is no run {run_dir}: tokcom run quickstart makes one; --system RUN:VARIANT names another"
-        )
+    run_dir, variant = system_of_run(system)
     check_target(out)
     asked = ask(Run.open(run_dir), variant, clip, question, link=link, snr_db=snr_db or SNRS_DB, seed=seed)
     table = Table("SNR", "answer", "probability", "", box=None)

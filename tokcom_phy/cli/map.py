@@ -8,8 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tokcom_phy.cli.options import LinkArgument, LinkOverrides, Seed, Snr, trained_variant, words
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.cli.options import LinkArgument, LinkOverrides, Seed, Snr, system_of_run, words
 
 map_app = typer.Typer()
 
@@ -45,11 +44,7 @@ def map_command(
     from tokcom_phy.results.styles import find_style
     from tokcom_phy.sweep.map import map_answers
 
-    run_dir, variant = trained_variant(system, "--system runs/quickstart:aligned")
-    if not run_dir.is_dir():
-        raise UserError(
-            f"there is no run {run_dir}: tokcom run quickstart makes one; --system RUN:VARIANT names another"
-        )
+    run_dir, variant = system_of_run(system)
     find_style(style)
     found = map_answers(
         link,

@@ -38,6 +38,22 @@ def trained_variant(text: str, example: str) -> tuple[Path, str]:
     return Path(run_dir), variant
 
 
+def system_of_run(text: str) -> tuple[Path, str]:
+    """The run directory, which is there, and the name of ``--system RUN:VARIANT``.
+
+    Raises
+    ------
+    UserError
+        If there is no such run, or as `trained_variant`.
+    """
+    run_dir, variant = trained_variant(text, "--system runs/quickstart:aligned")
+    if not run_dir.is_dir():
+        raise UserError(
+            f"there is no run {run_dir}: tokcom run quickstart makes one; --system RUN:VARIANT names another"
+        )
+    return run_dir, variant
+
+
 def _check_snrs(values: list[float] | None) -> list[float]:
     from tokcom_phy.utils.bounds import Snr  # pydantic is slow to import
 
