@@ -20,19 +20,20 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+@pretrain_app.command("all")
+def pretrain_all(seed: Seed = 0, out: ModelFolder = None) -> None:
+    """All three, one after the other. A call that was interrupted is continued by the same call."""
+    from tokcom_phy.pretraining.all_models import pretrain_all
+
+    pretrain_all(out or SHIPPED_MODELS, seed=seed)
+
+
 @pretrain_app.command("foundation")
-def pretrain_foundation(
-    steps: Steps = None,
-    seed: Seed = 0,
-    start: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Continue from an earlier result instead of random weights.")
-    ] = None,
-    out: ModelFolder = None,
-) -> None:
+def pretrain_foundation(steps: Steps = None, seed: Seed = 0, out: ModelFolder = None) -> None:
     """The tokenizer and the small language model."""
     from tokcom_phy.pretraining.language_model import pretrain_foundation
 
-    pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed, start=start)
+    pretrain_foundation(out or SHIPPED_MODELS / "foundation", **_given(steps=steps), seed=seed)
 
 
 @pretrain_app.command("audio")

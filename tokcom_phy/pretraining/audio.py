@@ -12,16 +12,18 @@ from tokcom_phy.data.decoding import decode
 from tokcom_phy.model.encoders import WindowedASTFeatureExtractor
 from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.synthetic.corpus import encode, write_clip
-from tokcom_phy.synthetic.scene import INSTRUMENTS, Scene
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, INSTRUMENTS, Scene, Span
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 
-NUM_MELS = 64
-MAX_LENGTH = 512
-PATCH = 16
-SLOTS = MAX_LENGTH // PATCH
-BANDS = NUM_MELS // PATCH
-SLOT_SECONDS = PATCH * 0.01
-EIGHTHS = 8
+NUM_MELS = PATCH = 32
+MAX_LENGTH = 1024
+TIME_STRIDE = 16
+SLOTS = (MAX_LENGTH - PATCH) // TIME_STRIDE + 1
+SLOT_SECONDS = TIME_STRIDE * 0.01
+"""A patch is as high as the spectrogram, so there is one per slot, in the order of time. Slot ``i`` is the
+`SLOT_SECONDS` around the middle of its patch, ``(i + 1) · SLOT_SECONDS``."""
+
+SIXTEENTHS = 16
 
 CONFIG = ASTConfig(
     hidden_size=96,
@@ -30,20 +32,20 @@ CONFIG = ASTConfig(
     intermediate_size=192,
     patch_size=PATCH,
     frequency_stride=PATCH,
-    time_stride=PATCH,
+    time_stride=TIME_STRIDE,
     max_length=MAX_LENGTH,
     num_mel_bins=NUM_MELS,
 )
 
-_OF_A_SOUND = ("sounds", "loud", "long", "first", "last")
+_OF_A_SOUND = ("sounds", "loud")
 QUESTIONS = patch_supervision.Questions(
     yes_no=(*(f"{topic}: {name}" for topic in _OF_A_SOUND for name in INSTRUMENTS), "voice-over"),
-    choices={"when (eighth of the clip)": EIGHTHS},
+    choices={"when (sixteenth of the clip)": SIXTEENTHS},
 )
-"""Of each instrument in the patch's slot: does it sound? If so: loud, long, the first to start, the last to start?"""
+"""Of each instrument in the patch's slot: does it sound? If so, is it loud?"""
 
 
-def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 5000) -> dict[str, float]:
+def pretrain_audio(out: Path, *, steps: int = 2400, seed: int = 0, clips: int = 4000) -> dict[str, float]:
     """Train the tiny AST on synthetic clips that went through the AAC codec, and save it.
 
     Returns
@@ -66,14 +68,14 @@ def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 
 
     torch.manual_seed(seed)
     encoder = ASTModel(CONFIG)
-    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
+    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed, out=Path(out))
     encoder.half().float()
     held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = patch_supervision.model_card(
         "tokcom-phy tiny AST",
-        "An Audio Spectrogram Transformer of 0.26 million parameters for synthetic clips: 64 mel bands, 512 frames of\n"
-        "10 ms, patches of 16 × 16, 130 tokens of width 96.",
+        "An Audio Spectrogram Transformer of 0.34 million parameters for synthetic clips: 32 mel bands, 1,024 frames of\n"
+        "10 ms, patches of 32 × 32 every 16 frames, 65 tokens of width 96: two special ones, then 63 in order of time.",
         f"tokcom pretrain audio --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),
@@ -84,7 +86,7 @@ def pretrain_audio(out: Path, *, steps: int = 2500, seed: int = 0, clips: int = 
 
 
 def audio_example(key: patch_supervision.Key) -> patch_supervision.Example:
-    """One example whose sound went through AAC: log-mel float16 [512, 64], labels int8 [128, …]."""
+    """One example whose sound went through AAC: log-mel float16 [1024, 32], labels int8 [63, …]."""
     scene = patch_supervision.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, None, waveform(scene))
@@ -101,26 +103,31 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Per-patch labels of a scene's patches, frequency-major: int8 [128, 61] yes or no, int8 [128, 1] choices.
+    """Per-patch labels of a scene, in order of time: int8 [63, 33] yes or no, int8 [63, 1] choices.
 
     A sound counts in a slot of 160 ms if it fills half of it; where it fills less than half, nothing is asked.
     """
-    edges = SLOT_SECONDS * np.arange(SLOTS + 1)
+    middles = SLOT_SECONDS * np.arange(1, SLOTS + 1)
     yes_no = np.full((SLOTS, len(_OF_A_SOUND), len(INSTRUMENTS)), patch_supervision.NOT_ASKED, np.int8)
     yes_no[:, 0] = 0
-    sounding = scene.sounding
-    for player in sounding:
+    for player in scene.sounding:
         column = INSTRUMENTS.index(player.instrument)
-        filled = (np.minimum(edges[1:], player.end) - np.maximum(edges[:-1], player.start)) / SLOT_SECONDS
-        partly = (filled > 0.05) & (filled < 0.5) & (yes_no[:, 0, column] == 0)
-        yes_no[partly, 0, column] = patch_supervision.NOT_ASKED
-        heard = filled >= 0.5
-        answers = np.array([True, player.loud, player.long, player is sounding[0], player is sounding[-1]], np.int8)
-        yes_no[heard, :, column] = np.maximum(yes_no[heard, :, column], answers)
-    voice = np.full((SLOTS, 1), scene.voiceover, np.int8)
-    when = (np.arange(SLOTS) * EIGHTHS // SLOTS).astype(np.int8)[:, None]
-    yes_no = np.concatenate([yes_no.reshape(SLOTS, -1), voice], axis=1)
-    return np.tile(yes_no, (BANDS, 1)), np.tile(when, (BANDS, 1))
+        filled = sum(_filled(middles, note) for note in player.notes)
+        yes_no[(filled > 0.05) & (filled < 0.5), 0, column] = patch_supervision.NOT_ASKED
+        yes_no[filled >= 0.5, :, column] = True, player.loud
+    voice = np.zeros((SLOTS, 1), np.int8)
+    if scene.voice:
+        filled = _filled(middles, scene.voice)
+        voice[filled > 0.05] = patch_supervision.NOT_ASKED
+        voice[filled >= 0.5] = 1
+    when = (middles / CLIP_SECONDS * SIXTEENTHS).astype(np.int8)[:, None]
+    return np.concatenate([yes_no.reshape(SLOTS, -1), voice], axis=1), when
+
+
+def _filled(middles: np.ndarray, span: Span) -> np.ndarray:
+    """The share of each slot that a span fills."""
+    begin, end = middles - SLOT_SECONDS / 2, middles + SLOT_SECONDS / 2
+    return np.clip(np.minimum(end, span[1]) - np.maximum(begin, span[0]), 0, None) / SLOT_SECONDS
 
 
 def log_mel(sound: np.ndarray) -> np.ndarray:
@@ -133,7 +140,7 @@ def log_mel(sound: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    float16 [512, 64]
+    float16 [1024, 32]
     """
     return _extractor()(sound, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"][0].astype(np.float16)
 

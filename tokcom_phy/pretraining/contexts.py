@@ -1,16 +1,17 @@
 """What the tiny foundation model is pretrained to answer from: a *context* of one of these kinds.
 
 - the caption as text;
-- the caption's clauses, one token each: the mean input embedding of the clause's words;
-- a *timeline*: 4–32 audio tokens, then 4–32 visual tokens, each the mean input embedding of the words for what is
-  heard at one moment, or seen in one column at one moment; now and then without one modality;
+- a *roster*: one token per player, who it is, where, how loud and how often it plays, in the order in which they begin;
+- a *timeline*: 8–64 audio tokens, then 8–64 visual tokens, each the mean input embedding of the words for what is heard
+  at one moment, or seen in one column at one moment; now and then without one modality;
 - nothing, so that the model learns the best guess without a context.
 
-Tokens that stand for more than words carry noise and random scales. So the model learns to read imperfect tokens of
-other things than words, which is what a receiver will give it.
+Tokens of a timeline carry noise and random scales. So the model learns to read imperfect tokens of other things than
+words, which is what a receiver will give it.
 """
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -19,27 +20,56 @@ from transformers import PreTrainedTokenizerFast
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.model.slide import slide_indices
 from tokcom_phy.pretraining.packing import Bag, Sample
-from tokcom_phy.synthetic.language import QAPair, caption, clauses, heard, questions, seen, stepping_stones
+from tokcom_phy.synthetic.captions import caption, heard, roster, seen
+from tokcom_phy.synthetic.frames import FRAME_RATE
+from tokcom_phy.synthetic.questions import QAPair, questions, stepping_stones
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 
-ROW_LENGTH = 160
+ROW_LENGTH = 224
 """Longest input: as many questions are asked of a scene as fit behind its context."""
 
-LENGTHS = (4, 8, 16, 32)
+LENGTHS = (8, 16, 32, 64)
 """Numbers of tokens per modality that the model is tested with."""
 
-STEPPING_STONES = 0.3
+STEPPING_STONES = 0.2
 """Share of the questions that ask for a single fact, which the others combine; tests do without them."""
 
-CONTEXTS = {"text": 0.28, "clauses": 0.06, "timeline": 0.48, "audio": 0.06, "video": 0.06, "blind": 0.06}
-"""What a training sample's questions are to be answered from, and how often."""
 
-TIME_STEPS = 8
+
+@dataclass(frozen=True)
+class Stage:
+    """What samples are like at one stage of the training.
+
+    ``contexts`` are the kinds of context and how often they are drawn, ``lengths`` the numbers of tokens per modality,
+    ``noise`` how far timelines' tokens are blurred.
+    """
+
+    contexts: dict[str, float]
+    lengths: tuple[int, ...]
+    noise: float
+
+
+FIRST = Stage({"roster": 0.5, "timeline": 0.4, "text": 0.1}, (8, 16), 0.0)
+"""Short contexts at the beginning: to look a name up in few tokens is learnt sooner than in many."""
+
+REST = Stage(
+    {"text": 0.16, "roster": 0.06, "timeline": 0.62, "audio": 0.05, "video": 0.05, "blind": 0.06}, LENGTHS, 1.0
+)
+
+
+def stage_at(progress: float) -> Stage:
+    """The stage of the training when a share of it is done; noise sets in after the short contexts."""
+    if progress < 0.2:
+        return FIRST
+    return replace(REST, noise=min(1.0, (progress - 0.2) / 0.2))
+
+
+TIME_STEPS = 16
 """Moments of a clip are named by these many number words."""
 
-AST_BANDS, AST_TIMES, AST_SPECIAL = 4, 32, 2
-VIVIT_TIMES, VIVIT_ROWS, VIVIT_COLUMNS, VIVIT_SPECIAL = 8, 3, 3, 1
-"""How the tiny encoders order their tokens: special ones first, then bands × times, and times × rows × columns."""
+AST_TIMES, AST_SPECIAL, AST_SLOT_SECONDS = 63, 2, 0.16
+VIVIT_TIMES, VIVIT_COLUMNS, VIVIT_SPECIAL = 32, 3, 1
+"""How the tiny encoders order their tokens: special ones first, then times, and times × columns."""
 
 
 class Corpus:
@@ -68,20 +98,15 @@ class Corpus:
             weights |= {(t, a): share / (len(variety) * variety[t] * n) for (t, a), n in counts.items()}
         return weights
 
-    def sample(self, rng: np.random.Generator) -> Sample:
+    def sample(self, rng: np.random.Generator, stage: Stage) -> Sample:
         """Draw a scene, a kind of context and a balanced choice of questions."""
         scene = sample_scene(rng)
         asked = questions(scene) + stepping_stones(scene)
         weights = np.array([self.weights.get((q.template, q.answer), 0.0) for q in asked])
         order = rng.choice(len(asked), int(np.count_nonzero(weights)), replace=False, p=weights / weights.sum())
-        kind = str(rng.choice(list(CONTEXTS), p=list(CONTEXTS.values())))
-        context = self.context(
-            scene,
-            kind,
-            audio_length=_any_length(rng),
-            video_length=_any_length(rng),
-            encoder_order=bool(rng.random() < 0.7),
-        )
+        kind = str(rng.choice(list(stage.contexts), p=list(stage.contexts.values())))
+        lengths = _any_length(rng, stage), _any_length(rng, stage)
+        context = self.context(scene, kind, *lengths)
         pairs = []
         room = ROW_LENGTH - len(context)
         for question, answer in (self.pair(asked[i]) for i in order):
@@ -95,35 +120,25 @@ class Corpus:
         """Token identifiers of a question and of its answer with the end token."""
         return self.ids(prompt(question.text)), self.ids(completion(question.answer))
 
-    def context(
-        self,
-        scene: Scene,
-        kind: str,
-        *,
-        audio_length: int = 16,
-        video_length: int = 16,
-        encoder_order: bool = True,
-    ) -> list[Bag]:
+    def context(self, scene: Scene, kind: str, audio_length: int = 16, video_length: int = 16) -> list[Bag]:
         """What a scene's questions are to be answered from.
 
         Parameters
         ----------
         kind : str
-            A key of `CONTEXTS`.
+            A kind of context.
         audio_length, video_length : int
-            Tokens per modality.
-        encoder_order : bool
-            Whether timelines follow the order in which eq. (3) picks the tiny encoders' tokens, rather than time.
+            Tokens per modality, of those that equation (3) picks.
         """
         if kind == "text":
             return [[(i, 1.0)] for i in self.ids(caption(scene))]
-        if kind == "clauses":
-            return [self.bag([(clause, 1.0)]) for clause in clauses(scene)]
+        if kind == "roster":
+            return [self.bag([(member, 1.0)]) for member in roster(scene)]
         context = []
         if kind in ("timeline", "audio"):
-            context += self._audio(scene, audio_length, encoder_order)
+            context += self._audio(scene, audio_length)
         if kind in ("timeline", "video"):
-            context += self._video(scene, video_length, encoder_order)
+            context += self._video(scene, video_length)
         return context
 
     def bag(self, phrases: list[tuple[str, float]]) -> Bag:
@@ -132,35 +147,29 @@ class Corpus:
         total = sum(gain for _, gain in words)
         return [(i, gain / total) for i, gain in words]
 
-    def _audio(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
-        if not encoder_order:
-            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
-            return [self.bag(heard(scene, m) + number_word(m)) for m in moments]
+    def _audio(self, scene: Scene, length: int) -> list[Bag]:
         bags = []
-        for index in slide_indices(AST_SPECIAL + AST_BANDS * AST_TIMES, length).tolist():
-            moment = ((index - AST_SPECIAL) % AST_TIMES + 0.5) / AST_TIMES * CLIP_SECONDS
-            here = heard(scene, moment) + number_word(moment)
+        for index in slide_indices(AST_SPECIAL + AST_TIMES, length).tolist():
+            moment = (index - AST_SPECIAL + 1) * AST_SLOT_SECONDS
+            here = [*heard(scene, moment), (number_word(moment), 1.0)]
             bags.append(self.bag(here if index >= AST_SPECIAL else [("audio", 1.0)]))
         return bags
 
-    def _video(self, scene: Scene, length: int, encoder_order: bool) -> list[Bag]:
-        if not encoder_order:
-            moments = (np.arange(length) + 0.5) / length * CLIP_SECONDS
-            looks = [seen(scene, moment, k % VIVIT_COLUMNS) for k, moment in enumerate(moments)]
-            return [self.bag([(look, 1.0), *number_word(m)]) for look, m in zip(looks, moments, strict=True)]
+    def _video(self, scene: Scene, length: int) -> list[Bag]:
         bags = []
-        for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length).tolist():
-            time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
-            moment = (time + 0.5) / VIVIT_TIMES * CLIP_SECONDS
-            here = [(seen(scene, moment, place % VIVIT_COLUMNS), 1.0), *number_word(moment)]
+        for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_COLUMNS, length).tolist():
+            time, column = divmod(index - VIVIT_SPECIAL, VIVIT_COLUMNS)
+            moment = time / FRAME_RATE
+            here = [(seen(scene, moment, column), 1.0), (number_word(moment), 1.0)]
             bags.append(self.bag(here if index >= VIVIT_SPECIAL else [("video", 1.0)]))
         return bags
 
 
-def _any_length(rng: np.random.Generator) -> int:
-    return int(rng.choice(LENGTHS)) if rng.random() < 0.7 else int(rng.integers(LENGTHS[0], LENGTHS[-1] + 1))
+def _any_length(rng: np.random.Generator, stage: Stage) -> int:
+    lengths = stage.lengths
+    return int(rng.choice(lengths)) if rng.random() < 0.7 else int(rng.integers(lengths[0], lengths[-1] + 1))
 
 
-def number_word(moment: float) -> list[tuple[str, float]]:
+def number_word(moment: float) -> str:
     """The number word of a moment [s], by which timelines name it."""
-    return [(str(int(moment / CLIP_SECONDS * TIME_STEPS) + 1), 1.0)]
+    return str(min(int(moment / CLIP_SECONDS * TIME_STEPS), TIME_STEPS - 1) + 1)

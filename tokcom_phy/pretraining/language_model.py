@@ -20,18 +20,14 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from tokcom_phy.data.formats import QUESTION_TYPES
 from tokcom_phy.model.prompt import completion, prompt
-from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, number_word
+from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, number_word, stage_at
 from tokcom_phy.pretraining.packing import Bag, Batch, collate
+from tokcom_phy.pretraining.progress import forget_progress, load_progress, save_progress, training_name
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
-from tokcom_phy.synthetic.language import (
-    balanced_questions,
-    caption,
-    heard,
-    questions,
-    seen,
-    stepping_stones,
-)
+from tokcom_phy.synthetic.captions import caption, heard, roster, seen
+from tokcom_phy.synthetic.questions import balanced_questions, questions, stepping_stones
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, sample_scene
+from tokcom_phy.utils.errors import UserError
 
 BATCH = 24
 LEARNING_RATE = 1.5e-3
@@ -52,12 +48,17 @@ def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
     return rows.view(*batch.soft.shape, -1)
 
 
-def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator) -> Tensor:
-    """Make soft tokens imperfect: per sample a random scale and noise level, and one token in twenty is noise alone."""
+def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator, noise: float = 1.0) -> Tensor:
+    """Make soft tokens imperfect: per sample a random scale and noise level, and one token in twenty is noise alone.
+
+    ``noise`` scales all three; at 0 nothing is done.
+    """
+    if noise == 0:
+        return embeddings
     b, length, _ = embeddings.shape
-    scale = torch.exp(0.3 * torch.randn(b, 1, 1, generator=generator))
-    level = 0.6 * torch.rand(b, 1, 1, generator=generator)
-    lost = torch.rand(b, length, 1, generator=generator) < 0.05
+    scale = torch.exp(0.3 * noise * torch.randn(b, 1, 1, generator=generator))
+    level = 0.6 * noise * torch.rand(b, 1, 1, generator=generator)
+    lost = torch.rand(b, length, 1, generator=generator) < 0.05 * noise
     rms = embeddings.detach().pow(2).mean(-1, keepdim=True).sqrt()
     noise = rms * torch.randn(embeddings.shape, generator=generator)
     blurred = scale * torch.where(lost, noise, embeddings + level * noise)
@@ -109,24 +110,20 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
     texts = []
     for _ in range(scenes):
         scene = sample_scene(rng)
-        texts.append(caption(scene))
+        texts += [caption(scene), *(f" {member}" for member in roster(scene))]
         texts += [prompt(q.text) + completion(q.answer) for q in questions(scene)[::4] + stepping_stones(scene)[::4]]
         for moment in rng.uniform(0, CLIP_SECONDS, 4):
-            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), *number_word(moment)]
+            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), (number_word(moment), 1.0)]
             texts.append("".join(f" {phrase}" for phrase, _ in phrases) + " audio video")
     return train_tokenizer(texts)
 
 
 def pretrain_foundation(
-    out: Path,
-    *,
-    steps: int = 3200,
-    seed: int = 0,
-    start: Path | None = None,
-    save_every: int = 500,
-    count: int = 960,
+    out: Path, *, steps: int = 3600, seed: int = 0, save_every: int = 100, count: int = 1000
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
+
+    The same call continues what a killed one began, and ends at the same weights.
 
     Parameters
     ----------
@@ -136,10 +133,8 @@ def pretrain_foundation(
         Batches of `BATCH` scenes.
     seed : int
         Decides everything.
-    start : Path, optional
-        Folder of an earlier result to continue from, with its tokenizer; without it, all begins at random.
     save_every : int
-        Steps between intermediate results in ``out``.
+        Steps after which the state is kept on disk.
     count : int
         Held-out questions per kind of context.
 
@@ -147,52 +142,62 @@ def pretrain_foundation(
     -------
     dict
         Held-out accuracy by kind of context, then by question type, ``"all"`` among them.
+
+    Raises
+    ------
+    UserError
+        If ``steps`` is not positive or ``out`` cannot be written to.
     """
+    if steps < 1:
+        raise UserError(f"steps is {steps}: pretraining takes at least one step")
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    if start is None:
-        tokenizer = new_tokenizer(seed)
-        model = new_model(tokenizer)
-    else:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
-        model = Qwen2ForCausalLM.from_pretrained(start, dtype=torch.float32)
-    model.train()
+    tokenizer = new_tokenizer(seed)
+    model = new_model(tokenizer).train()
     corpus = Corpus(tokenizer, seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, steps))
+    name = training_name(steps=steps, seed=seed)
+    done = load_progress(out, name, model, optimizer)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("pretraining the foundation model", total=steps)
-        for step in range(steps):
-            rng = np.random.default_rng([seed, 2, step])
-            batch = collate([corpus.sample(rng) for _ in range(BATCH)])
-            embeddings = blur(embed(model, batch), batch.soft, generator)
-            answer_loss, other_loss, hits = losses(model, batch, embeddings)
-            optimizer.zero_grad()
-            (answer_loss + OTHER_TEXT_WEIGHT * other_loss).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+        task = progress.add_task("pretraining the foundation model", total=steps, completed=done)
+        for step in range(done, steps):
+            if step > done and step % save_every == 0:
+                save_progress(out, step, name, model, optimizer)
+            answer_loss, other_loss, hits = _step(model, optimizer, corpus, seed, step, steps)
             progress.update(task, advance=1)
             if step % 50 == 0:
-                right = hits.float().mean()
-                progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {right:.3f}")
-            if (step + 1) % save_every == 0 and step + 1 < steps:
-                save(out, model, tokenizer, f"An intermediate checkpoint after {step + 1} of {steps} steps.\n")
-                quick = evaluate(model, tokenizer, seed=seed, count=240, contexts=("text", "timeline 16"))
-                progress.console.print(f"step {step}: {quick}")
+                progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {hits:.3f}")
     metrics = evaluate(model, tokenizer, seed=seed, count=count)
-    save(out, model, tokenizer, _card(metrics, steps, seed, start, model.num_parameters()))
+    save(out, model, tokenizer, _card(metrics, steps, seed, model.num_parameters()))
+    forget_progress(out)
     return metrics
 
 
+def _step(
+    model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, corpus: Corpus, seed: int, step: int, steps: int
+) -> tuple[float, float, float]:
+    """One optimiser step, whose randomness depends on ``seed`` and ``step`` alone; both losses and the share of hits."""
+    rng = np.random.default_rng([seed, 2, step])
+    stage = stage_at(step / steps)
+    batch = collate([corpus.sample(rng, stage) for _ in range(BATCH)])
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    embeddings = blur(embed(model, batch), batch.soft, generator, stage.noise)
+    answer_loss, other_loss, hits = losses(model, batch, embeddings)
+    optimizer.param_groups[0]["lr"] = LEARNING_RATE * _learning_rate(step, steps)
+    optimizer.zero_grad()
+    (answer_loss + OTHER_TEXT_WEIGHT * other_loss).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return answer_loss.item(), other_loss.item(), hits.float().mean().item()
+
+
 def _learning_rate(step: int, steps: int) -> float:
-    """A factor: linear warm-up, then a cosine down to a hundredth."""
-    warm = min(1.0, (step + 1) / WARMUP_STEPS)
-    return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+    """A factor: linear warm-up, then flat, then linearly down to a fiftieth over the second half."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * max(0.02, min(1.0, 2 * (1 - step / steps)))
 
 
-TESTED_CONTEXTS = ("text", "clauses", *(f"timeline {n}" for n in LENGTHS), "audio", "video", "blind")
+TESTED_CONTEXTS = ("text", "roster", *(f"timeline {n}" for n in LENGTHS), "audio", "video", "blind")
 """Kinds of context that held-out accuracies are given for; timelines with their number of tokens per modality."""
 
 
@@ -234,7 +239,7 @@ def evaluate(
             part = asked[begin : begin + 120]
             tokens = int(length or 16)
             rows = [
-                corpus.context(scenes[i], kind, audio_length=tokens, video_length=tokens)
+                corpus.context(scenes[i], kind, tokens, tokens)
                 + [[(token, 1.0)] for token in corpus.ids(prompt(question.text))]
                 for i, question in part
             ]
@@ -281,7 +286,7 @@ def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast,
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, start: Path | None, parameters: int) -> str:
+def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, parameters: int) -> str:
     """The model card: how the model was made and what it answers held out."""
     by_rank = {"all": 0, **{" ".join(kind): 1 for kind in QUESTION_TYPES}}
     groups = sorted(next(iter(metrics.values())), key=lambda group: (by_rank.get(group, 2), group))
@@ -291,8 +296,6 @@ def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, start: Pa
         lines.append(f"| {group} | " + " | ".join(f"{by[group]:.3f}" for by in metrics.values()) + " |")
     table = "\n".join(lines)
     command = f"tokcom pretrain foundation --steps {steps} --seed {seed}"
-    if start is not None:
-        command = f"pretrain_foundation(out, steps={steps}, seed={seed}, start=...)  # from an earlier result"
     return f"""# Tiny foundation model
 
 A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretrained by
@@ -300,8 +303,8 @@ A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretraine
     {command}
 
 on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were
-captions as text, captions with one mean embedding per clause, timelines of 4–32 audio and 4–32 visual tokens with
-noise, or nothing (`tokcom_phy/pretraining/language_model.py`). Weights are saved in float16; load them with
+captions as text, one mean embedding per player, timelines of 8–64 audio and 8–64 visual tokens with noise,
+or nothing (`tokcom_phy/pretraining/language_model.py`). Weights are saved in float16; load them with
 `dtype=torch.float32` on a CPU.
 
 Input: audio tokens, visual tokens, then the question as text. Output: a blank, the answer, `<|endoftext|>`.

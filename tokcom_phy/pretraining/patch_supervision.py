@@ -5,6 +5,7 @@ that stand for the whole clip (CLS, distillation) learn nothing. So a transmitte
 the clip, and one that keeps many knows much.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from tokcom_phy.pretraining.progress import forget_progress, load_progress, save_progress, training_name
 from tokcom_phy.synthetic import parallel
 from tokcom_phy.synthetic.scene import Scene, sample_scene
 from tokcom_phy.utils.errors import UserError
@@ -84,8 +86,10 @@ def train(
     *,
     steps: int,
     seed: int,
+    out: Path | None = None,
     batch_size: int = 32,
     learning_rate: float = 1.5e-3,
+    save_every: int = 200,
 ) -> tuple[nn.Linear, list[float]]:
     """Train an encoder, in place, so that a linear head on its patch tokens answers the per-patch questions.
 
@@ -93,11 +97,13 @@ def train(
     ----------
     prepare : callable
         Turns a batch of ``examples.inputs`` into what the model takes (float32).
+    out : Path, optional
+        Where the state is kept every ``save_every`` steps; the same call continues from it.
 
     Returns
     -------
     nn.Linear, list of float
-        The head, and the loss of every step: cross-entropy per patch token, summed over questions [nat].
+        The head, and the loss of every step that was taken: cross-entropy per patch token, summed over questions [nat].
 
     Raises
     ------
@@ -109,15 +115,22 @@ def train(
     head = nn.Linear(encoder.config.hidden_size, questions.num_logits)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.08)
-    rng = np.random.default_rng(seed)
-    order = _endless_order(rng, len(examples.inputs))
+    name = training_name(steps=steps, seed=seed, clips=len(examples.inputs), config=encoder.config.to_dict())
+    both = nn.ModuleList([encoder, head])
+    done = load_progress(out, name, both, optimizer) if out else 0
+    order = _endless_order(np.random.default_rng(seed), len(examples.inputs))
     losses: list[float] = []
     encoder.train()
     with parallel.progress() as bar:
         task = bar.add_task("training", total=steps)
-        for _ in range(steps):
+        for step in range(steps):
             chosen = np.sort([next(order) for _ in range(batch_size)])
+            bar.update(task, advance=1)
+            if step < done:
+                continue
+            if out and step > done and step % save_every == 0:
+                save_progress(out, step, name, both, optimizer)
+            optimizer.param_groups[0]["lr"] = learning_rate * one_cycle(step, steps)
             logits = head(patch_tokens(encoder, prepare(torch.from_numpy(examples.inputs[chosen]))))
             yes_no, choices = (torch.from_numpy(a[chosen]) for a in (examples.yes_no, examples.choices))
             loss = patch_loss(logits, yes_no, choices, questions)
@@ -125,11 +138,18 @@ def train(
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
-            schedule.step()
             losses.append(loss.item())
-            bar.update(task, advance=1, description=f"training, loss {np.mean(losses[-50:]):.3f}")
+            bar.update(task, description=f"training, loss {np.mean(losses[-50:]):.3f}")
     encoder.eval()
     return head, losses
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """A factor of the learning rate: a linear warm-up over a twentieth of the steps, then a cosine down to zero."""
+    warm_up = max(1, steps // 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
 
 
 def patch_tokens(encoder: PreTrainedModel, inputs: torch.Tensor) -> torch.Tensor:
@@ -201,6 +221,7 @@ def save(encoder: PreTrainedModel, processor: object, card: str, out: Path) -> N
             for path in sorted(Path(temporary).iterdir(), key=lambda p: p.suffix == ".safetensors"):
                 path.chmod(0o644)
                 os.replace(path, out / path.name)
+        forget_progress(out)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose a folder you may write to") from error
 

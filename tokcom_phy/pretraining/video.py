@@ -1,4 +1,4 @@
-"""Pretraining of the tiny video encoder: every tubelet learns who stands in its column and whether it moves now."""
+"""Pretraining of the tiny video encoder: every tubelet learns who stands in its column and whether it plays now."""
 
 import tempfile
 from functools import cache
@@ -14,11 +14,13 @@ from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.frames import FRAME_RATE, NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import INSTRUMENTS, PLACES, POSITIONS, Scene
 
-SAMPLED_FRAMES = 16
+SAMPLED_FRAMES = 32
 IMAGE_SIZE = 48
-TUBELET = (2, 16, 16)
-MOMENTS = SAMPLED_FRAMES // TUBELET[0]
-ROWS = COLUMNS = IMAGE_SIZE // TUBELET[1]
+TUBELET = (1, 48, 16)
+"""A tubelet is one column of one frame, which a player fills."""
+
+COLUMNS = IMAGE_SIZE // TUBELET[2]
+SIXTEENTHS = 16
 
 CONFIG = VivitConfig(
     image_size=IMAGE_SIZE,
@@ -32,12 +34,12 @@ CONFIG = VivitConfig(
 
 QUESTIONS = patch_supervision.Questions(
     yes_no=("moves", "outdoor"),
-    choices={"who (instrument or nobody)": len(INSTRUMENTS) + 1, "where (column)": COLUMNS, "when (eighth)": MOMENTS},
+    choices={"who (instrument or nobody)": len(INSTRUMENTS) + 1, "where (column)": COLUMNS, "when (sixteenth)": SIXTEENTHS},
 )
 """Of the patch's column at the patch's moment: does anybody move there, who stands there, where and when is that?"""
 
 
-def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3000) -> dict[str, float]:
+def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 2500) -> dict[str, float]:
     """Train the tiny ViViT on synthetic clips that went through the video codec, and save it.
 
     Returns
@@ -54,14 +56,14 @@ def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3
     examples = patch_supervision.render(video_example, patch_supervision.TRAIN, seed, clips)
     torch.manual_seed(seed)
     encoder = VivitModel(CONFIG, add_pooling_layer=False)
-    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed)
+    head, _ = patch_supervision.train(encoder, examples, QUESTIONS, prepare, steps=steps, seed=seed, out=Path(out))
     encoder.half().float()
     held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = patch_supervision.model_card(
         "tokcom-phy tiny ViViT",
-        "A Video Vision Transformer of 0.39 million parameters for synthetic clips: 16 frames of 48 × 48, "
-        "tubelets of 2 × 16 × 16,\n73 tokens of width 96.",
+        "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 32 frames of 48 × 48, "
+        "tubelets of 1 × 48 × 16,\n97 tokens of width 96: a special one, then three columns a frame, in order of time.",
         f"tokcom pretrain video --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),
@@ -71,7 +73,7 @@ def pretrain_video(out: Path, *, steps: int = 800, seed: int = 0, clips: int = 3
 
 
 def video_example(key: patch_supervision.Key) -> patch_supervision.Example:
-    """One example whose picture went through the video codec: pixels uint8 [16, 3, 48, 48], labels int8 [72, …]."""
+    """One example whose picture went through the video codec: pixels uint8 [32, 3, 48, 48], labels int8 [96, …]."""
     scene = patch_supervision.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, frames(scene), None)
@@ -88,25 +90,24 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Per-patch labels of a scene's tubelets (moment, row, column): int8 [72, 2] yes or no, int8 [72, 3] choices.
-
-    Somebody moves in a tubelet if it moves in one of the tubelet's frames.
-    """
-    seconds = np.array(sample_indices(NUM_FRAMES, SAMPLED_FRAMES)).reshape(MOMENTS, -1) / FRAME_RATE
-    moves = np.full((MOMENTS, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
-    who = np.full((MOMENTS, COLUMNS), len(INSTRUMENTS), np.int8)
+    """Per-patch labels of a scene's tubelets (moment, column): int8 [96, 2] yes or no, int8 [96, 3] choices."""
+    seconds = np.array(sample_indices(NUM_FRAMES, SAMPLED_FRAMES)) / FRAME_RATE
+    moves = np.full((SAMPLED_FRAMES, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
+    who = np.full((SAMPLED_FRAMES, COLUMNS), len(INSTRUMENTS), np.int8)
     for player in scene.players:
         column = POSITIONS.index(player.position)
-        moves[:, column] = ((seconds >= player.start) & (seconds < player.end)).any(axis=1)
-        who[:, column] = INSTRUMENTS.index(player.instrument)
+        there = (seconds >= player.seen[0]) & (seconds < player.seen[1])
+        moves[there, column] = [player.plays_at(moment) for moment in seconds[there]]
+        who[there, column] = INSTRUMENTS.index(player.instrument)
     outdoor = np.full_like(moves, PLACES.index(scene.place))
-    when, where = np.indices((MOMENTS, COLUMNS), dtype=np.int8)
+    when, where = np.indices((SAMPLED_FRAMES, COLUMNS), dtype=np.int8)
+    when = (np.arange(SAMPLED_FRAMES) * SIXTEENTHS // SAMPLED_FRAMES).astype(np.int8)[when]
     yes_no, choices = np.stack([moves, outdoor], axis=-1), np.stack([who, where, when], axis=-1)
-    return tuple(np.repeat(a[:, None], ROWS, axis=1).reshape(-1, a.shape[-1]) for a in (yes_no, choices))  # type: ignore[return-value]
+    return yes_no.reshape(-1, 2), choices.reshape(-1, 3)
 
 
 def pixels(video: np.ndarray) -> np.ndarray:
-    """What the processor makes of frames, kept as the bytes from which `prepare` computes it: uint8 [16, 3, 48, 48]."""
+    """What the processor makes of frames, kept as the bytes from which `prepare` computes it: uint8 [32, 3, 48, 48]."""
     values = _processor()(list(video), return_tensors="np")["pixel_values"][0]
     return np.round((values + 1) * 127.5).astype(np.uint8)
 

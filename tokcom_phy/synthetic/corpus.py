@@ -12,8 +12,10 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from tokcom_phy.synthetic import CODE, language, parallel
+from tokcom_phy.synthetic import CODE, parallel
+from tokcom_phy.synthetic.captions import caption
 from tokcom_phy.synthetic.frames import FRAME_RATE, frames
+from tokcom_phy.synthetic.questions import balanced_questions
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 from tokcom_phy.utils.errors import UserError
@@ -255,14 +257,14 @@ def _write_one(job: _Job) -> None:
 
 def _captions(split: _Split, seed: int) -> list[dict[str, str]]:
     return [
-        {"video_id": _valor_id(split, index), "desc": language.caption(split.scene(seed, index))}
+        {"video_id": _valor_id(split, index), "desc": caption(split.scene(seed, index))}
         for index in range(split.clips)
     ]
 
 
 def _questions(split: _Split, seed: int) -> list[dict[str, Any]]:
     scenes = [split.scene(seed, index) for index in range(split.clips)]
-    chosen = language.balanced_questions(scenes, split.questions, np.random.default_rng([split.key, seed]))
+    chosen = balanced_questions(scenes, split.questions, np.random.default_rng([split.key, seed]))
     return [
         {
             "video_id": _avqa_id(split, index),

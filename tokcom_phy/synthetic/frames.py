@@ -18,7 +18,7 @@ FRAME_SIZE = 96
 
 NUM_FRAMES = 32
 FRAME_RATE = NUM_FRAMES / CLIP_SECONDS
-"""Frames per second [Hz]: 6.25."""
+"""Frames per second [Hz]: 3.125."""
 
 _COLUMN = FRAME_SIZE // len(POSITIONS)
 _SPRITE = (32, 82)
@@ -32,13 +32,13 @@ _INK = (50, 35, 30)
 def frames(scene: Scene) -> np.ndarray:
     """Render what is seen in a scene.
 
-    A player stands still with closed eyes while silent; while sounding it hops, sways, opens its eyes, and a note
+    A player is there while it is seen. It stands still with closed eyes while silent; while sounding it hops, sways, opens its eyes, and a note
     floats above it. The same scene always looks the same.
 
     Returns
     -------
     uint8 [32, 96, 96, 3]
-        RGB frames at 6.25 frames per second; frame ``i`` shows the moment ``i / 6.25`` s.
+        RGB frames at 3.125 frames per second; frame ``i`` shows the moment ``i / 3.125`` s.
     """
     rng = np.random.default_rng([scene.seed, 2])
     shade = ImageEnhance.Brightness(_background(scene.place, int(rng.integers(4))))
@@ -46,21 +46,23 @@ def frames(scene: Scene) -> np.ndarray:
     actors = [(p, rng.uniform(-1, 1), rng.uniform(0, 1), rng.uniform(1.2, 1.8)) for p in scene.players]
     video = np.empty((NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
     for index in range(NUM_FRAMES):
+        time = index / FRAME_RATE
+        here = [actor for actor in actors if actor[0].seen[0] <= time < actor[0].seen[1]]
         canvas = background.copy()
-        for player, offset, phase, tempo in actors:
-            _paste(canvas, player, index / FRAME_RATE, offset, phase, tempo)
+        for actor in here:
+            _paste(canvas, time, *actor)
         video[index] = np.asarray(canvas)
     return video
 
 
-def _paste(canvas: Image.Image, player: Player, time: float, offset: float, phase: float, tempo: float) -> None:
+def _paste(canvas: Image.Image, time: float, player: Player, offset: float, phase: float, tempo: float) -> None:
     """Put one player where it is at ``time`` [s], ``offset`` [pixels] from its column, at ``tempo`` [hops/s]."""
-    playing = player.start <= time < player.end
+    playing = player.plays_at(time)
     x = POSITIONS.index(player.position) * _COLUMN + round(offset) - _MARGIN
     y = FRAME_SIZE - _SPRITE[1] - 1
     tilt = 0
     if playing:
-        beat = tempo * (time - player.start) + phase
+        beat = tempo * time + phase
         y -= 2 + round((_HOP_PIXELS - 2) * abs(math.sin(math.pi * beat)))
         tilt = _TILTS[round((len(_TILTS) - 1) * (0.5 + 0.5 * math.sin(math.pi * beat + 1.0)))]
     sprite = _sprite(player.instrument, tilt, playing)
@@ -138,6 +140,33 @@ def _acoustic_guitar(pen: _Pen, awake: bool) -> None:
     pen.face(16, 60, awake)
 
 
+def _bagpipe(pen: _Pen, awake: bool) -> None:
+    for x, top in ((6, 8), (14, 1), (22, 5)):
+        pen.tube(x, top, x + 3, 44, fill="#3b2a1d", width=3)
+        pen.box(x - 2, top, x + 3, top + 5, "#f4efe2", 1)
+    pen.oval(1, 36, 31, 68, "#1f7a4d")
+    for y in (43, 52, 61):
+        pen.line(3, y, 29, y, fill=(210, 50, 60), width=1)
+    for x in (9, 23):
+        pen.line(x, 39, x, 65, fill=(240, 220, 90), width=0.8)
+    pen.tube(16, 66, 12, 81, fill="#3b2a1d", width=3)
+    pen.oval(7, 41, 25, 63, "#1f7a4d", 0)
+    pen.face(16, 50, awake)
+
+
+def _banjo(pen: _Pen, awake: bool) -> None:
+    pen.box(13.5, 8, 18.5, 50, "#6b4423")
+    pen.box(11, 1, 21, 10, "#efe6d2", 2)
+    for x in (10, 22):
+        for y in (2.5, 6.5):
+            pen.oval(x - 1.5, y - 1, x + 1.5, y + 2, "#c0c7d0")
+    pen.oval(0.5, 48, 31.5, 81, "#8d99a8")
+    pen.oval(3.5, 51, 28.5, 78, "#fffef8")
+    for x in (14.7, 16, 17.3):
+        pen.line(x, 10, x, 56, fill=(40, 40, 40), width=0.35)
+    pen.face(16, 63, awake)
+
+
 def _cello(pen: _Pen, awake: bool) -> None:
     pen.line(16, 74, 16, 82, width=1.2)
     pen.box(14, 4, 18, 40, "#2b1a12")
@@ -166,6 +195,16 @@ def _clarinet(pen: _Pen, awake: bool) -> None:
     pen.face(16, 19, awake)
 
 
+def _congas(pen: _Pen, awake: bool) -> None:
+    for x in (0.8, 16.4):
+        pen.shape(x, 26, x + 14.6, 26, x + 16 - 2.6, 50, x + 11, 80, x + 3.6, 80, x + 1.2, 50, fill="#b5542d")
+        pen.oval(x, 21, x + 14.8, 31, "#f5e3bd")
+        pen.box(x + 0.6, 36, x + 14, 39, "#d9dde2", 0.5, 0.4)
+        pen.box(x + 2.4, 68, x + 12.2, 71, "#d9dde2", 0.5, 0.4)
+    pen.oval(5, 42, 27, 64, "#b5542d")
+    pen.face(16, 51, awake)
+
+
 def _drum(pen: _Pen, awake: bool) -> None:
     pen.line(3, 4, 14, 28, fill=(222, 184, 120), width=1.8)
     pen.line(29, 4, 18, 28, fill=(222, 184, 120), width=1.8)
@@ -176,6 +215,18 @@ def _drum(pen: _Pen, awake: bool) -> None:
     pen.box(1, 72, 31, 79, "#f2c230", 2)
     pen.oval(6, 43, 26, 66, "#2f62c9", 0)
     pen.face(16, 52, awake)
+
+
+def _erhu(pen: _Pen, awake: bool) -> None:
+    pen.box(14.5, 1, 17.5, 66, "#3a1410")
+    for y in (8, 16):
+        pen.box(16, y, 27, y + 2.6, "#7b2f22", 1, 0.4)
+    pen.shape(9, 60, 23, 60, 28, 69, 23, 79, 9, 79, 4, 69, fill="#4e1a2e")
+    pen.oval(10, 63, 22, 76, "#c9b79a")
+    pen.line(6, 34, 27, 66, fill=(246, 238, 214), width=1.6)
+    pen.line(13.4, 10, 14.2, 66, fill=(235, 235, 235), width=0.4)
+    pen.oval(6, 24, 26, 44, "#7d2c45")
+    pen.face(16, 31, awake)
 
 
 def _flute(pen: _Pen, awake: bool) -> None:
@@ -265,9 +316,13 @@ def _xylophone(pen: _Pen, awake: bool) -> None:
 _DRAW: dict[str, Callable[[_Pen, bool], None]] = {
     "accordion": _accordion,
     "acoustic_guitar": _acoustic_guitar,
+    "bagpipe": _bagpipe,
+    "banjo": _banjo,
     "cello": _cello,
     "clarinet": _clarinet,
+    "congas": _congas,
     "drum": _drum,
+    "erhu": _erhu,
     "flute": _flute,
     "piano": _piano,
     "saxophone": _saxophone,

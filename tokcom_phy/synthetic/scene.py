@@ -1,18 +1,23 @@
-"""What happens in a synthetic clip: who is seen where, who sounds when, how loud and for how long.
+"""What happens in a synthetic clip: who is seen where and when, who sounds when and how loud.
 
 A `Scene` is the ground truth from which the picture, the sound, the caption and the questions of one clip are made.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 INSTRUMENTS = (
     "accordion",
     "acoustic_guitar",
+    "bagpipe",
+    "banjo",
     "cello",
     "clarinet",
+    "congas",
     "drum",
+    "erhu",
     "flute",
     "piano",
     "saxophone",
@@ -21,100 +26,167 @@ INSTRUMENTS = (
     "violin",
     "xylophone",
 )
-"""Twelve of MUSIC-AVQA's 22 instruments, spelt as that dataset spells its answers."""
+"""Sixteen of MUSIC-AVQA's 22 instruments, spelt as that dataset spells its answers."""
 
 POSITIONS = ("left", "middle", "right")
 PLACES = ("indoor", "outdoor")
 
-CLIP_SECONDS = 5.12
+CLIP_SECONDS = 10.24
 """Length of a clip [s]."""
 
-BRIEF_SECONDS = (0.4, 0.8)
-LONG_SECONDS = (1.8, 3.0)
-"""A player's sound is either brief or long; its duration [s] is uniform in one of these ranges."""
+NOTE_SECONDS = (0.4, 0.8)
+GAP_SECONDS = 0.5
+"""A note's duration [s] is uniform in this range; two notes of one player lie this far apart or more."""
 
-ONSET_GAP_SECONDS = 0.5
-"""Players start at least this far apart [s], so that "first" and "last" are audible."""
+MAX_NOTES = 4
+MAX_TOGETHER = 2
+"""Most notes of one player; most players who sound at one moment."""
+
+VISIT_SECONDS = (1.2, 2.2)
+VOICE_SECONDS = (0.8, 1.6)
+"""How long a visitor is in the picture, and how long somebody speaks [s], uniform in these ranges."""
+
+_ATTEMPTS = 8
+_JITTER = 0.1
+
+Span = tuple[float, float]
+"""Beginning and end [s]."""
+
+
+def shared_seconds(a: Span, b: Span) -> float:
+    """How long two spans overlap [s]; 0 where they lie apart."""
+    return max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
 
 
 @dataclass(frozen=True)
 class Player:
     """One instrument in a clip.
 
-    ``start`` and ``end`` are in seconds; a player who never sounds has ``start == end == 0``.
+    It is in the picture during ``seen``, and sounds during each of ``notes``, which follow one another in time and lie
+    within ``seen``; one without notes is silent.
     """
 
     instrument: str
     position: str
-    start: float
-    end: float
+    seen: Span
+    notes: tuple[Span, ...]
     loud: bool
 
     @property
     def sounds(self) -> bool:
-        return self.end > self.start
+        return bool(self.notes)
 
     @property
-    def long(self) -> bool:
-        """Whether the sound is a long one rather than a brief one."""
-        return self.end - self.start >= LONG_SECONDS[0]
+    def seconds(self) -> float:
+        """How long it sounds in all [s]."""
+        return sum(end - start for start, end in self.notes)
+
+    def plays_at(self, moment: float) -> bool:
+        """Whether it sounds at a moment [s]."""
+        return any(start <= moment < end for start, end in self.notes)
+
+    def plays_with(self, other: "Player") -> float:
+        """How long both sound together [s]."""
+        return sum(shared_seconds(a, b) for a in self.notes for b in other.notes)
 
 
 @dataclass(frozen=True)
 class Scene:
     """The ground truth of one clip.
 
-    ``players`` are ordered from left to right, with distinct positions; at least one of them sounds. ``voiceover`` says
-    whether somebody speaks over the music; ``seed`` drives everything that carries no meaning (pitch, tempo, shades).
+    ``players`` hold distinct instruments and are ordered from left to right, then by when they are seen; at least one of
+    them sounds. ``voice`` is when somebody speaks over the music, None where nobody does; ``seed`` drives everything
+    that carries no meaning (pitch, tempo, shades, wordings).
     """
 
     players: tuple[Player, ...]
     place: str
-    voiceover: bool
+    voice: Span | None
     seed: int
 
     @property
     def sounding(self) -> tuple[Player, ...]:
-        """The players who sound, in the order in which they start."""
-        return tuple(sorted((p for p in self.players if p.sounds), key=lambda p: p.start))
-
-    def unique(self, player: Player) -> bool:
-        """Whether no other player holds the same instrument, so that its name alone points at it."""
-        return sum(p.instrument == player.instrument for p in self.players) == 1
+        """The players who sound, in the order in which they begin."""
+        return tuple(sorted((p for p in self.players if p.sounds), key=lambda p: p.notes[0]))
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw one scene.
 
-    One to three players stand at distinct positions; one in five scenes with company shows an instrument twice. Each
-    player sounds with probability 0.75 (at least one does), starts at a random moment at least `ONSET_GAP_SECONDS` away
-    from every other, is brief or long, soft or loud. Half of the scenes are outdoors, half have a voice-over.
+    Two to four players stand in the picture's three columns: some from beginning to end, some enter late, leave early
+    or visit for a moment, and some take the place of one who left. Each sounds with probability 0.8 (at least one does)
+    one to four times; every third plays along with another. Half of them are loud. Half of the scenes are outdoors; in
+    half of them somebody speaks for a moment.
     """
-    count = int(rng.choice([1, 2, 3], p=[0.2, 0.35, 0.45]))
-    positions = sorted(rng.choice(len(POSITIONS), size=count, replace=False))
-    instruments = [INSTRUMENTS[i] for i in rng.choice(len(INSTRUMENTS), size=count, replace=False)]
-    if count > 1 and rng.random() < 0.2:
-        instruments[1] = instruments[0]
-        rng.shuffle(instruments)
-    sounds = rng.random(count) < 0.75
-    sounds[rng.integers(count)] = True
-    starts = _separated_onsets(rng, count)
-    players = []
-    for position, instrument, sounding, start in zip(positions, instruments, sounds, starts, strict=True):
-        low, high = LONG_SECONDS if rng.random() < 0.5 else BRIEF_SECONDS
-        end = min(start + rng.uniform(low, high), CLIP_SECONDS)
-        loud = bool(rng.random() < 0.5)
-        if not sounding:
-            start = end = 0.0
-        players.append(Player(instrument, POSITIONS[position], round(float(start), 3), round(float(end), 3), loud))
-    place = PLACES[int(rng.integers(2))]
-    voiceover = bool(rng.random() < 0.5)
-    return Scene(tuple(players), place, voiceover, seed=int(rng.integers(2**31)))
+    stays = [(position, span) for position in POSITIONS for span in _stays(rng)]
+    while not 2 <= len(stays) <= 4:
+        stays = [(position, span) for position in POSITIONS for span in _stays(rng)]
+    instruments = [INSTRUMENTS[i] for i in rng.choice(len(INSTRUMENTS), size=len(stays), replace=False)]
+    sounds = rng.random(len(stays)) < 0.8
+    sounds[rng.integers(len(stays))] = True
+    notes: list[tuple[Span, ...]] = [()] * len(stays)
+    for i in rng.permutation(np.flatnonzero(sounds)):
+        notes[i] = _notes(rng, stays[i][1], notes)
+    players = tuple(
+        Player(instrument, position, seen, played, bool(rng.random() < 0.5))
+        for instrument, (position, seen), played in zip(instruments, stays, notes, strict=True)
+    )
+    voice = None
+    if rng.random() < 0.5:
+        length = rng.uniform(*VOICE_SECONDS)
+        voice = _span(rng.uniform(0.0, CLIP_SECONDS - length), length)
+    return Scene(players, PLACES[int(rng.integers(2))], voice, seed=int(rng.integers(2**31)))
 
 
-def _separated_onsets(rng: np.random.Generator, count: int) -> np.ndarray:
-    """``count`` onsets [s] in random order, `ONSET_GAP_SECONDS` apart or more, early enough for a long sound."""
-    latest = CLIP_SECONDS - LONG_SECONDS[0] - 0.02
-    slack = latest - (count - 1) * ONSET_GAP_SECONDS
-    onsets = np.sort(rng.uniform(0.0, slack, count)) + ONSET_GAP_SECONDS * np.arange(count)
-    return rng.permutation(onsets)
+def _stays(rng: np.random.Generator) -> list[Span]:
+    """When somebody is seen in one column: nobody, one player or two."""
+    kind = rng.random()
+    if kind < 0.2:
+        return []
+    if kind < 0.5:
+        return [(0.0, CLIP_SECONDS)]
+    if kind < 0.6:
+        return [(round(rng.uniform(2.0, 7.0), 3), CLIP_SECONDS)]
+    if kind < 0.7:
+        return [(0.0, round(rng.uniform(3.0, 8.0), 3))]
+    if kind < 0.85:
+        length = rng.uniform(*VISIT_SECONDS)
+        return [_span(rng.uniform(0.5, CLIP_SECONDS - 0.5 - length), length)]
+    change = round(rng.uniform(3.0, 7.0), 3)
+    return [(0.0, change - 0.3), (change + 0.3, CLIP_SECONDS)]
+
+
+def _notes(rng: np.random.Generator, seen: Span, others: list[tuple[Span, ...]]) -> tuple[Span, ...]:
+    """When a player sounds who is seen in a span, beside what the others play; never more than `MAX_TOGETHER` sound."""
+    played = [notes for notes in others if notes]
+    if played and rng.random() < 0.35:
+        leader = played[int(rng.integers(len(played)))]
+        along = tuple(_span(start + rng.uniform(0, _JITTER), end - start - _JITTER) for start, end in leader)
+        if seen[0] <= along[0][0] and along[-1][1] <= seen[1] and _fits(along, played):
+            return along
+    for count in range(int(rng.integers(1, MAX_NOTES + 1)), 0, -1):
+        lengths = rng.uniform(*NOTE_SECONDS, count)
+        slack = seen[1] - seen[0] - 0.2 - lengths.sum() - (count - 1) * GAP_SECONDS
+        if slack < 0:
+            continue
+        before = np.concatenate([[0.0], np.cumsum(lengths[:-1] + GAP_SECONDS)])
+        for _ in range(_ATTEMPTS):
+            starts = seen[0] + 0.1 + np.sort(rng.uniform(0, slack, count)) + before
+            notes = tuple(_span(start, length) for start, length in zip(starts, lengths, strict=True))
+            if _fits(notes, played):
+                return notes
+    return ()
+
+
+def _fits(notes: tuple[Span, ...], played: list[tuple[Span, ...]]) -> bool:
+    """Whether the notes keep to `MAX_TOGETHER` where others are played."""
+    busy = [note for other in played for note in other]
+    for note in notes:
+        here = sorted(b for b in busy if shared_seconds(note, b) > 0)
+        if any(shared_seconds(a, b) > 0 for a, b in pairwise(here)):
+            return False
+    return True
+
+
+def _span(start: float, length: float) -> Span:
+    return round(float(start), 3), round(float(start + length), 3)

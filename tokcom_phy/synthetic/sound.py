@@ -1,4 +1,4 @@
-"""The sound of a scene: additive synthesis of twelve instruments and of somebody who talks over them."""
+"""The sound of a scene: additive synthesis of sixteen instruments and of somebody who talks over them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene, Span
 
 SAMPLE_RATE = 16_000
 """Sampling rate [Hz]."""
@@ -30,14 +30,14 @@ _VOWELS = np.array([[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530
 class Timbre:
     """How an instrument sounds.
 
-    ``lowest`` is the lowest note (MIDI number), ``note`` the length of a note [s], ``partials`` the amplitudes of the
+    ``lowest`` is the lowest tone (MIDI number), ``tone`` the length of a tone [s], ``partials`` the amplitudes of the
     partials at ``ratios`` times the fundamental (1, 2, 3, … when empty), ``decay`` the time constant of the fundamental
     [s] (higher partials fade faster; 0 is a sustained tone), ``vibrato`` a rate [Hz] and a depth [semitones],
     ``tremolo`` a rate [Hz] and a depth (0…1), ``noise`` a share of the amplitude and a band [Hz, Hz].
     """
 
     lowest: int
-    note: float
+    tone: float
     partials: tuple[float, ...]
     ratios: tuple[float, ...] = ()
     attack: float = 0.02
@@ -57,9 +57,19 @@ TIMBRES = {
         tremolo=(8, 0.5),
     ),
     "acoustic_guitar": Timbre(48, 0.26, (1, 0.9, 0.2, 0.7, 0.5, 0.15, 0.4, 0.3), attack=0.003, decay=0.22),
+    "bagpipe": Timbre(
+        70,
+        0.28,
+        (1, 0.7, 0.5, 0.8, 1, 1, 0.9, 0.8, 0.6),
+        (0.25, 0.5, 1, 2, 3, 4, 5, 6, 7),
+        0.01,
+    ),
+    "banjo": Timbre(60, 0.13, (0.5, 0.8, 1, 1, 0.9, 0.8, 0.7, 0.6), attack=0.002, decay=0.09),
     "cello": Timbre(38, 0.70, (0.6, 1, 0.9, 0.7, 0.8, 0.4, 0.35, 0.3, 0.2, 0.2), attack=0.08, vibrato=(5, 0.35)),
     "clarinet": Timbre(64, 0.36, (1, 0.8, 0.6, 0.35, 0.2), (1, 3, 5, 7, 9), attack=0.03),
+    "congas": Timbre(50, 0.17, (1, 0.7, 0.4), (1, 1.51, 2.3), attack=0.001, decay=0.08),
     "drum": Timbre(32, 0.20, (1, 0.6), (1, 1.59), attack=0.001, decay=0.07, noise=(0.9, 200, 7500)),
+    "erhu": Timbre(69, 0.50, (0.25, 1, 0.3, 0.9, 0.2, 0.6, 0.15, 0.4), attack=0.05, vibrato=(5.5, 1.1)),
     "flute": Timbre(81, 0.45, (1, 0.18, 0.05), attack=0.06, tremolo=(5, 0.4), noise=(0.25, 2500, 7000)),
     "piano": Timbre(
         62, 0.19, (1, 0.8, 0.7, 0.5, 0.35, 0.2), (1, 2.003, 2.52, 3.01, 4.03, 5.04), attack=0.002, decay=0.3
@@ -77,31 +87,36 @@ TIMBRES = {
 def waveform(scene: Scene) -> np.ndarray:
     """Render what is heard in a scene.
 
-    Every player is heard in ``[start, end]`` and nowhere else; a voice-over runs through the whole clip, over a faint
+    Every player is heard during its notes and nowhere else; somebody speaks during ``scene.voice``, over a faint
     ambience. The same scene always sounds the same.
 
     Returns
     -------
-    float32 [81920]
+    float32 [163840]
         One channel at 16 kHz, within ±1.
     """
     rng = np.random.default_rng([scene.seed, 1])
     mix = AMBIENCE_RMS * _noise(rng, NUM_SAMPLES, 50, 7000)
     for player in scene.sounding:
-        first = round(player.start * SAMPLE_RATE)
-        last = min(round(player.end * SAMPLE_RATE), NUM_SAMPLES)
-        mix[first:last] += _play(player, last - first, rng)
-    if scene.voiceover:
-        mix += _babble(rng)
+        for note in player.notes:
+            here = _samples(note)
+            mix[here] += _play(player, here.stop - here.start, rng)
+    if scene.voice:
+        here = _samples(scene.voice)
+        mix[here] += _babble(here.stop - here.start, rng)
     return np.tanh(mix)
 
 
+def _samples(span: Span) -> slice:
+    return slice(round(span[0] * SAMPLE_RATE), min(round(span[1] * SAMPLE_RATE), NUM_SAMPLES))
+
+
 def _play(player: Player, length: int, rng: np.random.Generator) -> np.ndarray:
-    """One player's part, float32 [length]: a melody on a pentatonic scale."""
+    """One note of a player, float32 [length]: a snatch of a melody on a pentatonic scale."""
     timbre = TIMBRES[player.instrument]
     time = np.arange(length) / SAMPLE_RATE
-    index, in_note = np.divmod(time, timbre.note)
-    index, in_note = index.astype(np.intp), in_note.astype(np.float32)
+    index, in_tone = np.divmod(time, timbre.tone)
+    index, in_tone = index.astype(np.intp), in_tone.astype(np.float32)
     pitch = timbre.lowest + rng.integers(3) + rng.choice(_SCALE, size=index[-1] + 1)[index]
     rate, depth = timbre.vibrato
     if depth:
@@ -116,14 +131,14 @@ def _play(player: Player, length: int, rng: np.random.Generator) -> np.ndarray:
     phase -= np.floor(phase)
     partials = np.sin(np.float32(2 * np.pi) * phase.astype(np.float32))
     if timbre.decay:
-        partials *= np.exp(np.outer(-np.sqrt(ratios) / timbre.decay, in_note).astype(np.float32))
+        partials *= np.exp(np.outer(-np.sqrt(ratios) / timbre.decay, in_tone).astype(np.float32))
     sound = np.einsum("k,kn->n", amplitudes.astype(np.float32), partials)
 
     share, low, high = timbre.noise
     if share:
-        burst = np.exp(-in_note / timbre.decay) if timbre.decay else 1.0
+        burst = np.exp(-in_tone / timbre.decay) if timbre.decay else 1.0
         sound += share * burst * _noise(rng, length, low, high)
-    sound *= np.minimum(in_note / timbre.attack, 1.0) * np.minimum((timbre.note - in_note) / 0.01, 1.0)
+    sound *= np.minimum(in_tone / timbre.attack, 1.0) * np.minimum((timbre.tone - in_tone) / 0.01, 1.0)
     rate, depth = timbre.tremolo
     if depth:
         sound *= 1 - depth * (0.5 + 0.5 * np.cos(2 * np.pi * rate * time))
@@ -132,11 +147,11 @@ def _play(player: Player, length: int, rng: np.random.Generator) -> np.ndarray:
     return _fade(sound)
 
 
-def _babble(rng: np.random.Generator) -> np.ndarray:
-    """Speech-like sound without words, float32 [81920]: voiced syllables whose formants jump from vowel to vowel."""
-    count = 1 + int(CLIP_SECONDS / 0.16)
+def _babble(length: int, rng: np.random.Generator) -> np.ndarray:
+    """Speech-like sound without words, float32 [length]: voiced syllables whose formants jump from vowel to vowel."""
+    count = 1 + int(length / SAMPLE_RATE / 0.16)
     bounds = np.cumsum(rng.uniform(0.16, 0.28, count))
-    time = np.arange(NUM_SAMPLES) / SAMPLE_RATE
+    time = np.arange(length) / SAMPLE_RATE
     syllable = np.searchsorted(bounds, time)
     starts = np.concatenate([[0.0], bounds[:-1]])
     progress = (time - starts[syllable]) / (bounds - starts)[syllable]
