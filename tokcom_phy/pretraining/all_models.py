@@ -17,7 +17,7 @@ WEIGHTS = "model.safetensors"
 
 
 def pretrain_all(
-    out: Path, *, seed: int = 0, audio_steps: int = 2400, video_steps: int = 1000, foundation_steps: int = 3600
+    out: Path, *, seed: int = 0, audio_steps: int = 2400, video_steps: int = 1000, foundation_steps: int = 2400
 ) -> dict[str, str]:
     """Train the audio encoder, the video encoder and the foundation model, one after the other, into ``out``.
 

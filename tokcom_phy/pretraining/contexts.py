@@ -25,43 +25,40 @@ from tokcom_phy.synthetic.frames import FRAME_RATE
 from tokcom_phy.synthetic.questions import QAPair, questions, stepping_stones
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 
-ROW_LENGTH = 224
-"""Longest input: as many questions are asked of a scene as fit behind its context."""
-
 LENGTHS = (8, 16, 32, 64)
 """Numbers of tokens per modality that the model is tested with."""
-
-STEPPING_STONES = 0.2
-"""Share of the questions that ask for a single fact, which the others combine; tests do without them."""
-
-
 
 @dataclass(frozen=True)
 class Stage:
     """What samples are like at one stage of the training.
 
-    ``contexts`` are the kinds of context and how often they are drawn, ``lengths`` the numbers of tokens per modality,
-    ``noise`` how far timelines' tokens are blurred.
+    ``contexts`` are the kinds of context and how often they are drawn, ``stones`` is the share of the questions that ask
+    for a single fact, ``row`` the longest input: as many questions are asked of a scene as fit behind its context.
+    ``lengths`` are the numbers of tokens per modality, ``noise`` says how far timelines' tokens are blurred.
     """
 
     contexts: dict[str, float]
-    lengths: tuple[int, ...]
-    noise: float
+    stones: float
+    row: int
+    lengths: tuple[int, ...] = LENGTHS
+    noise: float = 1.0
 
 
-FIRST = Stage({"roster": 0.5, "timeline": 0.4, "text": 0.1}, (8, 16), 0.0)
-"""Short contexts at the beginning: to look a name up in few tokens is learnt sooner than in many."""
+_EVERYTHING = {"text": 0.16, "roster": 0.06, "timeline": 0.62, "audio": 0.05, "video": 0.05, "blind": 0.06}
 
-REST = Stage(
-    {"text": 0.16, "roster": 0.06, "timeline": 0.62, "audio": 0.05, "video": 0.05, "blind": 0.06}, LENGTHS, 1.0
-)
+STAGES = {
+    0.12: Stage({"roster": 1.0}, stones=0.9, row=112),
+    0.3: Stage({"roster": 0.2, "timeline": 0.65, "text": 0.15}, 0.6, 160, lengths=(8, 16), noise=0.0),
+    0.5: Stage(_EVERYTHING, 0.4, 208, noise=0.5),
+    1.0: Stage(_EVERYTHING, 0.1, 208),
+}
+"""By the share of the training at which it ends. To look a name up is learnt from single facts and a few tokens within
+minutes, and from everything at once not within the hour; what a look-up needs is then there for the rest."""
 
 
 def stage_at(progress: float) -> Stage:
-    """The stage of the training when a share of it is done; noise sets in after the short contexts."""
-    if progress < 0.2:
-        return FIRST
-    return replace(REST, noise=min(1.0, (progress - 0.2) / 0.2))
+    """The stage of the training when a share of it is done."""
+    return next(stage for end, stage in STAGES.items() if progress < end)
 
 
 TIME_STEPS = 16
@@ -87,28 +84,32 @@ class Corpus:
         self.seed = seed
 
     @cached_property
-    def weights(self) -> dict[tuple[str, str], float]:
-        """By template and answer, the weights at which drawing questions balances both."""
+    def weights(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
+        """By template and answer, the weights at which drawing questions, and stepping stones, balances both."""
         rng = np.random.default_rng([self.seed, 1])
         scenes = [sample_scene(rng) for _ in range(1000)]
-        weights: dict[tuple[str, str], float] = {}
-        for ask, share in ((questions, 1 - STEPPING_STONES), (stepping_stones, STEPPING_STONES)):
+        weights = []
+        for ask in (questions, stepping_stones):
             counts = Counter((q.template, q.answer) for scene in scenes for q in ask(scene))
             variety = Counter(template for template, _ in counts)
-            weights |= {(t, a): share / (len(variety) * variety[t] * n) for (t, a), n in counts.items()}
-        return weights
+            weights.append({(t, a): 1 / (len(variety) * variety[t] * n) for (t, a), n in counts.items()})
+        return weights[0], weights[1]
 
     def sample(self, rng: np.random.Generator, stage: Stage) -> Sample:
         """Draw a scene, a kind of context and a balanced choice of questions."""
         scene = sample_scene(rng)
-        asked = questions(scene) + stepping_stones(scene)
-        weights = np.array([self.weights.get((q.template, q.answer), 0.0) for q in asked])
+        real, stones = questions(scene), stepping_stones(scene)
+        asked = real + stones
+        weights = np.array(
+            [(1 - stage.stones) * self.weights[0].get((q.template, q.answer), 0.0) for q in real]
+            + [stage.stones * self.weights[1].get((q.template, q.answer), 0.0) for q in stones]
+        )
         order = rng.choice(len(asked), int(np.count_nonzero(weights)), replace=False, p=weights / weights.sum())
         kind = str(rng.choice(list(stage.contexts), p=list(stage.contexts.values())))
         lengths = _any_length(rng, stage), _any_length(rng, stage)
         context = self.context(scene, kind, *lengths)
         pairs = []
-        room = ROW_LENGTH - len(context)
+        room = stage.row - len(context)
         for question, answer in (self.pair(asked[i]) for i in order):
             room -= len(question) + len(answer)
             if room < 0:

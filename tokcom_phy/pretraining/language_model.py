@@ -29,8 +29,8 @@ from tokcom_phy.synthetic.questions import balanced_questions, questions, steppi
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, sample_scene
 from tokcom_phy.utils.errors import UserError
 
-BATCH = 24
-LEARNING_RATE = 1.5e-3
+BATCH = 16
+LEARNING_RATE = 2e-3
 WARMUP_STEPS = 100
 OTHER_TEXT_WEIGHT = 0.1
 """Weight of the loss on captions and questions; the answers' is 1."""
@@ -119,7 +119,7 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
 
 
 def pretrain_foundation(
-    out: Path, *, steps: int = 3600, seed: int = 0, save_every: int = 100, count: int = 1000
+    out: Path, *, steps: int = 2400, seed: int = 0, save_every: int = 100, count: int = 1000
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
 

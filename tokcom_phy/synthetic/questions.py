@@ -136,13 +136,16 @@ def stepping_stones(scene: Scene) -> list[QAPair]:
         stones.append(QAPair(("Practice", "Fact"), template, (value,), answer))
 
     for player in scene.players:
-        ask("Where is the <Object>?", player.instrument, player.position)
+        ask("<Object> where", player.instrument, player.position)
+        ask("<Object> plays", player.instrument, NUMBERS[len(player.notes)])
         if player.sounds:
-            ask("How loud is the <Object>?", player.instrument, "loud" if player.loud else "soft")
+            ask("<Object> level", player.instrument, "loud" if player.loud else "soft")
     for position, player in _alone(scene).items():
-        ask("What is the instrument on the <LR>?", position, player.instrument)
+        ask("<LR> who", position, player.instrument)
     for player, turn in zip(scene.sounding, _turns(scene), strict=False):
-        ask("When does the <Object> come in?", player.instrument, turn)
+        ask("<Object> begins", player.instrument, turn)
+    for instrument in _asked_after(scene):
+        ask("<Object> there", instrument, _yes_no(any(p.instrument == instrument for p in scene.players)))
     return stones
 
 
@@ -190,7 +193,8 @@ def _of_both(scene: Scene) -> _Asked:
     yield VOICE, (), _yes_no(scene.voice is not None)
     for player in scene.players:
         yield PLAYING, (player.instrument,), _yes_no(player.sounds)
-    yield SILENT, (), NUMBERS[len(scene.players) - len(sounding)]
+    if (silent := len(scene.players) - len(sounding)) <= 2:
+        yield SILENT, (), NUMBERS[silent]
     for turn, player in _first_and_last(sounding):
         yield WHERE_TURN, (turn,), player.position
     loud = [p for p in sounding if p.loud]
