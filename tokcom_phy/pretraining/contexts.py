@@ -11,7 +11,7 @@ words, which is what a receiver will give it.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
@@ -27,6 +27,7 @@ from tokcom_phy.synthetic.scene import CLIP_SECONDS, Scene, sample_scene
 
 LENGTHS = (8, 16, 32, 64)
 """Numbers of tokens per modality that the model is tested with."""
+
 
 @dataclass(frozen=True)
 class Stage:

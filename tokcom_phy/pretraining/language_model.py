@@ -113,7 +113,11 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
         texts += [caption(scene), *(f" {member}" for member in roster(scene))]
         texts += [prompt(q.text) + completion(q.answer) for q in questions(scene)[::4] + stepping_stones(scene)[::4]]
         for moment in rng.uniform(0, CLIP_SECONDS, 4):
-            phrases = [*heard(scene, moment), (seen(scene, moment, int(rng.integers(3))), 1.0), (number_word(moment), 1.0)]
+            phrases = [
+                *heard(scene, moment),
+                (seen(scene, moment, int(rng.integers(3))), 1.0),
+                (number_word(moment), 1.0),
+            ]
             texts.append("".join(f" {phrase}" for phrase, _ in phrases) + " audio video")
     return train_tokenizer(texts)
 

@@ -34,7 +34,11 @@ CONFIG = VivitConfig(
 
 QUESTIONS = patch_supervision.Questions(
     yes_no=("moves", "outdoor"),
-    choices={"who (instrument or nobody)": len(INSTRUMENTS) + 1, "where (column)": COLUMNS, "when (sixteenth)": SIXTEENTHS},
+    choices={
+        "who (instrument or nobody)": len(INSTRUMENTS) + 1,
+        "where (column)": COLUMNS,
+        "when (sixteenth)": SIXTEENTHS,
+    },
 )
 """Of the patch's column at the patch's moment: does anybody move there, who stands there, where and when is that?"""
 

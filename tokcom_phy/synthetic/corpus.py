@@ -257,8 +257,7 @@ def _write_one(job: _Job) -> None:
 
 def _captions(split: _Split, seed: int) -> list[dict[str, str]]:
     return [
-        {"video_id": _valor_id(split, index), "desc": caption(split.scene(seed, index))}
-        for index in range(split.clips)
+        {"video_id": _valor_id(split, index), "desc": caption(split.scene(seed, index))} for index in range(split.clips)
     ]
 
 

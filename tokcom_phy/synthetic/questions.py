@@ -46,7 +46,9 @@ class Template:
 
 _A, _V, _AV = "Audio", "Visual", "Audio-Visual"
 
-HEARD = Template((_A, "Counting"), "How many musical instruments were heard throughout the video?", "audio", "all moments")
+HEARD = Template(
+    (_A, "Counting"), "How many musical instruments were heard throughout the video?", "audio", "all moments"
+)
 SOUND = Template((_A, "Counting"), "Is there a <Object> sound?", "audio", "a moment")
 TIMES = Template((_A, "Counting"), "How many times does the <Object> play?", "audio", "all moments")
 LOUDER = Template((_A, "Comparative"), "Is the <Object> louder than the <Object>?", "audio", "a moment")
@@ -76,7 +78,11 @@ TOGETHER = Template(
     "a moment",
 )
 LOUDER_THERE = Template(
-    (_AV, "Comparative"), "Is the instrument on the <LR> louder than the instrument on the <RL>?", "both", "a moment", True
+    (_AV, "Comparative"),
+    "Is the instrument on the <LR> louder than the instrument on the <RL>?",
+    "both",
+    "a moment",
+    True,
 )
 LONGER_THERE = Template(
     (_AV, "Comparative"),
@@ -94,9 +100,7 @@ LAST_NOTE = Template((_AV, "Temporal"), "Which instrument plays the last note?",
 WHILE_SILENT = Template(
     (_AV, "Temporal"), "Which instrument sounds while the <Object> is silent?", "audio", "all moments"
 )
-LOUDEST_HALF = Template(
-    (_AV, "Temporal"), "Which is the loudest instrument in the <TH> half?", "audio", "a moment"
-)
+LOUDEST_HALF = Template((_AV, "Temporal"), "Which is the loudest instrument in the <TH> half?", "audio", "a moment")
 
 TEMPLATES = tuple(value for value in list(globals().values()) if isinstance(value, Template))
 """All of them, type by type."""

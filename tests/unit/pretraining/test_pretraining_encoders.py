@@ -13,13 +13,19 @@ from tokcom_phy.pretraining import audio, patch_supervision, video
 from tokcom_phy.pretraining.audio import pretrain_audio
 from tokcom_phy.pretraining.video import pretrain_video
 from tokcom_phy.synthetic.frames import frames
-from tokcom_phy.synthetic.scene import INSTRUMENTS, Player, Scene
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, INSTRUMENTS, Player, Scene
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 from tokcom_phy.utils.errors import UserError
 
 KEY = (patch_supervision.TRAIN, 0, 0)
 SCENE = Scene(
-    (Player("cello", "left", 0.5, 3.3, True), Player("flute", "right", 2.0, 2.5, False)), "outdoor", True, seed=1
+    (
+        Player("cello", "left", (0.3, 5.0), ((0.5, 1.3), (3.0, 3.6)), True),
+        Player("flute", "right", (0.0, CLIP_SECONDS), ((1.0, 1.5),), False),
+    ),
+    "outdoor",
+    (6.0, 7.0),
+    seed=1,
 )
 
 
@@ -39,59 +45,53 @@ def test_pixels_are_what_the_processor_computes() -> None:
 
 def test_every_audio_patch_is_asked_of_its_own_time() -> None:
     yes_no, choices = audio.labels(SCENE)
-    assert yes_no.shape == (128, len(audio.QUESTIONS.yes_no))
-    assert choices.shape == (128, 1)
-    assert all(np.array_equal(yes_no[:32], yes_no[32 * band : 32 * band + 32]) for band in range(4))
+    assert yes_no.shape == (63, len(audio.QUESTIONS.yes_no))
+    assert choices.shape == (63, 1)
 
     def answers(topic: str, instrument: str) -> list[int]:
-        return yes_no[:32, audio.QUESTIONS.yes_no.index(f"{topic}: {instrument}")].tolist()
+        return yes_no[:, audio.QUESTIONS.yes_no.index(f"{topic}: {instrument}")].tolist()
 
     no = patch_supervision.NOT_ASKED
-    # The cello fills [0.5, 3.3] s: of the slots of 0.16 s, most of number 3, and on to most of number 20.
-    assert answers("sounds", "cello") == [0] * 3 + [1] * 18 + [0] * 11
-    assert answers("loud", "cello") == [no] * 3 + [1] * 18 + [no] * 11
-    assert answers("first", "cello")[5] == 1
-    assert answers("last", "cello")[5] == 0
-    # The flute fills [2.0, 2.5] s: half of slot 12, slots 13 and 14, and 0.1 s of slot 15.
-    assert answers("sounds", "flute")[11:17] == [0, 1, 1, 1, 1, 0]
-    assert answers("long", "flute")[13] == 0
-    assert answers("last", "flute")[13] == 1
+    # Slots are 0.16 s around 0.16, 0.32, … s. The cello fills [0.5, 1.3] s: most of slot 2, on to half of slot 7, and
+    # [3.0, 3.6] s: half of slot 18, slots 19 and 20, and most of slot 21.
+    assert answers("sounds", "cello")[:10] == [0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert answers("sounds", "cello")[17:24] == [0, 1, 1, 1, 1, 0, 0]
+    assert answers("loud", "cello")[:10] == [no, no, 1, 1, 1, 1, 1, 1, no, no]
+    # The flute fills [1.0, 1.5] s: a quarter of slot 5, slots 6 and 7, and most of slot 8.
+    assert answers("sounds", "flute")[4:11] == [0, no, 1, 1, 1, 0, 0]
+    assert answers("loud", "flute")[7] == 0
     assert set(answers("sounds", "tuba")) == {0}
-    assert set(yes_no[:, -1]) == {1}
-
-
-def test_nothing_is_asked_where_a_sound_barely_reaches_into_a_slot() -> None:
-    scene = Scene((Player("drum", "left", 0.10, 0.70, True),), "indoor", False, 0)
-    column = INSTRUMENTS.index("drum")
-    no = patch_supervision.NOT_ASKED
-    assert audio.labels(scene)[0][:6, column].tolist() == [no, 1, 1, 1, no, 0]
+    assert np.flatnonzero(yes_no[:, -1] == 1).tolist() == [37, 38, 39, 40, 41, 42]
+    assert choices[[0, 62], 0].tolist() == [0, 15]
 
 
 def test_every_tubelet_is_asked_of_its_own_column_and_time() -> None:
-    yes_no, choices = (labels.reshape(8, 3, 3, -1) for labels in video.labels(SCENE))
-    moves, outdoor = np.moveaxis(yes_no, -1, 0)
+    yes_no, choices = (labels.reshape(32, 3, -1) for labels in video.labels(SCENE))
+    plays, outdoor = np.moveaxis(yes_no, -1, 0)
     who, where, when = np.moveaxis(choices, -1, 0)
-    # Frames are taken at 0.16, 0.48, 0.80 s and on, two of them a tubelet; the cello plays in [0.5, 3.3] s.
+    no = patch_supervision.NOT_ASKED
+    # Frames are taken at 0, 0.32, 0.64 s and on; the cello is there in [0.3, 5.0] s.
     assert (outdoor == 1).all()
-    assert (moves[:, :, 1] == patch_supervision.NOT_ASKED).all()
-    assert moves[:, 0, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
-    assert moves[:, 0, 2].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
-    assert who[0, 0].tolist() == [INSTRUMENTS.index("cello"), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
-    assert where[0, 0].tolist() == [0, 1, 2]
-    assert when[:, 0, 0].tolist() == list(range(8))
+    assert (plays[:, 1] == no).all()
+    assert plays[:17, 0].tolist() == [no, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, no]
+    assert np.flatnonzero(plays[:, 2]).tolist() == [4]
+    assert who[1].tolist() == [INSTRUMENTS.index("cello"), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
+    assert who[20].tolist() == [len(INSTRUMENTS), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
+    assert where[0].tolist() == [0, 1, 2]
+    assert when[:, 0].tolist() == [i // 2 for i in range(32)]
 
 
 def test_examples_come_from_coded_media() -> None:
     inputs, yes_no, _ = audio.audio_example(KEY)
     original = audio.log_mel(waveform(patch_supervision.pretraining_scene(KEY)))
     assert inputs.shape == original.shape
-    assert len(yes_no) == 128
+    assert len(yes_no) == 63
     difference = np.abs(inputs.astype(np.float32) - original)
     assert 0.001 < difference.mean() < 1
 
     inputs, yes_no, _ = video.video_example(KEY)
-    assert inputs.shape == (16, 3, 48, 48)
-    assert len(yes_no) == 72
+    assert inputs.shape == (32, 3, 48, 48)
+    assert len(yes_no) == 96
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_few_steps_lower_the_loss_and_repeat_exactly(
 
 
 @pytest.mark.parametrize(
-    ("modality", "pretrain", "num_tokens"), [("audio", pretrain_audio, 130), ("video", pretrain_video, 73)]
+    ("modality", "pretrain", "num_tokens"), [("audio", pretrain_audio, 65), ("video", pretrain_video, 97)]
 )
 def test_a_pretrained_folder_is_an_encoder(tmp_path: Path, modality: str, pretrain: type, num_tokens: int) -> None:
     figures = pretrain(tmp_path / modality, steps=2, clips=4)
@@ -124,11 +124,36 @@ def test_a_pretrained_folder_is_an_encoder(tmp_path: Path, modality: str, pretra
     assert names == {"README.md", "config.json", "model.safetensors", "preprocessor_config.json"}
 
     encoder = load_encoder(modality, tmp_path / modality)
-    media = waveform(SCENE) if modality == "audio" else frames(SCENE)[:16]
+    media = waveform(SCENE) if modality == "audio" else frames(SCENE)
     tokens = encoder.encode([media])
     assert tokens.shape == (1, num_tokens, 96)
     assert tokens.dtype == torch.float32
     assert tokens.isfinite().all()
+
+
+def test_a_killed_training_ends_at_the_same_weights(tmp_path: Path) -> None:
+    examples = patch_supervision.render(video.video_example, patch_supervision.TRAIN, 0, 8)
+
+    def train(out: Path, until: int | None = None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = VivitModel(video.CONFIG, add_pooling_layer=False)
+        calls = iter(range(10_000))
+
+        def prepare(values: torch.Tensor) -> torch.Tensor:
+            if next(calls) == until:
+                raise KeyboardInterrupt
+            return video.prepare(values)
+
+        patch_supervision.train(
+            model, examples, video.QUESTIONS, prepare, steps=8, seed=0, out=out, batch_size=4, save_every=3
+        )
+        return model.state_dict()
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", until=5)
+    continued = train(tmp_path / "killed")
+    assert all(torch.equal(continued[name], value) for name, value in whole.items())
 
 
 def test_steps_must_be_positive(tmp_path: Path) -> None:

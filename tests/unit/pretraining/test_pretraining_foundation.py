@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tokcom_phy.model.prompt import END_TOKEN, completion, prompt
-from tokcom_phy.pretraining.contexts import Corpus
+from tokcom_phy.pretraining import language_model
+from tokcom_phy.pretraining.contexts import Corpus, stage_at
 from tokcom_phy.pretraining.language_model import (
     blur,
     embed,
@@ -17,7 +18,7 @@ from tokcom_phy.pretraining.language_model import (
     pretrain_foundation,
 )
 from tokcom_phy.pretraining.packing import collate
-from tokcom_phy.synthetic.scene import sample_scene
+from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene, sample_scene
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +52,21 @@ def test_prompt_and_completion_tokenize_apart_as_together(tokenizer):
 
 def test_timeline_has_the_asked_number_of_tokens(corpus):
     scene = sample_scene(np.random.default_rng(3))
-    for encoder_order in (True, False):
-        context = corpus.context(scene, "timeline", audio_length=4, video_length=32, encoder_order=encoder_order)
-        assert len(context) == 36
-        assert all(sum(weight for _, weight in bag) == pytest.approx(1.0) for bag in context)
+    context = corpus.context(scene, "timeline", 8, 64)
+    assert len(context) == 72
+    assert all(sum(weight for _, weight in bag) == pytest.approx(1.0) for bag in context)
+
+
+def test_timeline_tells_of_the_moment_that_the_encoder_token_stands_for(tokenizer, corpus):
+    """Of slot i, around (i + 1) · 0.16 s, and of frame i, at i · 0.32 s."""
+    scene = Scene((Player("cello", "middle", (5.0, CLIP_SECONDS), ((6.0, 6.5),), True),), "indoor", voice=None, seed=0)
+    cello = tokenizer(" cello")["input_ids"][0]
+    context = corpus.context(scene, "timeline", 65, 97)
+    having = [place for place, bag in enumerate(context) if cello in [token for token, _ in bag]]
+    slots = [place - 2 for place in having if place < 65]
+    columns = [divmod(place - 65 - 1, 3) for place in having if place >= 65]
+    assert slots == [i for i in range(63) if 6.0 <= (i + 1) * 0.16 < 6.5]
+    assert columns == [(i, 1) for i in range(32) if i * 0.32 >= 5.0]
 
 
 def test_a_question_sees_its_context_and_itself_only(tokenizer, corpus):
@@ -62,8 +74,8 @@ def test_a_question_sees_its_context_and_itself_only(tokenizer, corpus):
     torch.manual_seed(0)
     model = new_model(tokenizer).eval()
     rng = np.random.default_rng(1)
-    sample = corpus.sample(rng)
-    together = collate([sample, corpus.sample(rng)])
+    sample = corpus.sample(rng, stage_at(0.6))
+    together = collate([sample, corpus.sample(rng, stage_at(0.6))])
     alone = [collate([type(sample)(sample.context, sample.soft, [pair])]) for pair in sample.pairs]
 
     def answer_losses(batch):
@@ -83,7 +95,7 @@ def test_blur_leaves_words_alone(tokenizer, corpus):
     torch.manual_seed(0)
     model = new_model(tokenizer)
     rng = np.random.default_rng(2)
-    batch = collate([corpus.sample(rng) for _ in range(12)])
+    batch = collate([corpus.sample(rng, stage_at(0.6)) for _ in range(12)])
     clean = embed(model, batch)
     blurred = blur(clean, batch.soft, torch.Generator().manual_seed(0))
     assert batch.soft.any()
@@ -98,7 +110,7 @@ def test_loss_falls(tokenizer, corpus):
     rng = np.random.default_rng(0)
     history = []
     for _ in range(30):
-        batch = collate([corpus.sample(rng) for _ in range(4)])
+        batch = collate([corpus.sample(rng, stage_at(0.6)) for _ in range(4)])
         loss, _, _ = losses(model, batch, embed(model, batch))
         optimizer.zero_grad()
         loss.backward()
@@ -117,3 +129,24 @@ def test_pretraining_is_deterministic_and_loads_back(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "a")
     assert evaluate(model, tokenizer, seed=5, count=24, contexts=("text",))["text"]["all"] <= 1.0
     assert model.config.eos_token_id == tokenizer.eos_token_id
+
+
+def test_a_killed_pretraining_ends_at_the_same_weights(tmp_path, monkeypatch):
+    settings = {"steps": 3, "seed": 5, "count": 24, "save_every": 1}
+    pretrain_foundation(tmp_path / "whole", **settings)
+    step = language_model._step
+
+    def killed(model, optimizer, corpus, seed, number, steps):
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(model, optimizer, corpus, seed, number, steps)
+
+    monkeypatch.setattr(language_model, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_foundation(tmp_path / "killed", **settings)
+    monkeypatch.setattr(language_model, "_step", step)
+    pretrain_foundation(tmp_path / "killed", **settings)
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert names == {path.name for path in (tmp_path / "killed").iterdir()}
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()

@@ -199,7 +199,7 @@ def test_writing_a_clip_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_file_may_lack_a_track(tmp_path: Path) -> None:
-    scene = Scene((Player("drum", "left", 0.0, CLIP_SECONDS, True),), "indoor", False, 0)
+    scene = Scene((Player("drum", "left", (0.0, CLIP_SECONDS), ((0.1, 0.7),), True),), "indoor", None, 0)
     encode(str(tmp_path / "sound.mp4"), None, waveform(scene))
     encode(str(tmp_path / "picture.mp4"), frames(scene), None)
     for name, kind in (("sound", "audio"), ("picture", "video")):
