@@ -74,8 +74,8 @@ def pretrain_audio(out: Path, *, steps: int = 2400, seed: int = 0, clips: int = 
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = patch_supervision.model_card(
         "tokcom-phy tiny AST",
-        "An Audio Spectrogram Transformer of 0.34 million parameters for synthetic clips: 32 mel bands, 1,024 frames of\n"
-        "10 ms, patches of 32 × 32 every 16 frames, 65 tokens of width 96: two special ones, then 63 in order of time.",
+        "An Audio Spectrogram Transformer of 0.33 million parameters for synthetic clips: 32 mel bands, 1,024 frames\n"
+        "of 10 ms, patches of 32 × 32 every 16 frames, 65 tokens of width 96: two special, then 63 in order of time.",
         f"tokcom pretrain audio --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),

@@ -33,8 +33,8 @@ LENGTHS = (8, 16, 32, 64)
 class Stage:
     """What samples are like at one stage of the training.
 
-    ``contexts`` are the kinds of context and how often they are drawn, ``stones`` is the share of the questions that ask
-    for a single fact, ``row`` the longest input: as many questions are asked of a scene as fit behind its context.
+    ``contexts`` are the kinds of context and how often they are drawn, ``stones`` is the share of the questions that
+    ask for a single fact, ``row`` the longest input: as many questions are asked of a scene as fit behind its context.
     ``lengths`` are the numbers of tokens per modality, ``noise`` says how far timelines' tokens are blurred.
     """
 

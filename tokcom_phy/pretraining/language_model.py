@@ -113,12 +113,9 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
         texts += [caption(scene), *(f" {member}" for member in roster(scene))]
         texts += [prompt(q.text) + completion(q.answer) for q in questions(scene)[::4] + stepping_stones(scene)[::4]]
         for moment in rng.uniform(0, CLIP_SECONDS, 4):
-            phrases = [
-                *heard(scene, moment),
-                (seen(scene, moment, int(rng.integers(3))), 1.0),
-                (number_word(moment), 1.0),
-            ]
-            texts.append("".join(f" {phrase}" for phrase, _ in phrases) + " audio video")
+            phrases = [phrase for phrase, _ in heard(scene, moment)]
+            phrases += [seen(scene, moment, int(rng.integers(3))), number_word(moment)]
+            texts.append("".join(f" {phrase}" for phrase in phrases) + " audio video")
     return train_tokenizer(texts)
 
 
@@ -181,7 +178,7 @@ def pretrain_foundation(
 def _step(
     model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, corpus: Corpus, seed: int, step: int, steps: int
 ) -> tuple[float, float, float]:
-    """One optimiser step, whose randomness depends on ``seed`` and ``step`` alone; both losses and the share of hits."""
+    """One optimiser step, drawn from ``seed`` and ``step`` alone; returns both losses and the share of hits."""
     rng = np.random.default_rng([seed, 2, step])
     stage = stage_at(step / steps)
     batch = collate([corpus.sample(rng, stage) for _ in range(BATCH)])

@@ -41,7 +41,8 @@ def load_progress(out: Path, made_by: str, modules: nn.Module, optimizer: torch.
             about = file.metadata() or {}
             if about.get("made_by") != made_by:
                 return 0
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            names = list(file.keys())
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError):
         return 0
     for name, parameter in modules.named_parameters():

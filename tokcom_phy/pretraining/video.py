@@ -33,14 +33,14 @@ CONFIG = VivitConfig(
 )
 
 QUESTIONS = patch_supervision.Questions(
-    yes_no=("moves", "outdoor"),
+    yes_no=("plays", "outdoor"),
     choices={
         "who (instrument or nobody)": len(INSTRUMENTS) + 1,
         "where (column)": COLUMNS,
         "when (sixteenth)": SIXTEENTHS,
     },
 )
-"""Of the patch's column at the patch's moment: does anybody move there, who stands there, where and when is that?"""
+"""Of the patch's column at the patch's moment: does anybody play there, who stands there, where and when is that?"""
 
 
 def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 2500) -> dict[str, float]:
@@ -96,17 +96,17 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Per-patch labels of a scene's tubelets (moment, column): int8 [96, 2] yes or no, int8 [96, 3] choices."""
     seconds = np.array(sample_indices(NUM_FRAMES, SAMPLED_FRAMES)) / FRAME_RATE
-    moves = np.full((SAMPLED_FRAMES, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
+    plays = np.full((SAMPLED_FRAMES, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
     who = np.full((SAMPLED_FRAMES, COLUMNS), len(INSTRUMENTS), np.int8)
     for player in scene.players:
         column = POSITIONS.index(player.position)
         there = (seconds >= player.seen[0]) & (seconds < player.seen[1])
-        moves[there, column] = [player.plays_at(moment) for moment in seconds[there]]
+        plays[there, column] = [player.plays_at(moment) for moment in seconds[there]]
         who[there, column] = INSTRUMENTS.index(player.instrument)
-    outdoor = np.full_like(moves, PLACES.index(scene.place))
+    outdoor = np.full_like(plays, PLACES.index(scene.place))
     when, where = np.indices((SAMPLED_FRAMES, COLUMNS), dtype=np.int8)
     when = (np.arange(SAMPLED_FRAMES) * SIXTEENTHS // SAMPLED_FRAMES).astype(np.int8)[when]
-    yes_no, choices = np.stack([moves, outdoor], axis=-1), np.stack([who, where, when], axis=-1)
+    yes_no, choices = np.stack([plays, outdoor], axis=-1), np.stack([who, where, when], axis=-1)
     return yes_no.reshape(-1, 2), choices.reshape(-1, 3)
 
 

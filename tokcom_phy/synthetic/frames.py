@@ -32,8 +32,8 @@ _INK = (50, 35, 30)
 def frames(scene: Scene) -> np.ndarray:
     """Render what is seen in a scene.
 
-    A player is there while it is seen. It stands still with closed eyes while silent; while sounding it hops, sways, opens its eyes, and a note
-    floats above it. The same scene always looks the same.
+    A player is in the picture while it is seen. It stands still with closed eyes while silent; while sounding it hops,
+    sways, opens its eyes, and a note floats above it. The same scene always looks the same.
 
     Returns
     -------

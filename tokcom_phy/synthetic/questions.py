@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Literal
 
 import numpy as np
@@ -256,7 +256,7 @@ def _alone(scene: Scene) -> dict[str, Player]:
 def _turns(scene: Scene) -> tuple[str, ...]:
     """What the turns of two or three players are called; nothing where they begin too close to one another."""
     onsets = [p.notes[0][0] for p in scene.sounding]
-    if any(not _apart(a, b) for a, b in zip(onsets, onsets[1:], strict=False)):
+    if not all(_apart(a, b) for a, b in pairwise(onsets)):
         return ()
     return {2: ("first", "last"), 3: ("first", "second", "last")}.get(len(onsets), ())
 

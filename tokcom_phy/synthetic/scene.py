@@ -94,8 +94,8 @@ class Player:
 class Scene:
     """The ground truth of one clip.
 
-    ``players`` hold distinct instruments and are ordered from left to right, then by when they are seen; at least one of
-    them sounds. ``voice`` is when somebody speaks over the music, None where nobody does; ``seed`` drives everything
+    ``players`` hold distinct instruments and are ordered from left to right, then by when they are seen; at least one
+    of them sounds. ``voice`` is when somebody speaks over the music, None where nobody does; ``seed`` drives everything
     that carries no meaning (pitch, tempo, shades, wordings).
     """
 
