@@ -10,8 +10,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {
         "foundation": "tiny/foundation",
         "encoders": {"audio": "tiny/audio", "video": "tiny/video"},
-        "lengths": {"audio": 16, "video": 16},
-        "named_lengths": {"short": 4, "medium": 8, "long": 16, "longest": 32},
+        "lengths": {"audio": 32, "video": 32},
+        "named_lengths": {"short": 8, "medium": 16, "long": 32, "longest": 64},
         "receiver_width": 256,
         "threads": 1,
         "data": {

@@ -1,10 +1,10 @@
 """All tiny models in one go."""
 
 import json
-from hashlib import sha256
 from pathlib import Path
 
 from tokcom_phy.pretraining.audio import pretrain_audio
+from tokcom_phy.pretraining.cards import WEIGHTS, weights_digest
 from tokcom_phy.pretraining.language_model import pretrain_foundation
 from tokcom_phy.pretraining.progress import training_name
 from tokcom_phy.pretraining.video import pretrain_video
@@ -12,8 +12,6 @@ from tokcom_phy.utils.files import write_atomically
 
 MANIFEST = "models.json"
 """File that says of each finished model what made it, and its weights' SHA-256."""
-
-WEIGHTS = "model.safetensors"
 
 
 def pretrain_all(
@@ -42,12 +40,11 @@ def pretrain_all(
         ("foundation", pretrain_foundation, foundation_steps),
     ):
         made_by = training_name(steps=steps, seed=seed)
-        weights = out / part / WEIGHTS
         about = finished.get(part, {})
-        if about.get("made_by") == made_by and weights.exists() and about.get("sha256") == _digest(weights):
+        if about.get("made_by") == made_by and _is_whole(out / part, about):
             continue
         train(out / part, steps=steps, seed=seed)  # type: ignore[operator]
-        finished[part] = {"made_by": made_by, "sha256": _digest(weights)}
+        finished[part] = {"made_by": made_by, "sha256": weights_digest(out / part)}
         with write_atomically(out / MANIFEST) as path:
             path.write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")
     return {part: about["sha256"] for part, about in finished.items()}
@@ -60,5 +57,5 @@ def _finished(out: Path) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+def _is_whole(folder: Path, about: dict[str, str]) -> bool:
+    return (folder / WEIGHTS).exists() and about.get("sha256") == weights_digest(folder)

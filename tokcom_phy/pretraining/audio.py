@@ -11,6 +11,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 from tokcom_phy.data.decoding import decode
 from tokcom_phy.model.encoders import WindowedASTFeatureExtractor
 from tokcom_phy.pretraining import patch_supervision
+from tokcom_phy.pretraining.cards import encoder_card
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, INSTRUMENTS, Scene, Span
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
@@ -72,7 +73,7 @@ def pretrain_audio(out: Path, *, steps: int = 2400, seed: int = 0, clips: int = 
     encoder.half().float()
     held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
-    card = patch_supervision.model_card(
+    card = encoder_card(
         "tokcom-phy tiny AST",
         "An Audio Spectrogram Transformer of 0.33 million parameters for synthetic clips: 32 mel bands, 1,024 frames\n"
         "of 10 ms, patches of 32 × 32 every 16 frames, 65 tokens of width 96: two special, then 63 in order of time.",

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from tokcom_phy.data.formats import QUESTION_TYPES
 from tokcom_phy.model.prompt import completion, prompt
+from tokcom_phy.pretraining.cards import foundation_card, write_card
 from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, number_word, stage_at
 from tokcom_phy.pretraining.packing import Bag, Batch, collate
 from tokcom_phy.pretraining.progress import forget_progress, load_progress, save_progress, training_name
@@ -170,7 +170,8 @@ def pretrain_foundation(
             if step % 50 == 0:
                 progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {hits:.3f}")
     metrics = evaluate(model, tokenizer, seed=seed, count=count)
-    save(out, model, tokenizer, _card(metrics, steps, seed, model.num_parameters()))
+    command = f"tokcom pretrain foundation --steps {steps} --seed {seed}"
+    save(out, model, tokenizer, foundation_card(metrics, command, model.num_parameters()))
     forget_progress(out)
     return metrics
 
@@ -238,7 +239,7 @@ def evaluate(
         hits = defaultdict(list)
         for begin in range(0, count, 120):
             part = asked[begin : begin + 120]
-            tokens = int(length or 16)
+            tokens = int(length or 32)
             rows = [
                 corpus.context(scenes[i], kind, tokens, tokens)
                 + [[(token, 1.0)] for token in corpus.ids(prompt(question.text))]
@@ -279,42 +280,9 @@ def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast,
         halved.load_state_dict(model.state_dict())
         halved.half().save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        (temporary / "README.md").write_text(card)
+        write_card(temporary, card)
         for path in temporary.iterdir():
             path.chmod(0o644)
             os.replace(path, out / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _card(metrics: dict[str, dict[str, float]], steps: int, seed: int, parameters: int) -> str:
-    """The model card: how the model was made and what it answers held out."""
-    by_rank = {"all": 0, **{" ".join(kind): 1 for kind in QUESTION_TYPES}}
-    groups = sorted(next(iter(metrics.values())), key=lambda group: (by_rank.get(group, 2), group))
-    head = "| question | " + " | ".join(metrics) + " |\n|---"
-    lines = [head + "|---" * len(metrics) + "|"]
-    for group in groups:
-        lines.append(f"| {group} | " + " | ".join(f"{by[group]:.3f}" for by in metrics.values()) + " |")
-    table = "\n".join(lines)
-    command = f"tokcom pretrain foundation --steps {steps} --seed {seed}"
-    return f"""# Tiny foundation model
-
-A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretrained by
-
-    {command}
-
-on synthetic scenes put into English captions, questions and answers (`tokcom_phy/synthetic/language.py`). Contexts were
-captions as text, one mean embedding per player, timelines of 8–64 audio and 8–64 visual tokens with noise,
-or nothing (`tokcom_phy/pretraining/language_model.py`). Weights are saved in float16; load them with
-`dtype=torch.float32` on a CPU.
-
-Input: audio tokens, visual tokens, then the question as text. Output: a blank, the answer, `<|endoftext|>`.
-
-## Held out
-
-Share of answers generated exactly (greedy), over questions balanced by template and answer, about scenes not trained
-on. `timeline n` has n audio and n visual tokens in the order in which the tiny encoders' tokens are picked; `audio` and
-`video` are 16 tokens of one modality alone.
-
-{table}
-"""

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from tokcom_phy.pretraining.cards import write_card
 from tokcom_phy.pretraining.progress import forget_progress, load_progress, save_progress, training_name
 from tokcom_phy.synthetic import parallel
 from tokcom_phy.synthetic.scene import Scene, sample_scene
@@ -217,27 +218,13 @@ def save(encoder: PreTrainedModel, processor: object, card: str, out: Path) -> N
         with tempfile.TemporaryDirectory(prefix=".saving.", dir=out) as temporary:
             encoder.half().save_pretrained(temporary)
             processor.save_pretrained(temporary)  # type: ignore[attr-defined]
-            (Path(temporary) / "README.md").write_text(card, encoding="utf-8")
+            write_card(Path(temporary), card)
             for path in sorted(Path(temporary).iterdir(), key=lambda p: p.suffix == ".safetensors"):
                 path.chmod(0o644)
                 os.replace(path, out / path.name)
         forget_progress(out)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose a folder you may write to") from error
-
-
-def model_card(title: str, what: str, command: str, held_out: dict[str, float], clips: int) -> str:
-    """A model card in Markdown, with a table of held-out figures."""
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in held_out.items())
-    return (
-        f"---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n\n# {title}\n\n{what}\n\n"
-        f"Made by\n\n    {command}\n\n"
-        f"on one CPU core, deterministically on one machine. Patch tokens carry local targets only, the tokens that\n"
-        f"stand for the whole clip none.\n\n"
-        f"Held out: {clips} clips, written as mp4 files (H.264, AAC), decoded, and read by a linear head on the saved\n"
-        f"float16 weights; share of right answers over all patch tokens that are asked.\n\n"
-        f"| question | accuracy |\n| --- | --- |\n{rows}\n"
-    )
 
 
 def _endless_order(rng: np.random.Generator, count: int) -> Iterator[int]:

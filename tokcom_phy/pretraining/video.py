@@ -10,6 +10,7 @@ from transformers import VivitConfig, VivitImageProcessor, VivitModel
 
 from tokcom_phy.data.decoding import decode, sample_indices
 from tokcom_phy.pretraining import patch_supervision
+from tokcom_phy.pretraining.cards import encoder_card
 from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.frames import FRAME_RATE, NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import INSTRUMENTS, PLACES, POSITIONS, Scene
@@ -64,7 +65,7 @@ def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 
     encoder.half().float()
     held_out = patch_supervision.render(held_out_example, patch_supervision.HELD_OUT, seed, min(clips, 500))
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
-    card = patch_supervision.model_card(
+    card = encoder_card(
         "tokcom-phy tiny ViViT",
         "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 32 frames of 48 × 48, "
         "tubelets of 1 × 48 × 16,\n97 tokens of width 96: a special one, then three columns a frame, in order of time.",
