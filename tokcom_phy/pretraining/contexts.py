@@ -66,8 +66,8 @@ TIME_STEPS = 16
 """Moments of a clip are named by these many number words."""
 
 AST_TIMES, AST_SPECIAL, AST_SLOT_SECONDS = 63, 2, 0.16
-VIVIT_TIMES, VIVIT_COLUMNS, VIVIT_SPECIAL = 32, 3, 1
-"""How the tiny encoders order their tokens: special ones first, then times, and times × columns."""
+VIVIT_TIMES, VIVIT_ROWS, VIVIT_COLUMNS, VIVIT_SPECIAL = 20, 2, 3, 1
+"""How the tiny encoders order their tokens: special ones first, then times, and times × rows × columns."""
 
 
 class Corpus:
@@ -159,10 +159,10 @@ class Corpus:
 
     def _video(self, scene: Scene, length: int) -> list[Bag]:
         bags = []
-        for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_COLUMNS, length).tolist():
-            time, column = divmod(index - VIVIT_SPECIAL, VIVIT_COLUMNS)
+        for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length).tolist():
+            time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
             moment = time / FRAME_RATE
-            here = [(seen(scene, moment, column), 1.0), (number_word(moment), 1.0)]
+            here = [(seen(scene, moment, place % VIVIT_COLUMNS), 1.0), (number_word(moment), 1.0)]
             bags.append(self.bag(here if index >= VIVIT_SPECIAL else [("video", 1.0)]))
         return bags
 

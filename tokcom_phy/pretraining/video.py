@@ -15,11 +15,13 @@ from tokcom_phy.synthetic.corpus import encode, write_clip
 from tokcom_phy.synthetic.frames import FRAME_RATE, NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import INSTRUMENTS, PLACES, POSITIONS, Scene
 
-SAMPLED_FRAMES = 32
+SAMPLED_FRAMES = 20
 IMAGE_SIZE = 48
-TUBELET = (1, 48, 16)
-"""A tubelet is one column of one frame, which a player fills."""
+TUBELET = (1, 24, 16)
+"""A tubelet is the upper or the lower half of one column of one frame. With 20 frames of six tubelets, equation (3)
+goes from column to column for all of 8, 16, 32 and 64 tokens; with 32 frames it stays in one for a third of the clip."""
 
+ROWS = IMAGE_SIZE // TUBELET[1]
 COLUMNS = IMAGE_SIZE // TUBELET[2]
 SIXTEENTHS = 16
 
@@ -67,8 +69,8 @@ def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = encoder_card(
         "tokcom-phy tiny ViViT",
-        "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 32 frames of 48 × 48, "
-        "tubelets of 1 × 48 × 16,\n97 tokens of width 96: a special one, then three columns a frame, in order of time.",
+        "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 20 frames of 48 × 48, "
+        "tubelets of 1 × 24 × 16,\n121 tokens of width 96: a special one, then two rows of three columns a frame, in order of time.",
         f"tokcom pretrain video --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),
@@ -78,7 +80,7 @@ def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 
 
 
 def video_example(key: patch_supervision.Key) -> patch_supervision.Example:
-    """One example whose picture went through the video codec: pixels uint8 [32, 3, 48, 48], labels int8 [96, …]."""
+    """One example whose picture went through the video codec: pixels uint8 [20, 3, 48, 48], labels int8 [120, …]."""
     scene = patch_supervision.pretraining_scene(key)
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         encode(file.name, frames(scene), None)
@@ -95,7 +97,7 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Per-patch labels of a scene's tubelets (moment, column): int8 [96, 2] yes or no, int8 [96, 3] choices."""
+    """Per-patch labels of a scene's tubelets (moment, row, column): int8 [120, 2] yes or no, int8 [120, 3] choices."""
     seconds = np.array(sample_indices(NUM_FRAMES, SAMPLED_FRAMES)) / FRAME_RATE
     plays = np.full((SAMPLED_FRAMES, COLUMNS), patch_supervision.NOT_ASKED, np.int8)
     who = np.full((SAMPLED_FRAMES, COLUMNS), len(INSTRUMENTS), np.int8)
@@ -108,11 +110,15 @@ def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     when, where = np.indices((SAMPLED_FRAMES, COLUMNS), dtype=np.int8)
     when = (np.arange(SAMPLED_FRAMES) * SIXTEENTHS // SAMPLED_FRAMES).astype(np.int8)[when]
     yes_no, choices = np.stack([plays, outdoor], axis=-1), np.stack([who, where, when], axis=-1)
-    return yes_no.reshape(-1, 2), choices.reshape(-1, 3)
+    return _of_each_row(yes_no), _of_each_row(choices)
+
+
+def _of_each_row(labels: np.ndarray) -> np.ndarray:
+    return np.repeat(labels[:, None], ROWS, axis=1).reshape(-1, labels.shape[-1])
 
 
 def pixels(video: np.ndarray) -> np.ndarray:
-    """What the processor makes of frames, kept as the bytes from which `prepare` computes it: uint8 [32, 3, 48, 48]."""
+    """What the processor makes of frames, kept as the bytes from which `prepare` computes it: uint8 [20, 3, 48, 48]."""
     values = _processor()(list(video), return_tensors="np")["pixel_values"][0]
     return np.round((values + 1) * 127.5).astype(np.uint8)
 

@@ -15,9 +15,9 @@ from tokcom_phy.synthetic.sprites import MARGIN, SPRITE, note, sprite
 FRAME_SIZE = 96
 """Height and width of a frame [pixels]."""
 
-NUM_FRAMES = 32
+NUM_FRAMES = 20
 FRAME_RATE = NUM_FRAMES / CLIP_SECONDS
-"""Frames per second [Hz]: 3.125."""
+"""Frames per second [Hz]: 1.953."""
 
 _COLUMN = FRAME_SIZE // len(POSITIONS)
 _TILTS = (-6, -3, 0, 3, 6)
@@ -32,8 +32,8 @@ def frames(scene: Scene) -> np.ndarray:
 
     Returns
     -------
-    uint8 [32, 96, 96, 3]
-        RGB frames at 3.125 frames per second; frame ``i`` shows the moment ``i / 3.125`` s.
+    uint8 [20, 96, 96, 3]
+        RGB frames; frame ``i`` shows the moment ``0.512 · i`` s.
     """
     rng = np.random.default_rng([scene.seed, 2])
     shade = ImageEnhance.Brightness(_background(scene.place, int(rng.integers(4))))

@@ -66,19 +66,21 @@ def test_every_audio_patch_is_asked_of_its_own_time() -> None:
 
 
 def test_every_tubelet_is_asked_of_its_own_column_and_time() -> None:
-    yes_no, choices = (labels.reshape(32, 3, -1) for labels in video.labels(SCENE))
+    yes_no, choices = (labels.reshape(20, 2, 3, -1) for labels in video.labels(SCENE))
+    assert np.array_equal(yes_no[:, 0], yes_no[:, 1])
+    yes_no, choices = yes_no[:, 0], choices[:, 0]
     plays, outdoor = np.moveaxis(yes_no, -1, 0)
     who, where, when = np.moveaxis(choices, -1, 0)
     no = patch_supervision.NOT_ASKED
-    # Frames are taken at 0, 0.32, 0.64 s and on; the cello is there in [0.3, 5.0] s.
+    # Frames are taken at 0, 0.512, 1.024 s and on; the cello is there in [0.3, 5.0] s.
     assert (outdoor == 1).all()
     assert (plays[:, 1] == no).all()
-    assert plays[:17, 0].tolist() == [no, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, no]
-    assert np.flatnonzero(plays[:, 2]).tolist() == [4]
+    assert plays[:11, 0].tolist() == [no, 1, 1, 0, 0, 0, 1, 1, 0, 0, no]
+    assert np.flatnonzero(plays[:, 2]).tolist() == [2]
     assert who[1].tolist() == [INSTRUMENTS.index("cello"), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
-    assert who[20].tolist() == [len(INSTRUMENTS), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
+    assert who[12].tolist() == [len(INSTRUMENTS), len(INSTRUMENTS), INSTRUMENTS.index("flute")]
     assert where[0].tolist() == [0, 1, 2]
-    assert when[:, 0].tolist() == [i // 2 for i in range(32)]
+    assert when[:, 0].tolist() == [16 * i // 20 for i in range(20)]
 
 
 def test_examples_come_from_coded_media() -> None:
@@ -90,8 +92,8 @@ def test_examples_come_from_coded_media() -> None:
     assert 0.001 < difference.mean() < 1
 
     inputs, yes_no, _ = video.video_example(KEY)
-    assert inputs.shape == (32, 3, 48, 48)
-    assert len(yes_no) == 96
+    assert inputs.shape == (20, 3, 48, 48)
+    assert len(yes_no) == 120
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_a_few_steps_lower_the_loss_and_repeat_exactly(
 
 
 @pytest.mark.parametrize(
-    ("modality", "pretrain", "num_tokens"), [("audio", pretrain_audio, 65), ("video", pretrain_video, 97)]
+    ("modality", "pretrain", "num_tokens"), [("audio", pretrain_audio, 65), ("video", pretrain_video, 121)]
 )
 def test_a_pretrained_folder_is_an_encoder(tmp_path: Path, modality: str, pretrain: type, num_tokens: int) -> None:
     figures = pretrain(tmp_path / modality, steps=2, clips=4)

@@ -58,15 +58,15 @@ def test_timeline_has_the_asked_number_of_tokens(corpus):
 
 
 def test_timeline_tells_of_the_moment_that_the_encoder_token_stands_for(tokenizer, corpus):
-    """Of slot i, around (i + 1) · 0.16 s, and of frame i, at i · 0.32 s."""
+    """Of slot i, around (i + 1) · 0.16 s, and of frame i, at i · 0.512 s."""
     scene = Scene((Player("cello", "middle", (5.0, CLIP_SECONDS), ((6.0, 6.5),), True),), "indoor", voice=None, seed=0)
     cello = tokenizer(" cello")["input_ids"][0]
-    context = corpus.context(scene, "timeline", 65, 97)
+    context = corpus.context(scene, "timeline", 65, 121)
     having = [place for place, bag in enumerate(context) if cello in [token for token, _ in bag]]
     slots = [place - 2 for place in having if place < 65]
-    columns = [divmod(place - 65 - 1, 3) for place in having if place >= 65]
+    cells = [divmod(place - 65 - 1, 3) for place in having if place >= 65]
     assert slots == [i for i in range(63) if 6.0 <= (i + 1) * 0.16 < 6.5]
-    assert columns == [(i, 1) for i in range(32) if i * 0.32 >= 5.0]
+    assert cells == [(2 * i + row, 1) for i in range(20) if i * 0.512 >= 5.0 for row in range(2)]
 
 
 def test_a_question_sees_its_context_and_itself_only(tokenizer, corpus):
