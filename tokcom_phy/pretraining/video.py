@@ -19,7 +19,8 @@ SAMPLED_FRAMES = 20
 IMAGE_SIZE = 48
 TUBELET = (1, 24, 16)
 """A tubelet is the upper or the lower half of one column of one frame. With 20 frames of six tubelets, equation (3)
-goes from column to column for all of 8, 16, 32 and 64 tokens; with 32 frames it stays in one for a third of the clip."""
+goes from column to column at each of 8, 16, 32 and 64 tokens; with 32 frames it would stay in one for a third of the
+clip at 32 tokens."""
 
 ROWS = IMAGE_SIZE // TUBELET[1]
 COLUMNS = IMAGE_SIZE // TUBELET[2]
@@ -70,7 +71,7 @@ def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 
     card = encoder_card(
         "tokcom-phy tiny ViViT",
         "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 20 frames of 48 × 48, "
-        "tubelets of 1 × 24 × 16,\n121 tokens of width 96: a special one, then two rows of three columns a frame, in order of time.",
+        "tubelets of 1 × 24 × 16,\n121 tokens of width 96: a special one, then two rows of three columns a frame.",
         f"tokcom pretrain video --steps {steps} --seed {seed}",
         figures,
         len(held_out.inputs),
