@@ -151,20 +151,36 @@ class Corpus:
 
     def _audio(self, scene: Scene, length: int) -> list[Bag]:
         bags = []
-        for index in slide_indices(AST_SPECIAL + AST_TIMES, length).tolist():
-            moment = (index - AST_SPECIAL + 1) * AST_SLOT_SECONDS
-            here = [*heard(scene, moment), (number_word(moment), 1.0)]
-            bags.append(self.bag(here if index >= AST_SPECIAL else [("audio", 1.0)]))
+        for moment in audio_moments(length):
+            if moment is None:
+                bags.append(self.bag([("audio", 1.0)]))
+            else:
+                bags.append(self.bag([*heard(scene, moment), (number_word(moment), 1.0)]))
         return bags
 
     def _video(self, scene: Scene, length: int) -> list[Bag]:
         bags = []
-        for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length).tolist():
-            time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
-            moment = time / FRAME_RATE
-            here = [(seen(scene, moment, place % VIVIT_COLUMNS), 1.0), (number_word(moment), 1.0)]
-            bags.append(self.bag(here if index >= VIVIT_SPECIAL else [("video", 1.0)]))
+        for cell in video_cells(length):
+            if cell is None:
+                bags.append(self.bag([("video", 1.0)]))
+            else:
+                bags.append(self.bag([(seen(scene, *cell), 1.0), (number_word(cell[0]), 1.0)]))
         return bags
+
+
+def audio_moments(length: int) -> list[float | None]:
+    """What moments [s] the audio tokens stand for that equation (3) picks; None for a special token."""
+    indices = slide_indices(AST_SPECIAL + AST_TIMES, length).tolist()
+    return [(i - AST_SPECIAL + 1) * AST_SLOT_SECONDS if i >= AST_SPECIAL else None for i in indices]
+
+
+def video_cells(length: int) -> list[tuple[float, int] | None]:
+    """What moments [s] and columns the visual tokens stand for that equation (3) picks; None for a special token."""
+    cells: list[tuple[float, int] | None] = []
+    for index in slide_indices(VIVIT_SPECIAL + VIVIT_TIMES * VIVIT_ROWS * VIVIT_COLUMNS, length).tolist():
+        time, place = divmod(index - VIVIT_SPECIAL, VIVIT_ROWS * VIVIT_COLUMNS)
+        cells.append((time / FRAME_RATE, place % VIVIT_COLUMNS) if index >= VIVIT_SPECIAL else None)
+    return cells
 
 
 def _any_length(rng: np.random.Generator, stage: Stage) -> int:

@@ -52,8 +52,8 @@ def test_every_audio_patch_is_asked_of_its_own_time() -> None:
         return yes_no[:, audio.QUESTIONS.yes_no.index(f"{topic}: {instrument}")].tolist()
 
     no = patch_supervision.NOT_ASKED
-    # Slots are 0.16 s around 0.16, 0.32, … s. The cello fills [0.5, 1.3] s: a third of slot 2, on to most of slot 7, and
-    # [3.0, 3.6] s: most of slot 18, and slots 19 to 21.
+    # Slots are 0.16 s around 0.16, 0.32, … s. The cello fills [0.5, 1.3] s: a third of slot 2, on to most of slot 7,
+    # and [3.0, 3.6] s: most of slot 18, and slots 19 to 21.
     assert answers("sounds", "cello")[:10] == [0, 0, no, 1, 1, 1, 1, 1, 0, 0]
     assert answers("sounds", "cello")[17:24] == [0, 1, 1, 1, 1, 0, 0]
     assert answers("loud", "cello")[:10] == [no, no, no, 1, 1, 1, 1, 1, no, no]
