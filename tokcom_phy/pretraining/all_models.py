@@ -43,7 +43,7 @@ def pretrain_all(
         about = finished.get(part, {})
         if about.get("made_by") == made_by and _is_whole(out / part, about):
             continue
-        train(out / part, steps=steps, seed=seed)  # type: ignore[operator]
+        train(out / part, steps=steps, seed=seed)
         finished[part] = {"made_by": made_by, "sha256": weights_digest(out / part)}
         with write_atomically(out / MANIFEST) as path:
             path.write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")

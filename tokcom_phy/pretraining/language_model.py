@@ -48,17 +48,17 @@ def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
     return rows.view(*batch.soft.shape, -1)
 
 
-def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator, noise: float = 1.0) -> Tensor:
+def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Make soft tokens imperfect: per sample a random scale and noise level, and one token in twenty is noise alone.
 
-    ``noise`` scales all three; at 0 nothing is done.
+    ``strength`` scales all three; at 0 nothing is done.
     """
-    if noise == 0:
+    if strength == 0:
         return embeddings
     b, length, _ = embeddings.shape
-    scale = torch.exp(0.3 * noise * torch.randn(b, 1, 1, generator=generator))
-    level = 0.6 * noise * torch.rand(b, 1, 1, generator=generator)
-    lost = torch.rand(b, length, 1, generator=generator) < 0.05 * noise
+    scale = torch.exp(0.3 * strength * torch.randn(b, 1, 1, generator=generator))
+    level = 0.6 * strength * torch.rand(b, 1, 1, generator=generator)
+    lost = torch.rand(b, length, 1, generator=generator) < 0.05 * strength
     rms = embeddings.detach().pow(2).mean(-1, keepdim=True).sqrt()
     noise = rms * torch.randn(embeddings.shape, generator=generator)
     blurred = scale * torch.where(lost, noise, embeddings + level * noise)

@@ -234,9 +234,9 @@ def _of_time(scene: Scene) -> _Asked:
     if len(sounding) > 1 and _unrivalled([end for (_, end), _ in notes], [name for _, name in notes]):
         yield LAST_NOTE, (), max(notes, key=lambda item: item[0][1])[1]
     for player in sounding:
-        others = [(p, p.seconds - p.plays_with(player)) for p in sounding if p is not player]
-        clear = [p for p, alone in others if alone >= OVERLAP_SECONDS]
-        if len(others) > 1 and len(clear) == 1 and sum(alone > 0.1 for _, alone in others) == 1:
+        without = [(p, p.seconds - p.plays_with(player)) for p in sounding if p is not player]
+        clear = [p for p, seconds in without if seconds >= OVERLAP_SECONDS]
+        if len(without) > 1 and len(clear) == 1 and sum(seconds > 0.1 for _, seconds in without) == 1:
             yield WHILE_SILENT, (player.instrument,), clear[0].instrument
     for half in HALVES:
         here = [p for p in sounding if plays_in(p, half)]

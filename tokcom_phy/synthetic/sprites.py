@@ -98,9 +98,9 @@ def _bagpipe(pen: _Pen, awake: bool) -> None:
 def _banjo(pen: _Pen, awake: bool) -> None:
     pen.box(13.5, 8, 18.5, 50, "#6b4423")
     pen.box(11, 1, 21, 10, "#efe6d2", 2)
-    for x in (10, 22):
+    for peg in (10, 22):
         for y in (2.5, 6.5):
-            pen.oval(x - 1.5, y - 1, x + 1.5, y + 2, "#c0c7d0")
+            pen.oval(peg - 1.5, y - 1, peg + 1.5, y + 2, "#c0c7d0")
     pen.oval(0.5, 48, 31.5, 81, "#8d99a8")
     pen.oval(3.5, 51, 28.5, 78, "#fffef8")
     for x in (14.7, 16, 17.3):
