@@ -1,7 +1,6 @@
 """What a pretraining in progress keeps on disk, so that the same call continues it after a kill, bit for bit."""
 
 import json
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tokcom_phy.utils.files import write_atomically
+from tokcom_phy.utils.source_digest import source_digest
 
 PROGRESS = "progress.safetensors"
 """File beside the model that is being made; it is removed when the model is there."""
@@ -65,10 +65,6 @@ def forget_progress(out: Path) -> None:
 
 def training_name(**settings: object) -> str:
     """One line that tells a training from others: its settings and the digest of the code that it runs."""
-    return json.dumps(settings | {"code": _code_digest()}, sort_keys=True)
-
-
-def _code_digest() -> str:
-    package = Path(__file__).resolve().parents[1]
-    files = sorted([*package.glob("synthetic/*.py"), *package.glob("pretraining/*.py")])
-    return blake2b(b"".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
+    return json.dumps(
+        settings | {"code": source_digest("tokcom_phy.synthetic", "tokcom_phy.pretraining")}, sort_keys=True
+    )
