@@ -15,7 +15,7 @@ MANIFEST = "models.json"
 
 
 def pretrain_all(
-    out: Path, *, seed: int = 0, audio_steps: int = 2400, video_steps: int = 1000, foundation_steps: int = 2400
+    out: Path, *, seed: int = 0, audio_steps: int = 2400, video_steps: int = 1000, foundation_steps: int = 8000
 ) -> dict[str, str]:
     """Train the audio encoder, the video encoder and the foundation model, one after the other, into ``out``.
 

@@ -48,9 +48,9 @@ class Stage:
 _EVERYTHING = {"text": 0.16, "roster": 0.06, "timeline": 0.62, "audio": 0.05, "video": 0.05, "blind": 0.06}
 
 STAGES = {
-    0.12: Stage({"roster": 1.0}, stones=0.9, row=112),
-    0.3: Stage({"roster": 0.2, "timeline": 0.65, "text": 0.15}, 0.6, 160, lengths=(8, 16), noise=0.0),
-    0.5: Stage(_EVERYTHING, 0.4, 208, noise=0.5),
+    0.04: Stage({"roster": 1.0}, stones=0.9, row=112),
+    0.15: Stage({"roster": 0.2, "timeline": 0.65, "text": 0.15}, 0.6, 160, lengths=(8, 16), noise=0.0),
+    0.4: Stage(_EVERYTHING, 0.4, 208, noise=0.5),
     1.0: Stage(_EVERYTHING, 0.1, 208),
 }
 """By the share of the training at which it ends. To look a name up is learnt from single facts and a few tokens within

@@ -120,7 +120,7 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
 
 
 def pretrain_foundation(
-    out: Path, *, steps: int = 2400, seed: int = 0, save_every: int = 100, count: int = 1000
+    out: Path, *, steps: int = 8000, seed: int = 0, save_every: int = 100, count: int = 1000
 ) -> dict[str, dict[str, float]]:
     """Train the tokenizer and the model, test them on scenes not trained on, and write both with a model card.
 
