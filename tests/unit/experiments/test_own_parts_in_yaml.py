@@ -46,12 +46,12 @@ def test_an_experiments_part_is_every_variants_until_one_asks_for_the_papers(fol
 
 def test_all_tokens_are_prepared_for_an_own_selector(folder):
     assert stored_lengths(load_experiment(str(folder / "token_selector.yaml"))) == {
-        "audio": {"slide": [4, 130]},
-        "video": {"slide": [4, 73]},
+        "audio": {"slide": [8, 65]},
+        "video": {"slide": [8, 121]},
     }
     assert stored_lengths(load_experiment("quickstart")) == {
-        "audio": {"slide": [16]},
-        "video": {"slide": [16]},
+        "audio": {"slide": [32]},
+        "video": {"slide": [32]},
     }
 
 

@@ -21,7 +21,7 @@ def test_overrides_reach_nested_settings():
     experiment = load_experiment("quickstart", overrides=["stage2.steps=7", "seeds=[3,4]", "lengths.audio=8"])
     assert experiment.stage2.steps == 7
     assert experiment.seeds == (3, 4)
-    assert experiment.lengths == {"audio": 8, "video": 16}
+    assert experiment.lengths == {"audio": 8, "video": 32}
 
 
 def test_overrides_reach_into_lists():
@@ -180,7 +180,7 @@ def test_variants_train_as_they_say_and_share_stage_1_only_where_it_is_the_same(
         "contrastive",
         "contrastive-temperature-0.13",
         "contrastive-link-rayleigh-snr_db--10.0to20.0",
-        "contrastive-audio4",
+        "contrastive-audio8",
     }
     imported = load_experiment(sweep, overrides=["variants.same.stage1={checkpoint: there/it/is}"])
     assert imported.resolved().variants["same"].alignment_run == "contrastive-checkpoint-there_it_is"  # one folder
@@ -202,7 +202,7 @@ def test_a_link_of_its_own_is_the_file_with_the_keys_changed(sweep):
 
 
 def test_named_lengths_follow_the_profile(sweep):
-    assert load_experiment(sweep).resolved().variants["short"].lengths == {"audio": 4, "video": 16}
+    assert load_experiment(sweep).resolved().variants["short"].lengths == {"audio": 8, "video": 32}
     paper = load_experiment(sweep, profile="paper", overrides=["data.root=/data"])
     assert paper.resolved().variants["short"].lengths == {"audio": 16, "video": 64}
 

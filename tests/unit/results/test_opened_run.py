@@ -202,11 +202,10 @@ def test_variants_are_selected_by_what_they_are(tmp_path):
 
     assert names(alignment="none", question="on-air") == ["unaligned-on-air", "blind-on-air"]
     assert names(blind=True) == ["blind", "blind-on-air"] == names(modalities={})
-    text_only = ["text-only-alignment", "text-only-alignment-on-air"]
-    assert names(alignment="reconstruction", lengths={"audio": 16}) == text_only
+    assert names(alignment="reconstruction", lengths={"audio": 32}) == ["text-only-alignment-on-air"]
     assert names(modalities=["video", "audio"], alignment="contrastive") == ["aligned", "aligned-on-air"]
     assert names(lengths={"audio": 17}) == []
-    assert len(names()) == 8
+    assert len(names()) == 7
     with pytest.raises(UserError, match="no field 'alignement': did you mean 'alignment'"):
         run.variants(alignement="none")
 

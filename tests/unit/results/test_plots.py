@@ -36,9 +36,9 @@ def _close():
 
 CONTROLS = ["blind", "majority"]
 SPEAKERS = ["both near", "audio 20 dB weaker", "video 20 dB weaker"]
-LENGTHS = [4, 8, 16, 32]
+LENGTHS = [8, 16, 32, 64]
 LEGENDS = {
-    "quickstart": ["aligned", "unaligned", "text-only-alignment", *CONTROLS],
+    "quickstart": ["aligned", "unaligned", *CONTROLS],
     "channels": ["aligned", "unaligned", *CONTROLS],
     "fig2a": [f"{kind}, {s} audio tokens" for s in LENGTHS for kind in ("aligned", "unaligned")],
     "fig2b": [f"{kind}, {s} video tokens" for s in LENGTHS for kind in ("aligned", "unaligned")],

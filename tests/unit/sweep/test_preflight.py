@@ -25,13 +25,13 @@ TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
     [
         (
             "quickstart",
-            "lengths.audio=131",
-            r"^lengths\.audio: token length 131, but encoder 'tiny/audio' gives 130 tokens: choose 1 to 130$",
+            "lengths.audio=66",
+            r"^lengths\.audio: token length 66, but encoder 'tiny/audio' gives 65 tokens: choose 1 to 65$",
         ),
         (
             "quickstart",
-            "variants.blind.lengths.video=74",
-            r"^variants\.blind\.lengths\.video: token length 74, but encoder 'tiny/video' gives 73",
+            "variants.blind.lengths.video=122",
+            r"^variants\.blind\.lengths\.video: token length 122, but encoder 'tiny/video' gives 121",
         ),
         (
             "quickstart",
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, me
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("settings", [["lengths.audio=130", "lengths.video=73"], ["stage1.batch=1200"]])
+@pytest.mark.parametrize("settings", [["lengths.audio=65", "lengths.video=121"], ["stage1.batch=1200"]])
 def test_what_just_fits_passes(settings):
     check_experiment(load_experiment("quickstart", "tiny", settings))
 

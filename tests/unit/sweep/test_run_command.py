@@ -28,7 +28,7 @@ from tokcom_phy.utils.errors import UserError
         ("seeds=[3]", "seeds.0 is 0 there and 3 now"),
         ("threads=2", "threads is 1 there and 2 now"),
         ("threads=null", "threads is 1 there and null now"),
-        ("lengths.video=8", "lengths.video is 16 there and 8 now"),
+        ("lengths.video=8", "lengths.video is 32 there and 8 now"),
         ("stage1.link=rayleigh", 'stage1.link is "awgn" there and "rayleigh" now'),
         ("variants.deaf.alignment=none", "variants.deaf is null there and"),
         ("data.synthetic.seed=1", "data.synthetic.seed is 0 there and 1 now"),
