@@ -115,10 +115,10 @@ def _codecs() -> Finding:
         from av.codec import codecs_available  # likewise
     except ImportError:
         return Finding("codecs", "unknown", "pip install av")
-    missing = {"h264", "mpeg4", "aac"} - codecs_available
+    missing = {"h264", "mpeg4", "aac", "flac"} - codecs_available
     if missing:
         return Finding("codecs", f"no {', '.join(sorted(missing))}", "reinstall av")
-    return Finding("codecs", "H.264, MPEG-4, AAC")
+    return Finding("codecs", "H.264, MPEG-4, AAC, FLAC")
 
 
 def _ray_tracing() -> Finding:

@@ -12,7 +12,7 @@ from tokcom_phy.data.decoding import decode
 from tokcom_phy.model.encoders import WindowedASTFeatureExtractor
 from tokcom_phy.pretraining import patch_supervision
 from tokcom_phy.pretraining.cards import encoder_card
-from tokcom_phy.synthetic.corpus import encode, write_clip
+from tokcom_phy.synthetic.corpus import write_clip
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, INSTRUMENTS, Scene, Span
 from tokcom_phy.synthetic.sound import SAMPLE_RATE, waveform
 
@@ -47,7 +47,7 @@ QUESTIONS = patch_supervision.Questions(
 
 
 def pretrain_audio(out: Path, *, steps: int = 2400, seed: int = 0, clips: int = 4000) -> dict[str, float]:
-    """Train the tiny AST on synthetic clips that went through the AAC codec, and save it.
+    """Train the tiny AST on synthetic clips, and save it. The clips' audio codec is lossless.
 
     Returns
     -------
@@ -87,11 +87,9 @@ def pretrain_audio(out: Path, *, steps: int = 2400, seed: int = 0, clips: int = 
 
 
 def audio_example(key: patch_supervision.Key) -> patch_supervision.Example:
-    """One example whose sound went through AAC: log-mel float16 [1024, 32], labels int8 [63, …]."""
+    """One example: log-mel float16 [1024, 32], labels int8 [63, …]."""
     scene = patch_supervision.pretraining_scene(key)
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        encode(file.name, None, waveform(scene))
-        return log_mel(_sound(file.name)), *labels(scene)
+    return log_mel(waveform(scene)), *labels(scene)
 
 
 def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
@@ -100,7 +98,9 @@ def held_out_example(key: patch_supervision.Key) -> patch_supervision.Example:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, scene)
-        return log_mel(_sound(path)), *labels(scene)
+        sound = decode(path).waveform
+        assert sound is not None
+        return log_mel(sound), *labels(scene)
 
 
 def labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -149,9 +149,3 @@ def log_mel(sound: np.ndarray) -> np.ndarray:
 @cache
 def _extractor() -> WindowedASTFeatureExtractor:
     return WindowedASTFeatureExtractor(num_mel_bins=NUM_MELS, max_length=MAX_LENGTH, do_normalize=False)
-
-
-def _sound(path: str | Path) -> np.ndarray:
-    sound = decode(path).waveform
-    assert sound is not None
-    return sound

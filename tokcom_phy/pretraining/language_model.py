@@ -16,11 +16,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from tokcom_phy.model.prompt import completion, prompt
 from tokcom_phy.pretraining.cards import foundation_card, write_card
-from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, number_word, stage_at
+from tokcom_phy.pretraining.contexts import LENGTHS, Corpus, is_asked, number_word, stage_at
 from tokcom_phy.pretraining.packing import Bag, Batch, collate
 from tokcom_phy.pretraining.progress import forget_progress, load_progress, save_progress, training_name
 from tokcom_phy.pretraining.tokenizer import train_tokenizer
@@ -119,6 +120,22 @@ def new_tokenizer(seed: int, scenes: int = 2000) -> PreTrainedTokenizerFast:
     return train_tokenizer(texts)
 
 
+class Batches(Dataset):
+    """The batches of a training, each drawn from the seed and its step alone.
+
+    An item is a `Batch`, the strength of its blur, and the blur's seed.
+    """
+
+    def __init__(self, corpus: Corpus, seed: int, steps: int):
+        self.corpus, self.seed, self.steps = corpus, seed, steps
+
+    def __getitem__(self, step: int) -> tuple[Batch, float, int]:
+        rng = np.random.default_rng([self.seed, 2, step])
+        stage = stage_at(step / self.steps)
+        batch = collate([self.corpus.sample(rng, stage) for _ in range(BATCH)])
+        return batch, stage.noise, int(rng.integers(2**62))
+
+
 def pretrain_foundation(
     out: Path, *, steps: int = 8000, seed: int = 0, save_every: int = 100, count: int = 1000
 ) -> dict[str, dict[str, float]]:
@@ -159,13 +176,18 @@ def pretrain_foundation(
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
     name = training_name(steps=steps, seed=seed)
     done = load_progress(out, name, model, optimizer)
+    # A process of its own draws the batches ahead.
+    batches = DataLoader(Batches(corpus, seed, steps), None, sampler=range(done, steps), num_workers=1)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task("pretraining the foundation model", total=steps, completed=done)
-        for step in range(done, steps):
+        for step, (batch, strength, blur_seed) in enumerate(batches, start=done):
             if step > done and step % save_every == 0:
                 save_progress(out, step, name, model, optimizer)
-            answer_loss, other_loss, hits = _step(model, optimizer, corpus, seed, step, steps)
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * _learning_rate(step, steps)
+            generator = torch.Generator().manual_seed(blur_seed)
+            embeddings = blur(embed(model, batch), batch.soft, generator, strength)
+            answer_loss, other_loss, hits = _step(model, optimizer, batch, embeddings)
             progress.update(task, advance=1)
             if step % 50 == 0:
                 progress.console.print(f"step {step}: losses {answer_loss:.3f}, {other_loss:.3f}; right {hits:.3f}")
@@ -177,16 +199,10 @@ def pretrain_foundation(
 
 
 def _step(
-    model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, corpus: Corpus, seed: int, step: int, steps: int
+    model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, batch: Batch, embeddings: Tensor
 ) -> tuple[float, float, float]:
-    """One optimiser step, drawn from ``seed`` and ``step`` alone; returns both losses and the share of hits."""
-    rng = np.random.default_rng([seed, 2, step])
-    stage = stage_at(step / steps)
-    batch = collate([corpus.sample(rng, stage) for _ in range(BATCH)])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    embeddings = blur(embed(model, batch), batch.soft, generator, stage.noise)
+    """One optimiser step; returns both losses and the share of hits."""
     answer_loss, other_loss, hits = losses(model, batch, embeddings)
-    optimizer.param_groups[0]["lr"] = LEARNING_RATE * _learning_rate(step, steps)
     optimizer.zero_grad()
     (answer_loss + OTHER_TEXT_WEIGHT * other_loss).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -226,18 +242,20 @@ def evaluate(
     Returns
     -------
     dict
-        Share of answers generated exactly, end token included, by kind of context and question type.
+        Share of answers generated exactly, end token included, by kind of context and question type. What is not
+        asked of a kind of context is left out there.
     """
     model.eval()
     corpus = Corpus(tokenizer, seed)
     rng = np.random.default_rng([seed, 3])
     scenes = [sample_scene(rng) for _ in range(count)]
-    asked = balanced_questions(scenes, count, rng)
+    balanced = balanced_questions(scenes, count, rng)
     accuracies = {}
     for name in contexts:
         kind, _, length = name.partition(" ")
         hits = defaultdict(list)
-        for begin in range(0, count, 120):
+        asked = [(i, question) for i, question in balanced if is_asked(question, kind)]
+        for begin in range(0, len(asked), 120):
             part = asked[begin : begin + 120]
             tokens = int(length or 32)
             rows = [

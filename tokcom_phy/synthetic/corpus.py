@@ -25,7 +25,7 @@ from tokcom_phy.utils.locks import hold_locks
 MANIFEST = "synthetic.json"
 """File in the corpus' folder that says what the corpus was made with."""
 
-_AUDIO_FRAME = 1024
+_AUDIO_FRAME = 4096
 _X264 = {"preset": "veryfast", "crf": "20", "x264-params": "threads=1:mbtree=0:rc-lookahead=0:bframes=0:weightp=0"}
 """Without look-ahead: with it, x264's choices are not the same in every run."""
 
@@ -136,7 +136,7 @@ def _write(root: Path, captions: int, train: tuple[int, int], test: tuple[int, i
 
 
 def write_clip(path: Path, scene: Scene) -> None:
-    """Write a scene as an mp4 file: H.264 video (MPEG-4 where no H.264 encoder is installed) and AAC audio.
+    """Write a scene as an mp4 file: H.264 video (MPEG-4 where no H.264 encoder is installed) and FLAC audio.
 
     The file is written atomically, and is the same for the same scene and the same codecs.
 
@@ -165,8 +165,9 @@ def encode(target: str, video: np.ndarray | None, audio: np.ndarray | None) -> N
                 container.mux(pictures.encode(picture))
             container.mux(pictures.encode(None))
         if audio is not None and sound is not None:
+            quantised = np.clip(np.round(audio[None] * 32768), -32768, 32767).astype(np.int16)
             for first in range(0, len(audio), _AUDIO_FRAME):
-                samples = av.AudioFrame.from_ndarray(audio[None, first : first + _AUDIO_FRAME], "fltp", "mono")
+                samples = av.AudioFrame.from_ndarray(quantised[:, first : first + _AUDIO_FRAME], "s16", "mono")
                 samples.sample_rate = SAMPLE_RATE
                 samples.pts = first
                 container.mux(sound.encode(samples))
@@ -187,10 +188,9 @@ def _video_stream(container: OutputContainer, height: int, width: int) -> VideoS
 
 
 def _audio_stream(container: OutputContainer) -> AudioStream:
-    stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+    """Lossless, and written in a third of AAC's time."""
+    stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
     assert isinstance(stream, AudioStream)
-    stream.bit_rate = 64_000
-    stream.options = {"aac_coder": "fast"}
     return stream
 
 

@@ -136,20 +136,33 @@ def stepping_stones(scene: Scene) -> list[QAPair]:
     """Simpler questions than `questions` asks: the single facts that those combine. For pretraining alone."""
     stones = []
 
-    def ask(template: str, value: str, answer: str) -> None:
-        stones.append(QAPair(("Practice", "Fact"), template, (value,), answer))
+    def ask(template: str, values: tuple[str, ...], answer: str) -> None:
+        stones.append(QAPair(("Practice", "Fact"), template, values, answer))
+
+    def compare(slots: str, values: tuple[str, str], a: Player, b: Player) -> None:
+        if a.loud != b.loud:
+            ask(f"{slots} louder", values, _yes_no(a.loud))
+        if _clearly(a, b):
+            ask(f"{slots} longer", values, _yes_no(a.seconds > b.seconds))
 
     for player in scene.players:
-        ask("<Object> where", player.instrument, player.position)
-        ask("<Object> plays", player.instrument, NUMBERS[len(player.notes)])
+        ask("<Object> where", (player.instrument,), player.position)
+        ask("<Object> plays", (player.instrument,), NUMBERS[len(player.notes)])
         if player.sounds:
-            ask("<Object> level", player.instrument, "loud" if player.loud else "soft")
+            ask("<Object> level", (player.instrument,), _level(player))
+    for a, b in permutations(scene.sounding, 2):
+        compare("<Object> <Object>", (a.instrument, b.instrument), a, b)
     for position, player in _alone(scene).items():
-        ask("<LR> who", position, player.instrument)
+        ask("<LR> who", (position,), player.instrument)
+        ask("<LR> plays", (position,), NUMBERS[len(player.notes)])
+        if player.sounds:
+            ask("<LR> level", (position,), _level(player))
+    for (here, a), (there, b) in _pairs_apart(scene):
+        compare("<LR> <RL>", (here, there), a, b)
     for player, turn in zip(scene.sounding, _turns(scene), strict=False):
-        ask("<Object> begins", player.instrument, turn)
+        ask("<Object> begins", (player.instrument,), turn)
     for instrument in _asked_after(scene):
-        ask("<Object> there", instrument, _yes_no(any(p.instrument == instrument for p in scene.players)))
+        ask("<Object> there", (instrument,), _yes_no(any(p.instrument == instrument for p in scene.players)))
     return stones
 
 
@@ -208,12 +221,11 @@ def _of_both(scene: Scene) -> _Asked:
         together = [p for p in sounding if p is not player and p.plays_with(player) > 0]
         if len(together) == 1 and together[0].plays_with(player) >= OVERLAP_SECONDS:
             yield TOGETHER, (player.instrument,), together[0].instrument
-    for (here, a), (there, b) in permutations(_alone(scene).items(), 2):
-        if a.sounds and b.sounds:
-            if a.loud != b.loud:
-                yield LOUDER_THERE, (here, there), _yes_no(a.loud)
-            if _clearly(a, b):
-                yield LONGER_THERE, (here, there), _yes_no(a.seconds > b.seconds)
+    for (here, a), (there, b) in _pairs_apart(scene):
+        if a.loud != b.loud:
+            yield LOUDER_THERE, (here, there), _yes_no(a.loud)
+        if _clearly(a, b):
+            yield LONGER_THERE, (here, there), _yes_no(a.seconds > b.seconds)
 
 
 def _of_time(scene: Scene) -> _Asked:
@@ -253,6 +265,11 @@ def _alone(scene: Scene) -> dict[str, Player]:
     return {position: players[0] for position, players in columns.items() if len(players) == 1}
 
 
+def _pairs_apart(scene: Scene) -> Iterator[tuple[tuple[str, Player], tuple[str, Player]]]:
+    """Ordered pairs of sounding players with their columns, each alone in it."""
+    return permutations(((position, p) for position, p in _alone(scene).items() if p.sounds), 2)
+
+
 def _turns(scene: Scene) -> tuple[str, ...]:
     """What the turns of two or three players are called; nothing where they begin too close to one another."""
     onsets = [p.notes[0][0] for p in scene.sounding]
@@ -290,6 +307,10 @@ def _asked_after(scene: Scene) -> list[str]:
     absent = [i for i in INSTRUMENTS if i not in visible]
     rng = np.random.default_rng([scene.seed, 1])
     return visible + [absent[i] for i in rng.choice(len(absent), _ABSENT_ASKED, replace=False)]
+
+
+def _level(player: Player) -> str:
+    return "loud" if player.loud else "soft"
 
 
 def _yes_no(truth: bool) -> str:

@@ -136,10 +136,13 @@ def test_a_killed_pretraining_ends_at_the_same_weights(tmp_path, monkeypatch):
     pretrain_foundation(tmp_path / "whole", **settings)
     step = language_model._step
 
-    def killed(model, optimizer, corpus, seed, number, steps):
-        if number == 2:
+    calls = []
+
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
             raise KeyboardInterrupt
-        return step(model, optimizer, corpus, seed, number, steps)
+        return step(*arguments)
 
     monkeypatch.setattr(language_model, "_step", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -178,7 +178,7 @@ def test_a_clip_survives_the_codecs(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", scene)
     with av.open(str(tmp_path / "clip.mp4")) as container:
         names = {stream.type: stream.codec_context.name for stream in container.streams}
-        assert names["audio"] == "aac"
+        assert names["audio"] == "flac"
         assert names["video"] in ("h264", "mpeg4")
         pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     assert pictures.shape == (NUM_FRAMES, 96, 96, 3)
@@ -187,7 +187,7 @@ def test_a_clip_survives_the_codecs(tmp_path: Path) -> None:
     decoded, sent = decode(tmp_path / "clip.mp4").waveform, waveform(scene)
     assert decoded is not None
     assert len(decoded) == NUM_SAMPLES
-    assert np.corrcoef(decoded, sent)[0, 1] > 0.99  # and so they are aligned in time
+    np.testing.assert_allclose(decoded, sent, atol=2e-5)  # 16 bit
 
 
 def test_writing_a_clip_again_gives_the_same_bytes(tmp_path: Path) -> None:
