@@ -72,7 +72,7 @@ def test_links_and_trainings_of_an_experiments_own_do_what_they_say(finished_run
 def test_costs_curves_and_differences_are_kept(finished_run):
     table = pd.read_csv(finished_run / "results.csv")
     costs = table[(table["variant"] == "aligned") & (table["link"] == "awgn")].set_index("metric")["value"]
-    assert costs["channel_uses"] == 2 * 16 * 128 / 2
+    assert costs["channel_uses"] == 2 * 32 * 128 / 2
     assert table.loc[(table["variant"] == "blind") & (table["metric"] == "energy_mj"), "value"].eq(0).all()
     on_air = table[(table["variant"] == "aligned-on-air") & (table["metric"] == "channel_uses")]["value"].item()
     assert on_air > costs["channel_uses"]

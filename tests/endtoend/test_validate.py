@@ -71,7 +71,7 @@ def test_what_the_run_will_find_prepared_is_not_encoded_again(finished_run, expe
     assert [(step.name, step.count) for step in estimate.steps] == [("synthesise clips", 0), ("prepare features", 0)]
     assert encoded == []
     part, whole = FeatureStore.open(store), FeatureStore.open(root / "features")
-    assert (part.tokens("video", part.video_ids, 16) == whole.tokens("video", part.video_ids, 16)).all()
+    assert (part.tokens("video", part.video_ids, 32) == whole.tokens("video", part.video_ids, 32)).all()
 
     copied = shutil.copytree(root, tmp_path / "data")
     changed = next(copied.rglob(f"{part.video_ids[0]}.mp4"))

@@ -18,14 +18,14 @@ PROFILES: dict[str, dict[str, Any]] = {
             "synthetic": {
                 "captions": 1200,
                 "train_clips": 800,
-                "test_clips": 200,
-                "train_questions": 2400,
-                "test_questions": 400,
+                "test_clips": 400,
+                "train_questions": 6400,
+                "test_questions": 1000,
                 "seed": 0,
             }
         },
-        "stage1": {"steps": 300, "batch": 128, "learning_rate": 1e-3},
-        "stage2": {"steps": 150, "batch": 16, "learning_rate": 1e-3},
+        "stage1": {"steps": 200, "batch": 64, "learning_rate": 1e-3},
+        "stage2": {"steps": 400, "batch": 16, "learning_rate": 2e-3},
     },
     "paper": {
         "foundation": "Qwen/Qwen2.5-1.5B",

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_experiment_is_one_clear_line(tmp_path, text):
 
 
 def test_plan_holds_every_point_once_and_needs_come_first():
-    experiment = load_experiment("quickstart", overrides=["seeds=[0,1]"])
+    experiment = load_experiment("on-air", overrides=["seeds=[0,1]"])
     jobs = experiment.resolved().jobs
     place = {job.name: i for i, job in enumerate(jobs)}
     assert len(place) == len(jobs)

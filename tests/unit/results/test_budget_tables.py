@@ -40,13 +40,13 @@ def test_digital_links_show_their_own_bits_and_the_uses_of_analog_tokens() -> No
     analog = next(row for row in rows if row[0] == "awgn")
     digital = next(row for row in rows if row[0] == "digital")
     own = next(row for row in rows if row[0] == "digital-awgn")
-    # Two modalities of 16 tokens of 128 values; 8 bits a value in symbols of 2 bits are 4 symbols a value.
-    assert (analog[2], digital[1]) == ("2048", str(2 * 16 * 128 * 4))
+    # Two modalities of 32 tokens of 128 values; 8 bits a value in symbols of 2 bits are 4 symbols a value.
+    assert (analog[2], digital[1]) == ("4096", str(2 * 32 * 128 * 4))
     assert own[1:] == ["2", "bit", "64-QAM", *analog[2:]]
 
 
 def test_harq_is_stated_by_its_mean_over_rounds() -> None:
-    """At 40 dB one round of 2,048 uses, at −30 dB all three; 64 symbols of header for each of two users."""
+    """At 40 dB one round of 4,096 uses, at −30 dB all three; 64 symbols of header for each of two users."""
     series = "evaluate=[{variants: [aligned], links: [harq], snr_db: [40, -30]}]"
     link = "links={harq: {extends: digital-awgn, decoding: mapped, harq: {rounds: 3, combining: chase}}}"
     console = Console(width=120, file=io.StringIO(), record=True)
@@ -55,4 +55,4 @@ def test_harq_is_stated_by_its_mean_over_rounds() -> None:
     rows = [line.split() for line in text.split("mean over all rounds")[1].splitlines()]
     cells = [[float(cell) for cell in row[-4:]] for row in rows if len(row) in (4, 5) and row[-1][0].isdigit()]
     means = {snr_db: costs for snr_db, *costs in cells}
-    assert means == {40.0: [2048, 2.18, 0.435], -30.0: [6144, 6.27, 1.25]}
+    assert means == {40.0: [4096, 4.22, 0.845], -30.0: [12288, 12.4, 2.48]}

@@ -133,7 +133,7 @@ def test_the_page_shows_the_numbers(page_file):
     assert by_type[2].startswith("20.0 ")
     assert page.rows("effective SNR, audio")[0][1:] == ["−5.0 ", "20.0 "]
     assert page.rows("token NMSE, video")[0][1:] == ["5.0 ", "−20.0 "]
-    uses = 2 * 16 * 128 // 2  # two modalities, 16 tokens of 128 values, two values a symbol
+    uses = 2 * 32 * 128 // 2  # two modalities, 32 tokens of 128 values, two values a symbol
     assert page.rows("awgn, tokens")[0][1].strip() == f"{uses:,}"
     assert page.rows("evaluate")[0][1:] == ["3.0 ", "75 "]
     assert page.rows("num_rx_ant")[1][1].strip() == "8"

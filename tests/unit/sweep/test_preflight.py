@@ -35,17 +35,17 @@ TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
         ),
         (
             "quickstart",
-            "stage1.batch=1201",
-            r"^stage1 of 'aligned': 1200 training items do not fill a batch of 1201: lower batch",
+            "stage1.batch=801",
+            r"^stage1 of 'aligned': 800 training items do not fill a batch of 801: lower batch",
         ),
         ("quickstart", "stage2.batch=2401", r"^stage2 of 'aligned': 2400 training items do not fill a batch of 2401"),
-        ("temperature", "variants.unaligned.stage2={batch: 2401}", r"^stage2 of 'unaligned': 2400 training items"),
+        ("temperature", "variants.unaligned.stage2={batch: 6401}", r"^stage2 of 'unaligned': 6400 training items"),
         (
-            "quickstart",
-            "evaluate.1.links=[two]",
+            "on-air",
+            "evaluate.0.links=[two]",
             r"^evaluate: 'aligned-on-air' over 'two': this link has no user 'text': choose one of audio, video$",
         ),
-        ("quickstart", "stage2.link=two", r"^stage2: 'aligned-on-air' over 'two': this link has no user 'text'"),
+        ("on-air", "stage2.link=two", r"^stage2: 'aligned-on-air' over 'two': this link has no user 'text'"),
         ("quickstart", "stage1.link=two", r"^stage1: 'aligned' over 'two': this link has no user 'text'"),
         ("quickstart", "encoders.audio=tiny/video", r"is 'vivit', expected 'audio-spectrogram-transformer'"),
         ("quickstart", "foundation=/nowhere", "no folder /nowhere"),
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, me
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("settings", [["lengths.audio=65", "lengths.video=121"], ["stage1.batch=1200"]])
+@pytest.mark.parametrize("settings", [["lengths.audio=65", "lengths.video=121"], ["stage1.batch=800"]])
 def test_what_just_fits_passes(settings):
     check_experiment(load_experiment("quickstart", "tiny", settings))
 
