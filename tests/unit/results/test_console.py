@@ -23,7 +23,7 @@ from tokcom_phy.sweep.messages import Failure
 def run(tmp_path_factory) -> Run:
     """Every point of the quickstart, with random marks; the blind variants send nothing and stay the same."""
     folder = tmp_path_factory.mktemp("run")
-    experiment = load_experiment("quickstart")
+    experiment = load_experiment("quickstart", overrides=["evaluate.0.snr_db=[-30,-20,-10,-5,0,5,10,20]"])
     write_inputs(folder, experiment, asked=400)
     generator = np.random.default_rng(0)
     for job in experiment.resolved().jobs:

@@ -195,15 +195,15 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 def test_variants_are_selected_by_what_they_are(tmp_path):
-    run = made_up_run(tmp_path, "quickstart", finished=lambda job: False)
+    run = made_up_run(tmp_path, "on-air", finished=lambda job: False)
 
     def names(**fields):
         return [variant.name for variant in run.variants(**fields)]
 
     assert names(alignment="none", question="on-air") == ["unaligned-on-air", "blind-on-air"]
-    assert names(blind=True) == ["blind", "blind-on-air"] == names(modalities={})
+    assert names(blind=True) == ["blind-on-air", "blind"] == names(modalities={})
     assert names(alignment="reconstruction", lengths={"audio": 32}) == ["text-only-alignment-on-air"]
-    assert names(modalities=["video", "audio"], alignment="contrastive") == ["aligned", "aligned-on-air"]
+    assert names(modalities=["video", "audio"], alignment="contrastive") == ["aligned-on-air", "aligned"]
     assert names(lengths={"audio": 17}) == []
     assert len(names()) == 7
     with pytest.raises(UserError, match="no field 'alignement': did you mean 'alignment'"):
