@@ -69,7 +69,7 @@ docs: $(VENV)/.installed-docs ## build the site into build/site, its notebooks e
 	$(SPHINX) docs build/site
 	@echo "site: build/site/index.html"
 
-docs-quick: $(VENV)/.installed-docs ## the same, its notebooks as they are kept, without output
+docs-quick: $(VENV)/.installed-test ## the same, its notebooks as they are kept, without output
 	$(SPHINX) -D nb_execution_mode=off docs build/site-quick
 
 dist: $(VENV)/.installed-build ## build wheel and sdist into dist/; the same commit gives the same bytes
