@@ -81,6 +81,7 @@ LEGENDS = {
         *CONTROLS,
     ],
     "near-far": [*SPEAKERS, *CONTROLS],
+    "token-lengths": ["−20 dB", "−10 dB", "0 dB", "10 dB", "20 dB", "tokens-32", "tokens-32-erasures", *CONTROLS],
 }
 
 
