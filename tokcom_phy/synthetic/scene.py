@@ -36,7 +36,8 @@ CLIP_SECONDS = 10.24
 
 NOTE_SECONDS = (0.4, 0.8)
 GAP_SECONDS = 0.5
-"""A note's duration [s] is uniform in this range; two notes of one player lie this far apart or more."""
+"""A note's duration [s] is uniform in this range, 0.1 s less where it is played along with another's; two notes of one
+player lie this far apart or more."""
 
 MAX_NOTES = 4
 MAX_TOGETHER = 2
@@ -114,9 +115,9 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw one scene.
 
     Two to four players stand in the picture's three columns: some from beginning to end, some enter late, leave early
-    or visit for a moment, and some take the place of one who left. Each sounds with probability 0.8 (at least one does)
-    one to four times; every third plays along with another. Half of them are loud. Half of the scenes are outdoors; in
-    half of them somebody speaks for a moment.
+    or visit for a moment, and some take the place of one who left. Of all players 87 % sound, one to four times, and at
+    least one does; 8 % of these play along with another, which is tried for 35 % and seldom finds room. Half of the
+    players are loud. Half of the scenes are outdoors; in half of them somebody speaks for a moment.
     """
     stays = [(position, span) for position in POSITIONS for span in _stays(rng)]
     while not 2 <= len(stays) <= 4:
