@@ -1,7 +1,8 @@
-"""What a reader without fault answers from few tokens: how much of a clip they tell, whatever model reads them.
+"""What a reader that mistakes nothing answers from few tokens: how much of a clip they tell.
 
-The reader rebuilds the scene from what the tokens that it has stand for, and answers of that scene. So its accuracy is
-the world's own limit for a token length, or for a loss of tokens.
+The reader rebuilds the scene from what the tokens that it has stand for, and answers of that scene; what the scene
+leaves open it guesses blindly. So its accuracy says which questions rest on tokens that are missing. It is no upper
+bound: a model may guess better, say among the instruments that it has seen.
 """
 
 from collections import defaultdict
@@ -22,21 +23,24 @@ _OF_SIGHT = {template.text for template in TEMPLATES if template.modality == "vi
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Which share of the tokens is lost, and how many in a row on average (1: independently)."""
+class Erasures:
+    """Which share of the tokens is lost, and how many in a row on average (None: independently).
 
-    share: float = 0.0
-    burst: float = 1.0
+    The two are named as in erasure links (`tokcom_phy.radio.erasure_config.ErasureConfig`).
+    """
+
+    loss_rate: float = 0.0
+    mean_burst: float | None = None
 
     def survivors(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Which of ``count`` tokens arrive, bool [count]: a Gilbert channel's good states."""
-        if self.burst <= 1:
-            return rng.random(count) >= self.share
+        """Which of ``count`` tokens arrive, bool [count]: the good states of a Gilbert–Elliott channel."""
+        if self.mean_burst is None:
+            return rng.random(count) >= self.loss_rate
         lost = np.empty(count, dtype=bool)
-        state = rng.random() < self.share
+        state = rng.random() < self.loss_rate
         for i in range(count):
             lost[i] = state
-            leaves, enters = 1 / self.burst, self.share / (1 - self.share) / self.burst
+            leaves, enters = 1 / self.mean_burst, self.loss_rate / (1 - self.loss_rate) / self.mean_burst
             state = rng.random() >= leaves if state else rng.random() < enters
         return ~lost
 
@@ -67,7 +71,7 @@ def told(scene: Scene, heard_at: Sequence[float], seen_at: Sequence[Cell]) -> Sc
 
 
 def _runs(sounds: Sequence[bool], moments: Sequence[float]) -> tuple[Span, ...]:
-    """One note per run of neighbouring moments, each moment standing for one slot."""
+    """One note per run of neighbouring moments, from one slot before the first to one slot after the last."""
     notes: list[Span] = []
     for i, moment in enumerate(moments):
         if sounds[i]:
@@ -77,7 +81,7 @@ def _runs(sounds: Sequence[bool], moments: Sequence[float]) -> tuple[Span, ...]:
 
 
 def accuracies(
-    length: int, *, loss: Loss | None = None, count: int = 3000, scenes: int = 1500, seed: int = 0
+    length: int, *, erasures: Erasures | None = None, count: int = 3000, scenes: int = 1500, seed: int = 0
 ) -> dict[str, float]:
     """Share of right answers of the perfect reader, by template, ``"all"`` among them.
 
@@ -87,7 +91,7 @@ def accuracies(
     ----------
     length : int
         Tokens per modality, picked by equation (3).
-    loss : Loss, optional
+    erasures : Erasures, optional
         Tokens that do not arrive; all do by default.
     count, scenes : int
         Questions, balanced by template and answer, and the scenes that they are about.
@@ -100,10 +104,10 @@ def accuracies(
     for index, question in asked:
         variety[question.template].add(question.answer)
         of_scene[index].append(question)
-    loss = loss or Loss()
+    erasures = erasures or Erasures()
     right = defaultdict(list)
     for index, of_this in sorted(of_scene.items()):
-        arrives = [loss.survivors(length, rng) for _ in range(2)]
+        arrives = [erasures.survivors(length, rng) for _ in range(2)]
         moments = [m for m, here in zip(audio_moments(length), arrives[0], strict=True) if here and m is not None]
         cells = [c for c, here in zip(video_cells(length), arrives[1], strict=True) if here and c is not None]
         scene = told(clips[index], moments, cells)

@@ -1,9 +1,9 @@
-"""What few tokens tell of a scene, and what a reader without fault answers from them."""
+"""What few tokens tell of a scene, and what a reader that mistakes nothing answers from them."""
 
 import numpy as np
 import pytest
 
-from tokcom_phy.pretraining.perfect_reader import Loss, accuracies, told
+from tokcom_phy.pretraining.perfect_reader import Erasures, accuracies, told
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene
 
 
@@ -31,15 +31,16 @@ def test_each_doubling_of_the_tokens_tells_more() -> None:
 
 def test_losses_cost_and_bursts_cost_more() -> None:
     whole, independent, bursts = (
-        accuracies(32, loss=loss, count=500, scenes=250)["all"] for loss in (None, Loss(0.3), Loss(0.3, burst=5.0))
+        accuracies(32, erasures=erasures, count=500, scenes=250)["all"]
+        for erasures in (None, Erasures(0.3), Erasures(0.3, mean_burst=5.0))
     )
     assert bursts + 0.02 < independent < whole - 0.05
 
 
-def test_a_loss_is_of_the_share_and_burst_that_it_says() -> None:
+def test_erasures_have_the_rate_and_burst_that_they_say() -> None:
     rng = np.random.default_rng(0)
-    for loss in (Loss(0.3), Loss(0.3, burst=5.0)):
-        arrives = loss.survivors(100_000, rng)
+    for erasures in (Erasures(0.3), Erasures(0.3, mean_burst=5.0)):
+        arrives = erasures.survivors(100_000, rng)
         assert 1 - arrives.mean() == pytest.approx(0.3, abs=0.02)
         starts = np.count_nonzero(arrives[:-1] & ~arrives[1:])
-        assert (~arrives).sum() / starts == pytest.approx(max(loss.burst, 1 / 0.7), rel=0.1)
+        assert (~arrives).sum() / starts == pytest.approx(erasures.mean_burst or 1 / 0.7, rel=0.1)
