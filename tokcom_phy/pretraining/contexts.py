@@ -75,7 +75,7 @@ NOT_OF_CAPTIONS = frozenset(template.text for template in (LONGER, LONGER_THERE,
 then how loud, takes two look-ups in its text, which a model of this size does not learn."""
 
 TIME_STEPS = 16
-"""Moments of a clip are named by these many number words."""
+"""Into how many equal parts a clip is divided; a timeline names a moment by the number of its part."""
 
 AST_TIMES, AST_SPECIAL, AST_SLOT_SECONDS = 63, 2, 0.16
 VIVIT_TIMES, VIVIT_ROWS, VIVIT_COLUMNS, VIVIT_SPECIAL = 20, 2, 3, 1
@@ -214,5 +214,5 @@ def _any_length(rng: np.random.Generator, stage: Stage) -> int:
 
 
 def number_word(moment: float) -> str:
-    """The number word of a moment [s], by which timelines name it."""
+    """The number of the sixteenth of the clip in which a moment [s] lies, ``"1"`` to ``"16"``; so timelines name it."""
     return str(min(int(moment / CLIP_SECONDS * TIME_STEPS), TIME_STEPS - 1) + 1)

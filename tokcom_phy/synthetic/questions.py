@@ -33,7 +33,8 @@ class Template:
     """A question with open slots, and which tokens its answer needs.
 
     ``when`` is "a moment" where some tokens hold the answer and most do not, "all moments" where it is only known from
-    the tokens of the whole clip, "any moment" where nearly each token tells it.
+    the tokens of the whole clip, "any moment" where nearly each token tells it. ``modality`` is whose tokens
+    tell the answer, the names of instruments in the question being known.
     """
 
     type: tuple[str, str]

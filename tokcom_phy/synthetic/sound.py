@@ -31,9 +31,10 @@ class Timbre:
     """How an instrument sounds.
 
     ``lowest`` is the lowest tone (MIDI number), ``tone`` the length of a tone [s], ``partials`` the amplitudes of the
-    partials at ``ratios`` times the fundamental (1, 2, 3, … when empty), ``decay`` the time constant of the fundamental
-    [s] (higher partials fade faster; 0 is a sustained tone), ``vibrato`` a rate [Hz] and a depth [semitones],
-    ``tremolo`` a rate [Hz] and a depth (0…1), ``noise`` a share of the amplitude and a band [Hz, Hz].
+    partials at ``ratios`` times the fundamental (1, 2, 3, … when empty), ``attack`` the time in which a tone rises [s],
+    ``decay`` the time constant of the fundamental [s] (higher partials fade faster; 0 is a sustained tone), ``vibrato``
+    a rate [Hz] and a depth [semitones], ``tremolo`` a rate [Hz] and a depth (0…1), ``noise`` a share of the amplitude
+    and a band [Hz, Hz].
     """
 
     lowest: int
