@@ -29,6 +29,7 @@ from tokcom_phy.synthetic.captions import caption, heard, roster, seen
 from tokcom_phy.synthetic.questions import balanced_questions, questions, stepping_stones
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, sample_scene
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import cannot_write
 
 BATCH = 16
 LEARNING_RATE = 2e-3
@@ -52,7 +53,8 @@ def embed(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
 def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Make soft tokens imperfect: per sample a random scale and noise level, and one token in twenty is noise alone.
 
-    ``strength`` scales all three; at 0 nothing is done.
+    ``embeddings`` are float32 [b, length, d], ``soft`` bool [b, length]. ``strength`` scales all three; at 0 nothing is
+    done.
     """
     if strength == 0:
         return embeddings
@@ -67,7 +69,8 @@ def blur(embeddings: Tensor, soft: Tensor, generator: torch.Generator, strength:
 
 
 def losses(model: Qwen2ForCausalLM, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross-entropy of the answers' tokens and of all other text; which answer tokens are the likeliest."""
+    """Mean cross-entropy of the answers' tokens and of all other text, scalars [nat]; whether each answer token is the
+    likeliest one, bool [answer tokens of the batch]."""
     hidden = model.model(
         inputs_embeds=embeddings, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
@@ -159,7 +162,7 @@ def pretrain_foundation(
     Returns
     -------
     dict
-        Held-out accuracy by kind of context, then by question type, ``"all"`` among them.
+        Held-out accuracy by kind of context, then by question type and by template, ``"all"`` among them.
 
     Raises
     ------
@@ -242,8 +245,8 @@ def evaluate(
     Returns
     -------
     dict
-        Share of answers generated exactly, end token included, by kind of context and question type. What is not
-        asked of a kind of context is left out there.
+        Share of answers generated exactly, end token included, by kind of context, then by question type and by
+        template. What is not asked of a kind of context is left out there.
     """
     model.eval()
     corpus = Corpus(tokenizer, seed)
@@ -289,10 +292,19 @@ def _generate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, rows:
 
 
 def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str) -> None:
-    """Write model (float16), tokenizer and card into ``out``; each file replaces its predecessor in one step."""
+    """Write model (float16), tokenizer and card into ``out``; each file replaces its predecessor in one step.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".foundation.", dir=out))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".foundation.", dir=out))
+    except OSError as error:
+        raise cannot_write(out, error) from error
     try:
         halved = new_model(tokenizer)
         halved.load_state_dict(model.state_dict())
@@ -302,5 +314,7 @@ def save(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast,
         for path in temporary.iterdir():
             path.chmod(0o644)
             os.replace(path, out / path.name)
+    except OSError as error:
+        raise cannot_write(out, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -23,6 +23,7 @@ from tokcom_phy.pretraining.progress import forget_progress, load_progress, save
 from tokcom_phy.synthetic import parallel
 from tokcom_phy.synthetic.scene import Scene, sample_scene
 from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.files import cannot_write
 
 NOT_ASKED = -1
 """Label of a question that does not apply to a patch, such as the loudness of a silent instrument."""
@@ -224,7 +225,7 @@ def save(encoder: PreTrainedModel, processor: object, card: str, out: Path) -> N
                 os.replace(path, out / path.name)
         forget_progress(out)
     except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}; choose a folder you may write to") from error
+        raise cannot_write(out, error) from error
 
 
 def _endless_order(rng: np.random.Generator, count: int) -> Iterator[int]:

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tokcom_phy.model.prompt import END_TOKEN, completion, prompt
-from tokcom_phy.pretraining import language_model
+from tokcom_phy.pretraining import audio, contexts, language_model, video
 from tokcom_phy.pretraining.contexts import Corpus, stage_at
 from tokcom_phy.pretraining.language_model import (
     blur,
@@ -19,6 +19,7 @@ from tokcom_phy.pretraining.language_model import (
 )
 from tokcom_phy.pretraining.packing import collate
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene, sample_scene
+from tokcom_phy.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,13 @@ def test_timeline_tells_of_the_moment_that_the_encoder_token_stands_for(tokenize
     cells = [divmod(place - 65 - 1, 3) for place in having if place >= 65]
     assert slots == [i for i in range(63) if 6.0 <= (i + 1) * 0.16 < 6.5]
     assert cells == [(2 * i + row, 1) for i in range(20) if i * 0.512 >= 5.0 for row in range(2)]
+
+
+def test_timelines_order_tokens_as_the_tiny_encoders_do():
+    assert (contexts.AST_TIMES, contexts.AST_SLOT_SECONDS) == (audio.SLOTS, audio.SLOT_SECONDS)
+    tubelets = (contexts.VIVIT_TIMES, contexts.VIVIT_ROWS, contexts.VIVIT_COLUMNS)
+    assert tubelets == (video.SAMPLED_FRAMES, video.ROWS, video.COLUMNS)
+    assert contexts.TIME_STEPS == audio.SIXTEENTHS == video.SIXTEENTHS
 
 
 def test_a_question_sees_its_context_and_itself_only(tokenizer, corpus):
@@ -127,8 +135,15 @@ def test_pretraining_is_deterministic_and_loads_back(tmp_path):
     assert {p.name for p in (tmp_path / "a").iterdir()} >= {"config.json", "tokenizer.json", "README.md"}
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "a", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "a")
-    assert evaluate(model, tokenizer, seed=5, count=24, contexts=("text",))["text"]["all"] <= 1.0
+    again = evaluate(model, tokenizer, seed=5, count=24, contexts=("text",))
+    assert again["text"].keys() == metrics[0]["text"].keys()
     assert model.config.eos_token_id == tokenizer.eos_token_id
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path, tokenizer):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^cannot write .*file: .*; choose a folder you may write to$"):
+        language_model.save(tmp_path / "file", new_model(tokenizer), tokenizer, "card")
 
 
 def test_a_killed_pretraining_ends_at_the_same_weights(tmp_path, monkeypatch):
