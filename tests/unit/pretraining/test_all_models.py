@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tokcom_phy.cli.pretrain import SHIPPED_MODELS
 from tokcom_phy.pretraining import all_models
 from tokcom_phy.pretraining.all_models import MANIFEST, pretrain_all
 from tokcom_phy.pretraining.cards import foundation_card, weights_digest
@@ -49,6 +50,12 @@ def test_another_seed_or_damaged_weights_are_made_anew(tmp_path: Path, made: lis
     pretrain_all(tmp_path, seed=2)
     assert made[6:] == ["video"]
     assert set(json.loads((tmp_path / MANIFEST).read_text())) == {"audio", "video", "foundation"}
+
+
+@pytest.mark.parametrize("part", ["audio", "video", "foundation"])
+def test_cards_of_the_shipped_models_name_their_weights(part: str) -> None:
+    folder = SHIPPED_MODELS / part
+    assert f"SHA-256 `{weights_digest(folder)}`" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_foundation_card_names_what_is_weak() -> None:
