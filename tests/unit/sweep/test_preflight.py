@@ -35,10 +35,10 @@ TWO_USERS = "links.two={extends: ofdm-tdl-c, users: [audio, video]}"
         ),
         (
             "quickstart",
-            "stage1.batch=801",
-            r"^stage1 of 'aligned': 800 training items do not fill a batch of 801: lower batch",
+            "stage1.batch=321",
+            r"^stage1 of 'aligned': 320 training items do not fill a batch of 321: lower batch",
         ),
-        ("quickstart", "stage2.batch=2401", r"^stage2 of 'aligned': 2400 training items do not fill a batch of 2401"),
+        ("quickstart", "stage2.batch=1921", r"^stage2 of 'aligned': 1920 training items do not fill a batch of 1921"),
         ("temperature", "variants.unaligned.stage2={batch: 6401}", r"^stage2 of 'unaligned': 6400 training items"),
         (
             "on-air",
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_named_with_where_it_stands(experiment, setting, me
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("settings", [["lengths.audio=65", "lengths.video=121"], ["stage1.batch=800"]])
+@pytest.mark.parametrize("settings", [["lengths.audio=65", "lengths.video=121"], ["stage1.batch=320"]])
 def test_what_just_fits_passes(settings):
     check_experiment(load_experiment("quickstart", "tiny", settings))
 
