@@ -50,7 +50,7 @@ API = DOCS / "api"
 
 PAGES = {
     "Begin": ["quickstart", "notebooks/index", "gallery"],
-    "Use": ["data", "training", "sweeps", "digital", "allocation", "map", "engines", "bridge"],
+    "Use": ["data", "synthetic", "training", "sweeps", "digital", "allocation", "map", "engines", "bridge"],
     "Look up": ["conventions", "reference", "equations", "modelled", "benchmarks", "design", "api/index"],
 }
 
