@@ -21,7 +21,7 @@ from tokcom_phy.utils.errors import UserError
 @pytest.mark.parametrize(
     ("override", "difference"),
     [
-        ("stage2.steps=7", "stage2.steps is 150 there and 7 now"),
+        ("stage2.steps=7", r"stage2.steps is \d+ there and 7 now"),
         ("stage1.temperature=0.13", "stage1.temperature is 0.07 there and 0.13 now"),
         ("stage2.snr_db=[0,10]", r"stage2.snr_db is 10.0 there and \[0.0, 10.0\] now"),
         ("seeds=[0,1]", r"seeds is \[0\] there and \[0, 1\] now"),
