@@ -394,4 +394,7 @@ class Uplink:
 
 def _take(values: Tensor, elements: slice | Tensor) -> Tensor:
     """Values [..., resource elements] at some of these."""
-    return values[..., elements] if isinstance(elements, slice) else values.index_select(-1, elements)
+    if isinstance(elements, slice):
+        return values[..., elements]
+    # On a CPU ten times as fast as `index_select`.
+    return values.gather(-1, elements.expand(*values.shape[:-1], -1))

@@ -121,7 +121,7 @@ class Waveform:
         occupied.index_add_(1, elements // self.width, valid.long())
         grid = symbols.new_zeros(len(symbols), num_symbols * self.width).index_copy(1, elements, symbols)
         amplified = amplify(grid.unflatten(1, (num_symbols, self.width)), self.backoff_db, occupied)
-        return amplified.flatten(1).index_select(1, elements)
+        return amplified.flatten(1).gather(1, elements.expand(len(symbols), -1))
 
     def receive(self, symbols: Tensor, mask: Tensor | None) -> Tensor:
         """Received resource elements [b, n] back to symbols, complex [b, n]."""
