@@ -1,7 +1,7 @@
 """How fast links are, with the stock Sionna chain as the opponent: ``python benchmarks/bench_links.py [--json FILE]``.
 
-Every figure is the median of several warm runs; runs of the two sides of a ratio alternate, so that the load of the
-machine is the same for both. ``--plot FILE`` draws how the cost grows; ``--page docs/benchmarks.md`` writes all into
+Every figure is the median of several warm runs; the two sides of a ratio take turns, so that the load of the machine is
+the same for both. ``--plot FILE`` draws how the cost grows; ``--page docs/benchmarks.md`` writes all into
 that page. The stock side takes about 12 GB.
 """
 
@@ -37,6 +37,7 @@ from tokcom_phy.utils.files import write_atomically
 BEGIN, END = "<!-- bench_links: begin -->", "<!-- bench_links: end -->"
 SLOTS, SNR_DB, NO = 64, 10.0, 0.1
 USERS = ["audio", "video", "text"]
+WARM_SECONDS = 1.0
 INTERPOLATIONS = ("nearest", "linear", "lmmse", "wiener")
 
 
@@ -69,13 +70,18 @@ class Comparison(TypedDict):
 
 
 def seconds(*sides: Callable[[], object], repeats: int) -> list[float]:
-    """Median time of each side [s], after one run to warm up."""
-    for side in sides:
-        side()
+    """Median time of each side [s], in turns.
+
+    Before it is timed, a side runs for `WARM_SECONDS`, so that it finds no caches and no memory that the other emptied.
+    """
     synchronize = torch.cuda.synchronize if default_device().startswith("cuda") else lambda: None
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(repeats):
         for side, measured in zip(sides, times, strict=True):
+            if len(sides) > 1 or not measured:
+                warmed = time.perf_counter() + WARM_SECONDS
+                while time.perf_counter() < warmed:
+                    side()
             synchronize()
             start = time.perf_counter()
             side()
