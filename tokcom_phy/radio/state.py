@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tokcom_phy.radio.effective_snr import effective_snr_db
 from tokcom_phy.radio.waveform import Waveform
 from tokcom_phy.utils.errors import UserError, nearest
 
@@ -133,28 +134,19 @@ class LinkState:
     def effective_snr_db(self) -> dict[str, float]:
         """Effective SNR per user [dB]: that of the AWGN channel with the same mean mutual information.
 
-        2^{mean log2(1 + SINR)} − 1 over all valid symbols of the batch (mutual-information effective SNR mapping with
-        Gaussian symbols); exactly the SNR on an AWGN link, infinite on an ideal one.
+        `radio.effective_snr` over all valid symbols of the batch; exactly the SNR on an AWGN link, infinite on an ideal
+        one.
         """
         return {user: self._effective_snr_db(user) for user in self.gain}
 
     @property
     def effective_snr_db_each(self) -> dict[str, Tensor]:
         """Effective SNR of each example [dB], over its own valid symbols: user → float64 [b]."""
-        found = {}
-        for user in self.gain:
-            information, valid = torch.log1p(self.sinr[user].double()), self.mask.get(user)
-            if valid is not None:
-                information = information * valid
-            mean = information.sum(1) / (information.shape[1] if valid is None else valid.sum(1))
-            found[user] = 10 * torch.log10(torch.expm1(mean))
-        return found
+        return {user: effective_snr_db(self.sinr[user], self.mask.get(user), 1) for user in self.gain}
 
     def _effective_snr_db(self, user: str) -> float:
-        sinr = self.sinr[user].double()
-        if user in self.mask:
-            sinr = sinr[self.mask[user]]
-        return float(10 * torch.log10(torch.expm1(torch.log1p(sinr).mean())))
+        sinr = self.sinr[user]
+        return float(effective_snr_db(sinr[self.mask[user]] if user in self.mask else sinr))
 
     @property
     def nmse_db(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from tokcom_phy.experiments.resolve import ResolvedVariant
 from tokcom_phy.model.saving import read_config
 from tokcom_phy.model.system_config import TEXT
 from tokcom_phy.radio import build_link, load_link
+from tokcom_phy.radio.effective_snr import effective_snr_db
 from tokcom_phy.radio.link import Link
 from tokcom_phy.radio.ofdm import OfdmLink
 from tokcom_phy.radio.places import check_traced, draw_places, standing
@@ -267,20 +268,21 @@ class _Map:
         tokens = {**self.variant.modalities, TEXT: self.run.question_tokens}
         return {user: max(tokens[user], 1) * width // 2 for user in self.variant.users}
 
-    def _table(self, model: AccuracyModel, effective_snr_db: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        """A row a place: where it is, its SNR, SINR of each modality, accuracy and its interval."""
+    def _table(self, model: AccuracyModel, snr_db: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """A row a place: where it is, its SNR, SINR of each modality, accuracy and its interval.
+
+        ``snr_db`` are effective SNRs [dB]: user → float [places, realisations].
+        """
         _, channel = check_traced(self.link)
         position = self.grid.paths.position.numpy()
         gain_db = 10 * np.log10(self.grid.paths.gain.numpy() / channel.mean_power)
         controlled = self.link.config.power_control == "large-scale"
         columns = {"x_m": position[:, 0], "y_m": position[:, 1]}
         columns["snr_db"] = np.full(len(position), self.snr_db) if controlled else self.snr_db + gain_db
-        information = {user: np.log1p(10 ** (snr / 10)).mean(1) for user, snr in effective_snr_db.items()}
-        columns |= {f"sinr_db_{user}": 10 * np.log10(np.expm1(mean)) for user, mean in information.items()}
-        columns["sinr_db"] = 10 * np.log10(np.expm1(np.mean(list(information.values()), axis=0)))
-        columns |= dict(
-            zip(("accuracy", "accuracy_low", "accuracy_high"), model.predict(effective_snr_db), strict=True)
-        )
+        sinr = {user: torch.from_numpy(10 ** (values / 10)) for user, values in snr_db.items()}
+        columns |= {f"sinr_db_{user}": effective_snr_db(values, dim=1).numpy() for user, values in sinr.items()}
+        columns["sinr_db"] = effective_snr_db(torch.stack(list(sinr.values())), dim=(0, 2)).numpy()
+        columns |= dict(zip(("accuracy", "accuracy_low", "accuracy_high"), model.predict(snr_db), strict=True))
         return pd.DataFrame(columns)
 
     def _check(self, predicted: pd.DataFrame, simulated: Sequence[Answers]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from tokcom_phy.model.system import TokenCommSystem
 from tokcom_phy.model.transmission import LinkUse
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.cost import Spent
+from tokcom_phy.radio.effective_snr import effective_snr_db
 from tokcom_phy.training.batches import Batcher
 from tokcom_phy.training.metrics import ANSWER_LOSS, Metric
 
@@ -91,7 +92,7 @@ class Evaluator:
         answers: list[str] = []
         error: defaultdict[str, float] = defaultdict(float)
         power: defaultdict[str, float] = defaultdict(float)
-        information: defaultdict[str, float] = defaultdict(float)
+        sinr: defaultdict[str, list[float]] = defaultdict(list)
         each: defaultdict[str, list[float]] = defaultdict(list)
         spent: list[Spent] = []
         losses: list[float] = []
@@ -116,20 +117,21 @@ class Evaluator:
             first += [a == b for a, b in zip(self.system.foundation.first_tokens(ids), right, strict=True)]
             if transmission.state and (took := link.spent(transmission.state)):
                 spent.append(took)
-            effective_snr_db = transmission.state.effective_snr_db if transmission.state else {}
+            of_batch = transmission.state.effective_snr_db if transmission.state else {}
             for modality, snr in (transmission.state.effective_snr_db_each if transmission.state else {}).items():
                 each[modality] += snr.tolist()
             for modality, sent in transmission.sent.items():
                 valid = transmission.masks[modality].unsqueeze(-1)
                 error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
                 power[modality] += (sent * valid).double().square().sum().item()
-                information[modality] += len(asked) * math.log1p(10 ** (effective_snr_db[modality] / 10))
+                sinr[modality].append(10 ** (of_batch[modality] / 10))
+        asked_at_once = torch.tensor([len(self.questions[part]) for part in self.parts])
         return Evaluation(
             correct,
             first,
             answers,
             {m: _db(error[m] / power[m]) for m in error},
-            {m: _db(math.expm1(total / len(self.questions))) for m, total in information.items()},
+            {m: float(effective_snr_db(torch.tensor(values).double(), asked_at_once)) for m, values in sinr.items()},
             {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()}
             | ({ANSWER_LOSS: losses} if self.answer_loss else {}),
             _mean_spent(spent),
