@@ -68,7 +68,10 @@ class Cell:
                 raise UserError(f"user '{user}' has no lengths to choose from: name some")
             if user not in self.surface.users:
                 raise UserError(f"user '{user}' is not on the loss surface, which has {', '.join(self.surface.users)}")
-        object.__setattr__(self, "users", tuple(self.lengths))
+        for user in self.surface.users:
+            if user not in self.lengths:
+                raise UserError(f"user '{user}' of the loss surface has no lengths to choose from: name some")
+        object.__setattr__(self, "users", tuple(self.surface.users))
 
     @property
     def snr_scale(self) -> np.ndarray:
@@ -94,7 +97,7 @@ class Cell:
 
     def snrs(self, bandwidths: np.ndarray, powers: np.ndarray) -> np.ndarray:
         """SNR of each user, a power ratio."""
-        return self.snr_scale * powers / bandwidths
+        return (self.snr_scale * (powers / bandwidths).T).T
 
     def latencies(self, bandwidths: np.ndarray, powers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Latency of each user [s]; infinite where digital tokens have no power."""
@@ -111,9 +114,8 @@ class Cell:
         """
         snrs = self.snrs(bandwidths, powers)
         if self.sent == "digital":
-            snrs = np.full(len(self.users), 1 / self.distortion)
-        parts = [self.surface.users[user] for user in self.users]
-        return -np.array([float(p.gain(s, g)) for p, s, g in zip(parts, lengths, snrs, strict=True)])
+            snrs = np.full(np.shape(lengths), 1 / self.distortion)
+        return -self.surface.gains(lengths, snrs)
 
     def latencies_of(self, found: "Allocation") -> dict[str, float]:
         """Latency of each user of an allocation [s]."""
@@ -121,13 +123,13 @@ class Cell:
         bandwidths, powers, lengths = (np.array([values[user] for user in self.users]) for values in of_each)
         return self._named(self.latencies(bandwidths, powers, lengths))
 
-    def total_latency(self, latencies: np.ndarray) -> float:
-        """T [s]: the largest latency of a user, or their sum."""
-        return float(latencies.max() if self.latency == "max" else latencies.sum())
+    def total_latency(self, latencies: np.ndarray) -> np.ndarray:
+        """T [s]: the largest latency of a user, or their sum; users come first."""
+        return latencies.max(0) if self.latency == "max" else latencies.sum(0)
 
     def evaluate(self, bandwidths: np.ndarray, powers: np.ndarray, lengths: np.ndarray) -> "Allocation":
         """An allocation with what it comes to."""
-        latency = self.total_latency(self.latencies(bandwidths, powers, lengths))
+        latency = float(self.total_latency(self.latencies(bandwidths, powers, lengths)))
         loss = self.surface.ceiling + float(self.losses(bandwidths, powers, lengths).sum())
         objective = self.weight * latency / self.latency_unit_s + (1 - self.weight) * loss
         return Allocation(

@@ -5,6 +5,7 @@ is exact by enumeration.
 """
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
@@ -61,8 +62,8 @@ def power_step(cell: Cell, bandwidths: np.ndarray, lengths: np.ndarray) -> np.nd
         return np.full(len(cell.users), cell.power_w)
     if cell.sent == "digital":
         return _digital_powers(cell, bandwidths, lengths)
-    parts = [cell.surface.users[user] for user in cell.users]
-    amplitude = np.array([p.amplitude * float(p.of_length(s)) for p, s in zip(parts, lengths, strict=True)])
+    parts = list(cell.surface.users.values())
+    amplitude = cell.surface.amplitudes(lengths)
     knee, beta = np.array([p.snr for p in parts]), np.array([p.steepness for p in parts])
     scale = cell.snr_scale / bandwidths
     first = amplitude * beta * scale / knee
@@ -78,42 +79,20 @@ def power_step(cell: Cell, bandwidths: np.ndarray, lengths: np.ndarray) -> np.nd
 
 
 def length_step(cell: Cell, bandwidths: np.ndarray, powers: np.ndarray) -> np.ndarray:
-    """The best lengths for given bandwidths and powers, by enumeration: of the largest latency, or user by user."""
-    choices = [np.array(cell.lengths[user]) for user in cell.users]
-    pick = np.array([lengths[0] for lengths in choices], dtype=float)
-    latencies, losses = [], []
-    for m, lengths in enumerate(choices):
-        rows = [np.where(np.arange(len(pick)) == m, length, pick) for length in lengths]
-        latencies.append(np.array([cell.latencies(bandwidths, powers, row)[m] for row in rows]))
-        losses.append(np.array([cell.losses(bandwidths, powers, row)[m] for row in rows]))
-    weight = cell.weight / cell.latency_unit_s
-    if cell.latency == "sum":
-        best = [
-            int(np.argmin(weight * t + (1 - cell.weight) * loss)) for t, loss in zip(latencies, losses, strict=True)
-        ]
-    else:
-        found = []
-        for limit in np.unique(np.concatenate(latencies)):
-            if all((t <= limit).any() for t in latencies):
-                chosen = [
-                    int(np.argmin(np.where(t <= limit, x, np.inf))) for t, x in zip(latencies, losses, strict=True)
-                ]
-                latest = max(t[i] for t, i in zip(latencies, chosen, strict=True))
-                total = sum(x[i] for x, i in zip(losses, chosen, strict=True))
-                found.append((weight * latest + (1 - cell.weight) * total, chosen))
-        best = min(found)[1]
-    return np.array([lengths[i] for lengths, i in zip(choices, best, strict=True)])
+    """The best lengths for given bandwidths and powers, by enumeration of all combinations."""
+    choices = np.array(list(product(*(cell.lengths[user] for user in cell.users))), dtype=float).T
+    bandwidths, powers = bandwidths[:, None], powers[:, None]
+    latency = cell.total_latency(cell.latencies(bandwidths, powers, choices))
+    loss = cell.losses(bandwidths, powers, choices).sum(0)
+    objective = cell.weight / cell.latency_unit_s * latency + (1 - cell.weight) * loss
+    return choices[:, np.argmin(objective)].astype(int)
 
 
 def _loss_slopes(cell: Cell, lengths: np.ndarray, snrs: np.ndarray) -> np.ndarray:
     """dL/dγ of each user."""
-    parts = [cell.surface.users[user] for user in cell.users]
-    return -np.array(
-        [
-            p.amplitude * float(p.of_length(s)) * p.steepness / p.snr * (1 + g / p.snr) ** (-p.steepness - 1)
-            for p, s, g in zip(parts, lengths, snrs, strict=True)
-        ]
-    )
+    parts = list(cell.surface.users.values())
+    knee, beta = np.array([p.snr for p in parts]), np.array([p.steepness for p in parts])
+    return -cell.surface.amplitudes(lengths) * beta / knee * (1 + snrs / knee) ** (-beta - 1)
 
 
 def _digital_bandwidths(cell: Cell, powers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
