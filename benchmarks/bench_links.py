@@ -82,6 +82,7 @@ def seconds(*sides: Callable[[], object], repeats: int) -> list[float]:
                 warmed = time.perf_counter() + WARM_SECONDS
                 while time.perf_counter() < warmed:
                     side()
+                    synchronize()
             synchronize()
             start = time.perf_counter()
             side()

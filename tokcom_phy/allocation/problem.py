@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
 from tokcom_phy.allocation.surface import LossSurface
 from tokcom_phy.utils.errors import UserError
+
+MAX_COMBINATIONS = 100_000
+"""Of lengths: as many as the length step evaluates."""
 
 Rate = Literal["shannon"] | tuple[tuple[float, float], ...]
 
@@ -53,7 +58,6 @@ class Cell:
     distortion: float = 0.119
     efficiency: Rate = "shannon"
     min_share: float = 0.01
-    users: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         for name, value in {"bandwidth": self.bandwidth_hz, "power": self.power_w}.items():
@@ -71,7 +75,18 @@ class Cell:
         for user in self.surface.users:
             if user not in self.lengths:
                 raise UserError(f"user '{user}' of the loss surface has no lengths to choose from: name some")
-        object.__setattr__(self, "users", tuple(self.surface.users))
+        if (number := math.prod(map(len, self.lengths.values()))) > MAX_COMBINATIONS:
+            raise UserError(f"{number} combinations of lengths are more than {MAX_COMBINATIONS}: give fewer lengths")
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The users in the order of the surface, which is that of all arrays."""
+        return tuple(self.surface.users)
+
+    @cached_property
+    def combinations(self) -> np.ndarray:
+        """All combinations of lengths, float [users, combinations]."""
+        return np.array(list(product(*(self.lengths[user] for user in self.users))), dtype=float).T
 
     @property
     def snr_scale(self) -> np.ndarray:

@@ -5,7 +5,6 @@ is exact by enumeration.
 """
 
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
@@ -24,7 +23,7 @@ def bandwidth_step(cell: Cell, powers: np.ndarray, lengths: np.ndarray) -> np.nd
 
     def slopes(y: np.ndarray) -> np.ndarray:
         """Slope of each user's weighted loss over y = 1/B."""
-        return (1 - cell.weight) * scale * _loss_slopes(cell, lengths, scale * y)
+        return -(1 - cell.weight) * scale * cell.surface.slopes(lengths, scale * y)
 
     if cell.latency == "sum":
 
@@ -80,19 +79,12 @@ def power_step(cell: Cell, bandwidths: np.ndarray, lengths: np.ndarray) -> np.nd
 
 def length_step(cell: Cell, bandwidths: np.ndarray, powers: np.ndarray) -> np.ndarray:
     """The best lengths for given bandwidths and powers, by enumeration of all combinations."""
-    choices = np.array(list(product(*(cell.lengths[user] for user in cell.users))), dtype=float).T
+    choices = cell.combinations
     bandwidths, powers = bandwidths[:, None], powers[:, None]
     latency = cell.total_latency(cell.latencies(bandwidths, powers, choices))
     loss = cell.losses(bandwidths, powers, choices).sum(0)
     objective = cell.weight / cell.latency_unit_s * latency + (1 - cell.weight) * loss
     return choices[:, np.argmin(objective)].astype(int)
-
-
-def _loss_slopes(cell: Cell, lengths: np.ndarray, snrs: np.ndarray) -> np.ndarray:
-    """dL/dγ of each user."""
-    parts = list(cell.surface.users.values())
-    knee, beta = np.array([p.snr for p in parts]), np.array([p.steepness for p in parts])
-    return -cell.surface.amplitudes(lengths) * beta / knee * (1 + snrs / knee) ** (-beta - 1)
 
 
 def _digital_bandwidths(cell: Cell, powers: np.ndarray, lengths: np.ndarray) -> np.ndarray:

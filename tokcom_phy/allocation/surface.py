@@ -1,8 +1,7 @@
 """The validation loss as a function of token lengths and SNRs: a parametric surface, fitted to measured points.
 
 It falls in every SNR whatever the points say. What a user's tokens take from the loss goes with their share of all
-tokens, so more tokens of one user take from what the others gain: at equal quality that is won back, but many tokens of
-a user with a poor link mislead.
+tokens, so more tokens of one user leave less weight to the others': of a user with a poor link they raise the loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,8 +84,8 @@ class LossSurface:
         float, the same shape
         """
         lengths = np.asarray(lengths, dtype=float)
-        shares = (lengths / lengths.max(0)) ** self.sharing
-        shares *= len(lengths) / shares.sum(0)
+        counted = lengths**self.sharing
+        shares = len(lengths) * counted / counted.sum(0)
         parts = self.users.values()
         return shares * np.array([p.amplitude * p.of_length(s) for p, s in zip(parts, lengths, strict=True)])
 
@@ -97,11 +96,16 @@ class LossSurface:
         parts = zip(self.users.values(), snrs, strict=True)
         return self.amplitudes(lengths) * np.array([part.of_snr(snr) for part, snr in parts])
 
+    def slopes(self, lengths: np.ndarray, snrs: np.ndarray) -> np.ndarray:
+        """Derivative of each user's gain over its SNR [nat]: float [users], positive and falling."""
+        parts = self.users.values()
+        knee, beta = np.array([p.snr for p in parts]), np.array([p.steepness for p in parts])
+        return self.amplitudes(lengths) * beta / knee * (1 + snrs / knee) ** (-beta - 1)
+
     def loss(self, lengths: Mapping[str, float], snrs: Mapping[str, float]) -> float:
         """The loss of these lengths and SNRs (power ratios)."""
-        return self.ceiling - float(
-            self.gains(*(np.array([of[u] for u in self.users]) for of in (lengths, snrs))).sum()
-        )
+        gains = self.gains([lengths[user] for user in self.users], [snrs[user] for user in self.users])
+        return self.ceiling - float(gains.sum())
 
 
 def fit_surface(

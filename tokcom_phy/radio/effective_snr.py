@@ -25,6 +25,8 @@ def effective_snr_db(sinr: Tensor, weights: Tensor | None = None, dim: int | tup
     """
     information = torch.log1p(sinr.double())
     if weights is None:
-        weights = torch.ones_like(information)
-    total = (information.masked_fill(weights == 0, 0.0) * weights).sum(dim)
-    return 10 * torch.log10(torch.expm1(total / weights.sum(dim)))
+        mean = information.mean(dim)
+    else:
+        weighted = information.masked_fill(weights == 0, 0.0) * weights  # infinite times zero is no number
+        mean = weighted.sum(dim) / weights.sum(dim)
+    return 10 * torch.log10(torch.expm1(mean))

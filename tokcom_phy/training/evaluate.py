@@ -125,13 +125,13 @@ class Evaluator:
                 error[modality] += ((transmission.received[modality] - sent) * valid).double().square().sum().item()
                 power[modality] += (sent * valid).double().square().sum().item()
                 sinr[modality].append(10 ** (of_batch[modality] / 10))
-        asked_at_once = torch.tensor([len(self.questions[part]) for part in self.parts])
+        sizes = torch.tensor([len(self.questions[part]) for part in self.parts])
         return Evaluation(
             correct,
             first,
             answers,
             {m: _db(error[m] / power[m]) for m in error},
-            {m: float(effective_snr_db(torch.tensor(values).double(), asked_at_once)) for m, values in sinr.items()},
+            {m: float(effective_snr_db(torch.tensor(v, dtype=torch.float64), sizes)) for m, v in sinr.items()},
             {name: list(metric(self.questions, answers)) for name, metric in self.metrics.items()}
             | ({ANSWER_LOSS: losses} if self.answer_loss else {}),
             _mean_spent(spent),

@@ -159,6 +159,8 @@ def test_baselines_leave_alone_what_they_do_not_optimise() -> None:
         ({"weight": float("nan")}, "weight nan"),
         ({"gains": {"audio": 1e-9, "video": 1e-9}}, "'text' has no gain"),
         ({"lengths": {"audio": ()}}, "no lengths"),
+        ({"lengths": {"audio": LENGTHS, "video": LENGTHS}}, "'text' of the loss surface has no lengths"),
+        ({"lengths": dict.fromkeys(FIXED, tuple(range(1, 100)))}, "970299 combinations of lengths"),
     ],
 )
 def test_mistakes_are_one_line(settings: dict[str, object], words: str) -> None:

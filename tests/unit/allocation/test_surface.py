@@ -42,9 +42,16 @@ def test_what_a_user_adds_goes_with_its_share_of_the_tokens() -> None:
     assert alone.amplitudes((8, 32))[0] == pytest.approx(alone.amplitudes((8, 8))[0])
 
 
+def test_slopes_are_derivatives_of_the_gains() -> None:
+    lengths, snrs, step = np.array([8.0, 32.0]), np.array([0.3, 4.0]), 1e-6
+    risen = (TRUE.gains(lengths, snrs + step) - TRUE.gains(lengths, snrs - step)) / (2 * step)
+    assert TRUE.slopes(lengths, snrs) == pytest.approx(risen, rel=1e-6)
+
+
 def test_noise_lowers_r2_and_leaves_the_surface_falling_and_convex_in_every_snr() -> None:
     found = fit_surface(*measured(60, noise=0.2))
     assert found.r2 < 0.95
+    assert all((np.diff(part.of_length(np.arange(1, 64))) >= 0).all() for part in found.users.values())
     snrs = np.linspace(0, 20, 100)
     for user in range(2):
         at = np.ones((2, 100))

@@ -17,11 +17,13 @@ from tokcom_phy.sweep.run import run
 from tokcom_phy.synthetic import CODE
 from tokcom_phy.utils.errors import UserError
 
+QUICKSTART_STEPS = load_experiment("quickstart").stage2.steps
+
 
 @pytest.mark.parametrize(
     ("override", "difference"),
     [
-        ("stage2.steps=7", r"stage2.steps is \d+ there and 7 now"),
+        ("stage2.steps=7", f"stage2.steps is {QUICKSTART_STEPS} there and 7 now"),
         ("stage1.temperature=0.13", "stage1.temperature is 0.07 there and 0.13 now"),
         ("stage2.snr_db=[0,10]", r"stage2.snr_db is 10.0 there and \[0.0, 10.0\] now"),
         ("seeds=[0,1]", r"seeds is \[0\] there and \[0, 1\] now"),
