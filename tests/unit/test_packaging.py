@@ -1,5 +1,6 @@
 """What is handed out: wheel and sdist, citation, workflows and hooks."""
 
+import ast
 import os
 import re
 import subprocess
@@ -8,10 +9,13 @@ import tarfile
 import tomllib
 import zipfile
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tokcom_phy.utils.files import builtin_names
 
@@ -65,6 +69,36 @@ def test_the_citation_is_of_this_version():
     assert citation["authors"][0]["name"] == project["authors"][0]["name"]
     assert project["urls"]["Paper"] in [reference.get("url") for reference in citation["references"]]
     assert "10.1109/LWC.2025.3628928" in [reference.get("doi") for reference in citation["references"]]
+
+
+def declared_packages(*extras: str) -> set[str]:
+    """Distributions that pip installs with these extras, what they themselves need left out; normalised names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    requirements = [Requirement(line) for line in project["dependencies"]]
+    waiting = list(extras)
+    while waiting:
+        requirements += [Requirement(line) for line in project["optional-dependencies"][waiting.pop()]]
+        waiting += [name for found in requirements if found.name == "tokcom-phy" for name in found.extras]
+        requirements = [found for found in requirements if found.name != "tokcom-phy"]
+    return {canonicalize_name(found.name) for found in requirements}
+
+
+def test_every_module_that_the_site_shows_imports_with_the_extra_for_it():
+    """Sphinx imports them all where `make docs` has installed nothing else."""
+    declared = declared_packages("docs")
+    homes = metadata.packages_distributions()
+    for path in sorted((ROOT / "tokcom_phy").rglob("*.py")):
+        if "bridge" in path.parts or "tensorflow" in path.name:  # left out where TensorFlow is not installed
+            continue
+        names = {
+            (statement.module or "" if isinstance(statement, ast.ImportFrom) else alias.name).partition(".")[0]
+            for statement in ast.parse(path.read_text("utf-8")).body
+            if isinstance(statement, ast.Import | ast.ImportFrom)
+            for alias in statement.names
+        }
+        for name in names - set(sys.stdlib_module_names) - {"tokcom_phy"}:
+            distributions = {canonicalize_name(home) for home in homes[name]}
+            assert distributions & declared, f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_hooks_are_the_checks_of_make_check():
