@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ class RunAllocation:
             losses: dict[str, np.ndarray] = {}
             for name, found in self.grid[pair].items():
                 variant = self.system_of(found.lengths)
-                point = points.get((variant.name, link_name(found))) if variant else None
+                point = points.get((variant.name, link_settings(found)[0])) if variant else None
                 if point is None:
                     continue
                 loss, correct = np.array(point.metrics[ANSWER_LOSS]), np.array(point.correct)
@@ -212,13 +213,16 @@ class RunAllocation:
         return pd.DataFrame(rows)
 
 
-def link_name(found: Allocation) -> str:
-    """Name of the link with an allocation's powers and bandwidths, alike for allocations that are the same."""
-    parts = [
-        f"{user}-{10 * np.log10(max(found.power_w[user], MIN_POWER_W)) + 30:.2f}dBm-{found.bandwidth_hz[user]:.0f}Hz"
-        for user in found.power_w
-    ]
-    return "_".join(parts).replace("--", "-m")
+def link_settings(found: Allocation) -> tuple[str, dict[str, float], dict[str, float]]:
+    """Name, power [dBm] and bandwidth [Hz] of each user, of the link that simulates an allocation.
+
+    To 0.01 dB and 1 Hz, as the name says them: one that is found again on another machine, whose sums round
+    differently, is the same link.
+    """
+    powers = {user: round(10 * log10(max(w, MIN_POWER_W)) + 30, 2) for user, w in found.power_w.items()}
+    bandwidths = {user: float(round(hz)) for user, hz in found.bandwidth_hz.items()}
+    parts = [f"{user}-{dbm:.2f}dBm-{bandwidths[user]:.0f}Hz" for user, dbm in powers.items()]
+    return "_".join(parts).replace("--", "-m"), powers, bandwidths
 
 
 MIN_POWER_W = 1e-11

@@ -15,7 +15,7 @@ from tokcom_phy.experiments.plan import Stage
 from tokcom_phy.experiments.run_dir import is_run_dir
 from tokcom_phy.experiments.schema import Experiment
 from tokcom_phy.experiments.validation import check
-from tokcom_phy.results.allocation import MIN_POWER_W, R2_BAR, RunAllocation, link_name
+from tokcom_phy.results.allocation import R2_BAR, RunAllocation, link_settings
 from tokcom_phy.results.figures import draw_figures
 from tokcom_phy.results.run import Run
 from tokcom_phy.sweep.executors.distributed import launched
@@ -167,11 +167,11 @@ def simulation(found: RunAllocation) -> Experiment | None:
     variants: dict[str, dict[str, Any]] = {}
     for pair in found.simulated_budgets():
         for one in found.grid[pair].values():
-            variant, name = found.system_of(one.lengths), link_name(one)
+            variant = found.system_of(one.lengths)
             if variant is None:
                 continue
-            powers = {user: 10 * log10(max(power, MIN_POWER_W)) + 30 for user, power in one.power_w.items()}
-            links[name] = original.allocation_link(tx_power_dbm=powers, bandwidth_hz=dict(one.bandwidth_hz))
+            name, powers, bandwidths = link_settings(one)
+            links[name] = original.allocation_link(tx_power_dbm=powers, bandwidth_hz=bandwidths)
             variants[variant.name] = trained_variant(original, found.run.path, variant.name)
             if (asked := {"variants": [variant.name], "links": [name]}) not in series:
                 series.append(asked)
