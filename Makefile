@@ -10,7 +10,8 @@ TF     := .venv-tensorflow
 export OMP_NUM_THREADS ?= 1
 
 # A file goes to one of two processes, in the order of their names: sweeps of minutes first, units last.
-PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+QUICK  := -m "not long and not slow"
 
 # Times in archives are those of the commit.
 EPOCH = $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
@@ -24,7 +25,7 @@ SPHINX = $(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees/$@
 PIP := python -m pip install -q --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tensorflow demo test test-slow test-tensorflow test-tensorflow-all check docs docs-quick dist try-dist format reference bench clean
+.PHONY: help install install-tensorflow demo test test-long test-slow test-tensorflow test-tensorflow-all check docs docs-quick dist try-dist format reference bench clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +35,10 @@ demo: install ## install, then run the quickstart: a results table and a figure
 	$(BIN)/tokcom run quickstart
 
 test: $(VENV)/.installed-test ## install what tests need, then run them: unit, physics, end to end
-	$(BIN)/$(PYTEST)
+	$(BIN)/$(PYTEST) $(QUICK)
+
+test-long: $(VENV)/.installed-test ## run the tests that take from five seconds to a minute each
+	$(BIN)/$(PYTEST) -m "long and not slow"
 
 test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -43,7 +47,7 @@ install-tensorflow: $(TF)/.installed ## install the TensorFlow engine beside the
 
 # What the engine computes, once: against the other engine, every built-in link, powers and Doppler of its channels; and the bridge.
 test-tensorflow: install-tensorflow ## install the TensorFlow engine, then test on it what it computes, and the bridge
-	$(TF)/bin/$(PYTEST) tests/engines tests/bridge tests/unit/radio/test_radio.py tests/unit/radio/test_engine.py \
+	$(TF)/bin/$(PYTEST) $(QUICK) tests/engines tests/bridge tests/unit/radio/test_radio.py tests/unit/radio/test_engine.py \
 		tests/physics/test_ofdm_channels.py::test_tdl_c_power_delay_profile \
 		tests/physics/test_ofdm_channels.py::test_doppler_correlation_is_bessel_across_slots \
 		"tests/unit/test_docs.py::test_snippets_run[bridge.md-1]" "tests/unit/test_docs.py::test_snippets_run[bridge.md-2]" \

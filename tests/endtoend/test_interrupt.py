@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.endtoend.commands import start_tokcom
@@ -31,6 +32,7 @@ class SlowReceiver(nn.Linear):
 """
 
 
+@pytest.mark.long
 def test_an_interrupt_loses_no_step_and_takes_no_longer_than_it(finished_run, experiment, tmp_path, monkeypatch):
     (tmp_path / "slow_receiver.py").write_text(RECEIVER)
     settings = yaml.safe_load(experiment.read_text()) | {

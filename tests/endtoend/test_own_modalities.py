@@ -62,6 +62,7 @@ def metrics_of(run_dir: Path, variant: str) -> set[str]:
     return set(table.loc[table["variant"] == variant, "metric"])
 
 
+@pytest.mark.long
 def test_a_third_modality_of_arrays_runs_beside_audio_and_video(tokcom, root: Path, tmp_path: Path) -> None:
     for number in range(CAPTIONED):
         write_clip(root / "videos" / f"clip{number}.MP4", seconds=0.5, frequency=300 + 50 * number)
@@ -82,6 +83,7 @@ def test_a_third_modality_of_arrays_runs_beside_audio_and_video(tokcom, root: Pa
     assert {"all", "untyped", "Distance"} <= set(table["question_type"])
 
 
+@pytest.mark.long
 def test_features_alone_need_no_media(tokcom, root: Path, tmp_path: Path) -> None:
     encoders = f"{{audio: null, video: null, radar: {{features: {tmp_path / 'radar'}}}}}"
     experiment = write_experiment(tmp_path, root, encoders, "{radar: 5}")

@@ -32,6 +32,7 @@ def root(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_it_runs_on_annotations_without_media(tokcom, root, tmp_path):
     settings = [f"data.root={root}", "stage2.steps=2", "stage2.batch=8"]
     options = [option for setting in settings for option in ("--set", setting)]

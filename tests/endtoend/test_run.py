@@ -134,6 +134,7 @@ def test_fresh_deletes_runs_only(tokcom, experiment, tmp_path):
     assert (tmp_path / "thesis.tex").is_file()
 
 
+@pytest.mark.long
 def test_a_trained_variant_is_evaluated_over_another_link_beside_its_own_points(finished_run, tokcom, tmp_path):
     out = finished_run.parent / "again"
     asked = ["--link", "ofdm-tdl-c", "--set", "speed=120", "--snr", "0", "--snr", "20", "--out", out, "--workers", "1"]
@@ -154,6 +155,7 @@ def test_a_trained_variant_is_evaluated_over_another_link_beside_its_own_points(
         assert len(refused.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.long
 def test_an_experiment_takes_a_trained_variant_and_sweeps_a_grid(finished_run, tokcom, tmp_path):
     path = tmp_path / "grid.yaml"
     path.write_text(

@@ -38,6 +38,7 @@ def assert_kept(before: dict[Path, tuple[int, int]], run_dir: Path) -> None:
     assert {path: after.get(path) for path in before} == before
 
 
+@pytest.mark.long
 def test_killed_twice_and_bereft_of_a_worker_it_ends_in_the_same_results(finished_run, experiment):
     """Amid a training, then amid an evaluation; one worker instead of two, so that results do not depend on that
     either. Its other trainings are taken from the finished run."""
@@ -142,6 +143,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_what_finds_no_room_and_nothing_else(finished_run, tokcom, experiment, small_disk):
     run_dir = small_disk / "micro"
     shutil.copytree(finished_run, run_dir)

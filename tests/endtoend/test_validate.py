@@ -10,6 +10,7 @@ from tokcom_phy.sweep.estimate import Estimate
 from tokcom_phy.sweep.trial_data import trial_dataset
 
 
+@pytest.mark.long
 def test_it_tries_all_kinds_and_writes_nothing(tokcom, experiment, tmp_path):
     done = tokcom(
         "validate", experiment, "--out", tmp_path / "runs" / "micro", "--set", "seeds=[0,1,2]", "--workers", "1"
@@ -38,6 +39,7 @@ def test_what_would_stop_the_run_is_one_line(tokcom, experiment, tmp_path, setti
     assert message in refused.stderr
 
 
+@pytest.mark.long
 def test_a_component_of_the_users_own_is_tried(tokcom, tmp_path):
     """It imports and builds; only a step shows that what it returns does not fit."""
     (tmp_path / "half.py").write_text(

@@ -78,6 +78,7 @@ def test_incremental_redundancy_adds_mutual_information(snr_db: float) -> None:
     assert_share(rounds > 2, quad(second_fails, 0, first, limit=100)[0])
 
 
+@pytest.mark.long
 def test_incremental_redundancy_needs_no_more_rounds_than_chase_combining() -> None:
     """Mutual information is concave in the SNR, so the sum over rounds is at least that at the sum of the SNRs."""
     for snr_db in (3.0, 9.0):

@@ -73,6 +73,7 @@ def test_sinr_of_places_in_free_space(tmp_path: Path) -> None:
         assert drawn[user].numpy() == pytest.approx(np.repeat(expected[:, None], 8, axis=1), abs=0.05)
 
 
+@pytest.mark.long
 def test_places_below_the_least_path_gain_are_not_served(tmp_path: Path) -> None:
     grid = scene_grid(SceneConfig(**free_space(tmp_path, min_path_gain_db=-85.0)), 25.0, CARRIER, 1, "single")
     rows, columns = np.nonzero(grid.outdoors.numpy())
@@ -86,6 +87,7 @@ def test_places_below_the_least_path_gain_are_not_served(tmp_path: Path) -> None
     assert not grid.roofs.any()
 
 
+@pytest.mark.long
 def test_a_canyon_from_above() -> None:
     """Two rows of houses along the street; no place on a roof, and a finer grid keeps its square."""
     scene = SceneConfig(**{**CANYON, "radius": 60.0, "max_depth": 1, "diffraction": False})
@@ -102,6 +104,7 @@ def test_a_canyon_from_above() -> None:
     assert grid.paths.position[:, 1].numpy() == pytest.approx(bottom + 20 * (rows + 0.5), abs=1e-4)
 
 
+@pytest.mark.long
 def test_users_stand_at_their_place_and_interferers_do_not() -> None:
     """Powers tell where a user is: path gains over those of the random positions."""
     options: dict[str, Any] = {

@@ -184,6 +184,7 @@ def test_another_mesh_is_another_file(tmp_path: Path) -> None:
     assert traced_file(scene, CARRIER, 2, "single") != before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"half a file", save({"a": torch.ones(1)})])
 def test_a_broken_cache_is_traced_again(content: bytes) -> None:
     scene = SceneConfig(**CANYON, positions=3)
@@ -210,6 +211,7 @@ print(float(raytracing.traced_paths(SceneConfig.model_validate_json(sys.argv[1])
 """
 
 
+@pytest.mark.long
 def test_processes_that_start_together_trace_once(tmp_path: Path) -> None:
     script, count = tmp_path / "process.py", tmp_path / "count"
     script.write_text(PROCESS)
@@ -221,6 +223,7 @@ def test_processes_that_start_together_trace_once(tmp_path: Path) -> None:
     assert count.read_text() == "traced\n"
 
 
+@pytest.mark.long
 def test_a_mistake_found_while_tracing_is_reported() -> None:
     link = canyon_link(scene={**CANYON, "positions": 4, "radius": 0.1, "base_station": (-33, 22, 60)})
     with pytest.raises(UserError, match="scene simple_street_canyon has hardly any ground"):

@@ -212,6 +212,7 @@ def test_link_is_drawn(capsys, tmp_path):
     assert (tmp_path / "rayleigh.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_commands_work_where_the_locale_has_no_unicode(tmp_path):
     """One process for all of them; what cannot be written is a question mark, in files nothing is."""
     evaluated = "evaluate=[{variants: [aligned, blind], links: [awgn], snr_db: [0, 10]}]"

@@ -3,22 +3,31 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 CONFIDENCE = 0.95
+UPPER = 0.5 + CONFIDENCE / 2
+"""What lies below the upper end of an interval."""
+
+Z = float(ndtri(UPPER))
+"""Quantile of the normal distribution."""
 
 
 def wilson(correct: int, asked: int) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (E. B. Wilson, 1927): (low, high)."""
-    interval = stats.binomtest(correct, asked).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+    """Wilson's score interval of a proportion (E. B. Wilson, 1927): (low, high).
+
+    ``scipy.stats.binomtest`` gives the same; its test, of which the interval is a part, takes a hundred times as long.
+    """
+    centre = (2 * correct + Z**2) / (2 * (asked + Z**2))
+    half = Z * math.sqrt(4 * correct * (asked - correct) / asked + Z**2) / (2 * (asked + Z**2))
+    return centre - half if correct else 0.0, centre + half if correct < asked else 1.0
 
 
 def over_mean(scores: np.ndarray) -> tuple[float, float]:
     """Student's t interval of the mean of scores, float [questions]: (low, high); NaN for a single one."""
     if len(scores) < 2:
         return math.nan, math.nan
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(scores) - 1))
+    quantile = float(stdtrit(len(scores) - 1, UPPER))
     half = quantile * float(scores.std(ddof=1)) / math.sqrt(len(scores))
     return float(scores.mean()) - half, float(scores.mean()) + half
 
@@ -69,7 +78,7 @@ def paired(correct: np.ndarray, than: np.ndarray) -> tuple[float, float, float]:
         gained, lost = float((difference > 0).sum()) / seeds, float((difference < 0).sum()) / seeds
         centre = (gained - lost) / (questions + 2)
         variance = (gained + lost + 1) / (questions + 2) - centre**2
-        half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt(variance / (questions + 2))
+        half = Z * math.sqrt(variance / (questions + 2))
         return mean, max(centre - half, -1.0), min(centre + half, 1.0)
     return mean, max(mean - half, -1.0), min(mean + half, 1.0)
 
@@ -103,4 +112,4 @@ def _half_width(values: np.ndarray) -> float:
     if variance == 0.0:
         return 0.0
     freedom = variance**2 / (from_questions**2 / (questions - 1) + from_seeds**2 / (seeds - 1))
-    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
+    return float(stdtrit(freedom, UPPER)) * math.sqrt(variance)

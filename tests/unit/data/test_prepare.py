@@ -192,6 +192,7 @@ def test_annotations_say_which_clips(root: Path, encoders: dict[str, Path], enco
     assert store.skipped == {"clip7": f"no media file of 'clip7' in {root}"}
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_workers(
     root: Path, encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def killed_at_clip3(sources):
     return encode._encode_in_worker(sources)
 
 
+@pytest.mark.long
 def test_a_clip_that_kills_its_process_is_skipped_and_the_others_prepared(
     root: Path, encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_blur_leaves_words_alone(tokenizer, corpus):
     assert not torch.isclose(blurred[batch.soft], clean[batch.soft]).all(-1).any()
 
 
+@pytest.mark.long
 def test_loss_falls(tokenizer, corpus):
     torch.manual_seed(0)
     model = new_model(tokenizer)
@@ -127,6 +128,7 @@ def test_loss_falls(tokenizer, corpus):
     assert np.mean(history[-5:]) < 0.6 * np.mean(history[:3])
 
 
+@pytest.mark.long
 def test_pretraining_is_deterministic_and_loads_back(tmp_path):
     metrics = [pretrain_foundation(tmp_path / name, steps=2, seed=5, count=24) for name in "ab"]
     assert metrics[0] == metrics[1]
@@ -146,6 +148,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path, tokenize
         language_model.save(tmp_path / "file", new_model(tokenizer), tokenizer, "card")
 
 
+@pytest.mark.long
 def test_a_killed_pretraining_ends_at_the_same_weights(tmp_path, monkeypatch):
     settings = {"steps": 3, "seed": 5, "count": 24, "save_every": 1}
     pretrain_foundation(tmp_path / "whole", **settings)

@@ -42,7 +42,9 @@ def test_qpsk_carries_one_bit_where_the_capacity_of_bpsk_is_a_half() -> None:
     torch.testing.assert_close(float(mutual_information(torch.tensor(10**0.0187), 2)), 1.0, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("bits_per_symbol", "snr_db"), [(4, 6.0), (6, 13.0), (10, 22.0)])
+@pytest.mark.parametrize(
+    ("bits_per_symbol", "snr_db"), [(4, 6.0), (6, 13.0), pytest.param(10, 22.0, marks=pytest.mark.long)]
+)
 def test_mutual_information_is_that_of_the_demappers_ratios(bits_per_symbol: int, snr_db: float) -> None:
     """I = m − E[log2(1 + exp(−L))] with L the log-likelihood ratio of the bit that was sent, four standard errors."""
     generator = torch.Generator().manual_seed(0)

@@ -124,6 +124,7 @@ def test_what_cannot_be_sent_is_refused_in_one_line(mistake: str) -> None:
     assert mend in str(raised.value)
 
 
+@pytest.mark.long
 def test_an_autoencoder_learns_around_the_link() -> None:
     spec = util.spec_from_file_location("deepjscc", DEEPJSCC)
     assert spec is not None

@@ -95,6 +95,7 @@ def test_it_goes_wherever_a_link_goes_and_is_restored(folder: Path, text: str, o
     torch.testing.assert_close(again(tokens, 15.0, seed=1), link(tokens, 15.0, seed=1), rtol=0, atol=0)
 
 
+@pytest.mark.long
 def test_its_config_is_unpickled_in_another_process(folder: Path) -> None:
     """As a worker gets it, which knows nothing of the folder."""
     (folder / "digital.yaml").write_text("family: digital\nover: mine.yaml\n")
@@ -105,6 +106,7 @@ def test_its_config_is_unpickled_in_another_process(folder: Path) -> None:
     assert done.stdout.splitlines() == list(map(repr, configs)), done.stderr
 
 
+@pytest.mark.long
 def test_its_settings_are_restored_in_another_process(folder: Path) -> None:
     settings = load_link(folder / "mine.yaml").config.model_dump(mode="json")
     code = (

@@ -29,12 +29,18 @@ def lengths(symbols: dict[str, Tensor]) -> dict[str, int]:
     return {user: x.shape[1] for user, x in symbols.items()}
 
 
-@pytest.mark.parametrize("name", builtin_names("links"))
+TRACED = ("munich", "ofdm-munich")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] * (name in TRACED)) for name in builtin_names("links")],
+)
 def test_every_built_in_link_says_what_it_is_and_carries_a_payload(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few: dict[str, Any] = {}
-    if name in ("munich", "ofdm-munich"):
+    if name in TRACED:
         monkeypatch.setenv("TOKCOM_CACHE", str(tmp_path))
         if engine() != "torch":
             with pytest.raises(UserError, match="needs the torch engine"):

@@ -178,6 +178,7 @@ def without_llvm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[in
     return dict(zip(commands, map(tuple, json.loads(done.stdout)), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["links show ofdm-munich", "budget channels"])
 def test_settings_and_budgets_ask_for_no_llvm(without_llvm: dict[str, tuple[int, str, str]], command: str) -> None:
     code, output, errors = without_llvm[command]
@@ -185,6 +186,7 @@ def test_settings_and_budgets_ask_for_no_llvm(without_llvm: dict[str, tuple[int,
     assert "ofdm-munich" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["links show ofdm-munich --plot a.png", "run channels"])
 def test_ray_tracing_without_llvm(without_llvm: dict[str, tuple[int, str, str]], command: str) -> None:
     code, _, errors = without_llvm[command]

@@ -64,6 +64,7 @@ def test_budgets_that_cannot_be_allocated_are_one_line(found: RunAllocation) -> 
         found.allocations(1e6, float("nan"))
 
 
+@pytest.mark.long
 def test_predictions_stand_beside_what_a_simulation_measured(
     found: RunAllocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

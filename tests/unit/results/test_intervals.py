@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from tokcom_phy.results.intervals import over_questions_and_seeds, paired, wilson
 
@@ -7,6 +8,12 @@ from tokcom_phy.results.intervals import over_questions_and_seeds, paired, wilso
 def test_wilson_equals_the_published_example():
     low, high = wilson(81, 263)
     assert (low, high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+@pytest.mark.parametrize(("correct", "asked"), [(0, 7), (7, 7), (1, 2), (30, 100), (9129, 20000)])
+def test_wilson_equals_scipys(correct, asked):
+    interval = stats.binomtest(correct, asked).proportion_ci(0.95, method="wilson")
+    assert wilson(correct, asked) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 def test_one_seed_gets_wilson():

@@ -21,10 +21,12 @@ from tokcom_phy.utils.files import builtin_folder, builtin_names
 matplotlib.use("Agg")
 
 
-def drawn(run, name, width=PAGE_IN):
+def drawn(run, name, width=PAGE_IN, laid_out=True):
+    """The figure of a run; where everything stands is known once it is laid out, which takes as long again."""
     with styled(width=width):
         figure = run_path(str(builtin_folder("plots") / f"{name}.py"))["draw"](run)
-        figure.canvas.draw()
+        if laid_out:
+            figure.canvas.draw()
     return figure
 
 
@@ -139,7 +141,7 @@ def data_of(figure):
 def test_other_names_of_the_variants_leave_a_figure_as_it_is(run, figure, tmp_path):
     names = {variant: f"v{place}" for place, variant in enumerate(reversed(run.experiment.variants))}
     renamed = made_up_run(tmp_path, run.experiment.name, rename=names.__getitem__)
-    figures = [figure, drawn(renamed, renamed.experiment.figures[0])]
+    figures = [figure, drawn(renamed, renamed.experiment.figures[0], laid_out=False)]
     one, other = map(data_of, figures)
     assert len(one) == len(other) > 0
     for ours, theirs in zip(one, other, strict=True):
@@ -206,10 +208,10 @@ def test_a_run_without_points_tells_its_losses(tmp_path):
 
 def test_the_papers_figure_draws_what_the_paper_states_at_its_profile_alone(tmp_path):
     run = made_up_run(tmp_path, "fig3")
-    left, right = drawn(run, "fig3").axes
+    left, right = drawn(run, "fig3", laid_out=False).axes
     tiny = len(left.lines), len(right.lines)
     paper = replace(run, experiment=run.experiment.model_copy(update={"profile": "paper"}))
-    left, right = drawn(paper, "fig3").axes
+    left, right = drawn(paper, "fig3", laid_out=False).axes
     levels = [line.get_ydata()[0] for line in left.lines[tiny[0] :]]
     assert levels == [47.9, 47.6, 43.0]
     (gains,) = right.lines[tiny[1] :]

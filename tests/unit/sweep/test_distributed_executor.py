@@ -7,7 +7,7 @@ import pytest
 from two_processes import run_on_two
 
 
-@pytest.mark.parametrize("failing", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("failing", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_processes_agree_on_failures_or_end(tmp_path: Path, failing: int) -> None:
     done = run_on_two(distributed_case.__file__, tmp_path, str(failing))
     assert done[0].stdout.splitlines() == ["everywhere ['mend it']", "nowhere []"]

@@ -70,6 +70,7 @@ def test_scenes_of_splits_differ(corpus: Path) -> None:
     assert len(set(texts)) == len(texts)
 
 
+@pytest.mark.long
 def test_the_same_call_gives_the_same_bytes_whatever_the_workers(corpus: Path, tmp_path: Path) -> None:
     assert contents(synthesize(tmp_path / "again", **SIZES, seed=3, workers=2)) == contents(corpus)
 
@@ -104,6 +105,7 @@ def test_a_corpus_that_other_code_made_is_not_added_to(corpus: Path, tmp_path: P
         assert contents(root) == before
 
 
+@pytest.mark.long
 def test_two_at_a_time_make_it_once(corpus: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     script = (
@@ -116,6 +118,7 @@ def test_two_at_a_time_make_it_once(corpus: Path, tmp_path: Path) -> None:
     assert contents(root) == contents(corpus)
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_replaced(corpus: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     with ThreadPoolExecutor(1) as pool:
@@ -130,6 +133,7 @@ def test_a_killed_worker_is_replaced(corpus: Path, tmp_path: Path) -> None:
     assert contents(root) == contents(corpus)
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_no_process_and_is_completed(corpus: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     script = tmp_path / "script.py"

@@ -1,3 +1,4 @@
+import shutil
 import signal
 
 import pytest
@@ -107,22 +108,36 @@ def damage_file(file, how):
         file.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["deleted", "truncated", "altered"])
-@pytest.mark.parametrize("damage", [None, *CHECKPOINT])
-def test_a_killed_training_resumes_from_its_last_complete_checkpoint(tmp_path, damage, how):
-    """With the losses and weights of a training that was not killed, whichever file of a checkpoint was damaged."""
-    plan = settings(steps=12, checkpoint_steps=4)
-    whole = Noisy()
-    losses = train(whole, ITEMS, collate, plan, 0)
-    logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
-    killed = Noisy()
+@pytest.fixture(scope="module")
+def whole():
+    """A training of twelve steps that nothing stops, and its losses."""
+    module = Noisy()
+    return module, train(module, ITEMS, collate, settings(steps=12), 0)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Folder of one that is killed after ten steps, with its checkpoints after four and eight."""
+    folder = tmp_path_factory.mktemp("killed")
+    logs = TrainingLogs("line", folder / "checkpoints", folder / "logs")
     with pytest.raises(Interrupted):
-        train(killed, ITEMS, collate, plan, 0, interrupt_at(10), logs)
+        train(Noisy(), ITEMS, collate, settings(steps=12, checkpoint_steps=4), 0, interrupt_at(10), logs)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("damage", "how"),
+    [(None, None), *((file, how) for file in CHECKPOINT for how in ("deleted", "truncated", "altered"))],
+)
+def test_a_killed_training_resumes_from_its_last_complete_checkpoint(tmp_path, whole, killed, damage, how):
+    """With the losses and weights of a training that was not killed, whichever file of a checkpoint was damaged."""
+    folder = shutil.copytree(killed, tmp_path / "copied")
     if damage:
-        damage_file(tmp_path / "checkpoints" / "checkpoint-8" / damage, how)
-    resumed = Noisy()
-    assert train(resumed, ITEMS, collate, plan, 0, None, logs) == losses
-    assert torch.equal(resumed.weight, whole.weight)
+        damage_file(folder / "checkpoints" / "checkpoint-8" / damage, how)
+    resumed, logs = Noisy(), TrainingLogs("line", folder / "checkpoints", folder / "logs")
+    module, losses = whole
+    assert train(resumed, ITEMS, collate, settings(steps=12, checkpoint_steps=4), 0, None, logs) == losses
+    assert torch.equal(resumed.weight, module.weight)
     assert resumed.sample_indices == list(range(8 * (4 if damage else 8), 8 * 12))
 
 
@@ -159,9 +174,8 @@ def handlers():
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
 @pytest.mark.parametrize("step", [1, 6, 12])
-def test_an_interrupted_training_keeps_its_step(tmp_path, handlers, number, error, step):
+def test_an_interrupted_training_keeps_its_step(tmp_path, whole, handlers, number, error, step):
     plan = settings(steps=12, checkpoint_steps=100)
-    losses = train(Noisy(), ITEMS, collate, plan, 0)
     logs = TrainingLogs("line", tmp_path / "checkpoints", tmp_path / "logs")
     told = []
     with pytest.raises(error):
@@ -169,7 +183,7 @@ def test_an_interrupted_training_keeps_its_step(tmp_path, handlers, number, erro
     assert told == list(range(1, step))
     assert signal.getsignal(signal.SIGTERM) is handlers
     resumed = Noisy()
-    assert train(resumed, ITEMS, collate, plan, 0, None, logs) == losses
+    assert train(resumed, ITEMS, collate, plan, 0, None, logs) == whole[1]
     assert resumed.sample_indices == list(range(8 * step, 8 * 12))
 
 

@@ -11,6 +11,7 @@ from tokcom_phy.model.losses import contrastive_loss
 from tokcom_phy.training.distributed import gather_rows, num_processes
 
 
+@pytest.mark.long
 def test_two_processes_have_the_losses_of_one(foundation_folder, tmp_path):
     """Both stages with all their parts: negatives of all processes, questions and answers of unequal lengths, dropout,
     SNRs drawn from a range, fading, and transceivers that some steps leave unused."""
