@@ -55,7 +55,7 @@ def corpus_of(settings: Experiment, folder: Path) -> tuple[Path, Path]:
     corpus = settings.data.synthetic
     assert corpus is not None
     root = synthesize(corpus.folder(folder / "run"), **corpus.model_dump(), workers=1)
-    return root, prepare(root, settings.encoders, settings.resolved().lengths)
+    return root, prepare(root, settings.encoders, settings.resolved().lengths, workers=1)
 
 
 def evaluations(settings: Experiment, link: str, variants: Sequence[str], snr_db: tuple[float, ...]) -> list[Job]:

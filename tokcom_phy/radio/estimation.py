@@ -231,12 +231,13 @@ class PilotEstimator:
             noise_var = noise_var + self.num_users * loss[:, 0, :, 0, 0]
         if self._knows_covariances:
             return self._filter(at_pilots, noise_var, amplitude, users, symbols)
-        over_time = self._over_time[:, symbols]
-        estimates = []
-        for user, values in zip(users, at_pilots, strict=True):
-            over_frequency = values @ self._over_frequency[user]
-            estimates.append(torch.einsum("pt,...pf->...tf", over_time, over_frequency))
-        return torch.stack(estimates, dim=2), self._error_variance(noise_var, amplitude, users, symbols)
+        at_pilots = [values @ self._over_frequency[user] for user, values in zip(users, at_pilots, strict=True)]
+        first, *others = torch.stack(at_pilots, dim=2)[..., None, :].unbind(-3)
+        weight, *weights = self._over_time[:, symbols, None]
+        h_hat = weight * first
+        for weight, values in zip(weights, others, strict=True):
+            h_hat.addcmul_(weight, values)
+        return h_hat, self._error_variance(noise_var, amplitude, users, symbols)
 
     def _error_variance(self, noise_var: Tensor, amplitude: Tensor, users: list[int], symbols: list[int]) -> Tensor:
         at_pilots = noise_var[:, None, :, None, None] / self.num_users

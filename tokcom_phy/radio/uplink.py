@@ -201,19 +201,20 @@ class Uplink:
             key = (what, request.seed, block, tuple(part.positions), tuple(part.users), self.last, tuple(symbols), band)
             whole = request.once(key, evaluate)
             for shift, parts in zip(shifts, found, strict=True):
-                parts.append(whole[[(request.indices[row] + shift) % BLOCK for row in rows]])
+                parts.append(whole[_as_slice([(request.indices[row] + shift) % BLOCK for row in rows])])
         return [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in found]
 
-    def _channel(self, symbols: list[int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The channel at some OFDM symbols of the transmission, scaled by the received amplitude.
+    def _channel(self, symbols: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The channel at some OFDM symbols of the transmission, and the received amplitude that it is to be scaled by.
 
         Returns
         -------
         h : complex64 [b, num_rx_ant, users, symbols, subcarriers]
+        scale : float32 or complex64, broadcastable to [b, 1, users, symbols, subcarriers]
         lost : float32 [b, users, symbols]
             What of a user's unit power the channel makes interference between symbols and subcarriers.
         other : complex64, the shape of ``h``, or None
-            Channel of the other cell's users.
+            Channel of the other cell's users, scaled.
         """
         config = self.config
         (outside,) = self._drawn("outside", symbols, 0)
@@ -229,9 +230,10 @@ class Uplink:
             phase = -2 * math.pi * self.impairments.lateness[..., None] * frequencies
             scale = scale * torch.polar(torch.ones_like(phase), phase)[:, None, :, None]
         if not self.impairments.other_cell:
-            return self._drawn("within", symbols, 0)[0] * scale, 1 - useful, None
+            return self._drawn("within", symbols, 0)[0], scale, 1 - useful, None
         h, other = self._drawn("within", symbols, 0, 1)
-        return h * scale, 1 - useful, other * (self.impairments.other_cell * self.amplitude[:, None, :, None, None])
+        other_scale = self.impairments.other_cell * self.amplitude[:, None, :, None, None]
+        return h, scale, 1 - useful, other * other_scale
 
     @cached_property
     def _spread(self) -> float:
@@ -260,17 +262,21 @@ class Uplink:
         grid = (len(slots), len(self.in_slot))
         moments = [t + (delay if t in self.data_symbols else 0) for t in self.in_slot]
         symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in moments]
-        h, lost, other = self._channel(symbols)
-        h, lost = h.unflatten(3, grid), lost.unflatten(2, grid)
+        h, scale, lost, other = self._channel(symbols)
+        lost = lost.unflatten(2, grid)
         share = self._share(lost, active, elements)
-        disturbance = self._disturbance(h, lost, share)
-        noise = self.noise[:, :, window] * (disturbance / 2).sqrt()[:, None, ..., None]
+        disturbance = self._disturbance(h, scale, lost, share)
+        deviation = (disturbance / 2).sqrt()[:, None, ..., None]
 
         at_pilots, at_data = slice(None, pilots), slice(pilots, None)
-        h_data = _take(h[..., at_data, :].flatten(3), elements)
+        h_data = self._at_payload(h, elements) * self._at_payload(scale, elements)
+        noise = self.noise[:, :, window]
         noise_data = _take(noise[..., at_data, :].flatten(2), elements)
+        noise_data = noise_data * self._everywhere(deviation[..., at_data, 0], elements)
         noise_var = no = self._everywhere(disturbance[:, :, at_data], elements)
-        h_pilots, noise_pilots, pilot_var = h[..., at_pilots, :], noise[..., at_pilots, :], disturbance[:, :, at_pilots]
+        h_pilots = self._pilots(h, grid) * self._pilots(scale, grid)
+        noise_pilots = noise[..., at_pilots, :] * deviation[..., at_pilots, :]
+        pilot_var = disturbance[:, :, at_pilots]
         distortion = None
         if self.turn is not None:
             kept = self.turn[..., symbols].abs().square().clamp(min=1e-9).unflatten(2, grid)
@@ -317,6 +323,27 @@ class Uplink:
             combined = combined._replace(gain=gain, noise=combined.noise + (foreign * sent[:, None]).sum(2))
         return self._precoded(combined, active, elements) if config.waveform == "dft-s-ofdm" else combined
 
+    def _at_payload(self, values: Tensor, elements: slice | Tensor) -> Tensor:
+        """Values [..., drawn OFDM symbols, subcarriers] at the payload's resource elements [..., n].
+
+        Where values are the same everywhere, both dimensions of size one, n is one too.
+        """
+        if values.shape[-2:] == (1, 1):
+            return values[..., 0]
+        per_slot, pilots, width = len(self.in_slot), len(self.config.pilot_symbols), self.part.width
+        num_symbols = len(self.part.slots) * per_slot if values.shape[-2] == 1 else values.shape[-2]
+        values = values.expand(*values.shape[:-2], num_symbols, width)
+        if isinstance(elements, slice):
+            return values.unflatten(-2, (-1, per_slot))[..., pilots:, :].flatten(-3)[..., elements]
+        slot = elements // ((per_slot - pilots) * width)
+        return _take(values.flatten(-2), elements + (slot + 1) * pilots * width)
+
+    def _pilots(self, values: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Values [..., drawn OFDM symbols, subcarriers] at the pilots [..., slots, pilot symbols, subcarriers]."""
+        if values.shape[-2] == 1:
+            return values.unsqueeze(-2)
+        return values.unflatten(-2, grid)[..., : len(self.config.pilot_symbols), :]
+
     def _everywhere(self, values: Tensor, elements: slice | Tensor) -> Tensor:
         """Values of data symbols [..., slots, symbols] at the payload's resource elements [..., n]."""
         return _take(values[..., None].expand(*values.shape, self.part.width).flatten(-3), elements)
@@ -333,8 +360,8 @@ class Uplink:
         config, h_hat, error = self.config, h_data, None
         if config.impairments.csi_delay:
             times = [slot * config.num_ofdm_symbols + t for slot in slots for t in self.data_symbols]
-            before = self._channel(times)[0].unflatten(3, (len(slots), -1))
-            h_hat = _take(before.flatten(3), elements)
+            before, scale, *_ = self._channel(times)
+            h_hat = _take((before * scale).flatten(3), elements)
             error = self.amplitude.square()[..., None] * self.estimator.age
         if config.impairments.csi_bits is not None:
             power = self.amplitude.square()[:, None, :, None]
@@ -370,7 +397,7 @@ class Uplink:
             share[..., at_data] = occupied.unflatten(2, (lost.shape[2], -1)) / self.part.width
         return share
 
-    def _disturbance(self, h: Tensor, lost: Tensor, share: Tensor) -> Tensor:
+    def _disturbance(self, h: Tensor, scale: Tensor, lost: Tensor, share: Tensor) -> Tensor:
         """Variance of noise and interference in each OFDM symbol, where that of noise is one.
 
         Interference is white over subcarriers and antennas, and lasts as long as the users send. Of what a receiver
@@ -378,7 +405,8 @@ class Uplink:
 
         Parameters
         ----------
-        h : complex64 [b, num_rx_ant, users, slots, symbols in a slot, subcarriers]
+        h, scale
+            As `_channel` returns them.
         lost, share : float32 [b, users, slots, symbols in a slot]
 
         Returns
@@ -387,9 +415,15 @@ class Uplink:
         """
         disturbance = 1 + (self.snr[:, :, None, None] * lost * share).sum(1)
         if own := self.impairments.receiver_noise:
-            received = torch.view_as_real(h).square().sum(-1).mean((1, 5))
+            received = (torch.view_as_real(h).square().sum(-1) * scale.abs().square()).mean((1, 4)).view_as(lost)
             disturbance = disturbance + own * (disturbance + (received * share).sum(1))
         return disturbance
+
+
+def _as_slice(positions: list[int]) -> slice | list[int]:
+    """Consecutive positions as a slice, which takes without a copy."""
+    whole = range(positions[0], positions[0] + len(positions))
+    return slice(whole.start, whole.stop) if positions == list(whole) else positions
 
 
 def _take(values: Tensor, elements: slice | Tensor) -> Tensor:
