@@ -25,10 +25,11 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
 
 from tokcom_phy.data.prepare import prepare
+from tokcom_phy.data.store import FeatureStore
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.plan import STAGE_NAMES, Job
 from tokcom_phy.experiments.schema import Experiment
-from tokcom_phy.model.encoders import Encoder
+from tokcom_phy.model.encoders import PretrainedEncoder
 from tokcom_phy.model.foundation import Foundation, find_foundation
 from tokcom_phy.sweep.messages import Start
 from tokcom_phy.sweep.resources import Resources
@@ -208,13 +209,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tokcom-bench-") as scratch:
         folder = Path(scratch)
         settings = experiment(CORPUS, **brief)
-        with counted(Encoder, "encode") as encoded:
+        with counted(PretrainedEncoder, "encode") as encoded:
             root, store = corpus_of(settings, folder)
             first = len(encoded)
             start = Start(settings, folder / "tiny", root, store, Path.cwd())
             compare("tiny", start, list(settings.variants), (-10.0, 0.0, 10.0, 20.0))
             prepare(root, settings.encoders, settings.resolved().lengths)
-        clips = len(list(root.rglob("*.mp4")))
+        clips = len(FeatureStore.open(store).video_ids)
         results["encoder calls per clip and modality"] = first / clips / len(settings.encoders)
         results["encoder calls again"] = len(encoded) - first
         console.print(

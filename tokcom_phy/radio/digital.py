@@ -20,7 +20,7 @@ from tokcom_phy.radio.harq import error_rates
 from tokcom_phy.radio.identifiers import check_bits
 from tokcom_phy.radio.link import Link, Snr
 from tokcom_phy.radio.observation import Observation, combine_symbols
-from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, Panel, draw_block_errors
+from tokcom_phy.radio.panels import CACHED_BYTES, NUM_SYMBOLS, SEED, Panel, draw_block_errors
 from tokcom_phy.radio.quantizer import LloydMaxQuantizer, Quantizer
 from tokcom_phy.radio.redundancy import redundancy_version, redundancy_versions
 from tokcom_phy.radio.seeding import entropy, uniform
@@ -176,8 +176,9 @@ class DigitalLink(Link[DigitalConfig]):
         snr_db = list(range(-10, 31))
         rates: dict[str, list[float]] = {str(scheme): [] for scheme in self.schemes}
         most = max(num_uses(NUM_SYMBOLS, scheme) for scheme in self.schemes)
+        over = self.over.cached(CACHED_BYTES)
         for snr in snr_db:
-            observation = Observation.of(self.over.draw(_PICTURED, most, float(snr), SEED), ANONYMOUS)
+            observation = Observation.of(over.draw(_PICTURED, most, float(snr), SEED), ANONYMOUS)
             for scheme in self.schemes:
                 layout = segment(torch.full((_PICTURED,), NUM_SYMBOLS, device=self.device), [scheme])
                 lost = [block_error_rate(observation.at(blocks.rows, blocks.uses), blocks.code) for blocks in layout]

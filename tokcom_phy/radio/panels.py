@@ -19,6 +19,9 @@ SEED = 1
 NUM_SYMBOLS = 1024
 """Seed and payload length of everything that is drawn."""
 
+CACHED_BYTES = 512 * 2**20
+"""Memory for channels and noise, which are drawn once for all SNRs of a curve."""
+
 
 def draw_response(axes: "Axes", h: Tensor, frequencies: Tensor, duration: float, title: str) -> None:
     """|H| over time and frequency: complex64 [symbols, subcarriers] at ``frequencies`` [Hz] over ``duration`` [s]."""

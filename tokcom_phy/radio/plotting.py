@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.link import Link
-from tokcom_phy.radio.panels import NUM_SYMBOLS, SEED, db
+from tokcom_phy.radio.panels import CACHED_BYTES, NUM_SYMBOLS, SEED, db
 from tokcom_phy.radio.state import ANONYMOUS
 from tokcom_phy.utils.figures import plain, save_figure
 
@@ -38,6 +38,7 @@ def draw_link(link: Link[Any], path: Path) -> None:
     """
     if isinstance(link, DigitalLink):
         link = link.mapped()
+    link = link.cached(CACHED_BYTES)
     panels = link.panels()
     if link.analog:
         panels.append(lambda axes: _draw_constellation(axes, link))
