@@ -11,7 +11,6 @@ export OMP_NUM_THREADS ?= 1
 
 # A file goes to one of two processes, in the order of their names: sweeps of minutes first, units last.
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-QUICK  := -m "not long and not slow"
 
 # Times in archives are those of the commit.
 EPOCH = $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
@@ -35,9 +34,9 @@ demo: install ## install, then run the quickstart: a results table and a figure
 	$(BIN)/tokcom run quickstart
 
 test: $(VENV)/.installed-test ## install what tests need, then run them: unit, physics, end to end
-	$(BIN)/$(PYTEST) $(QUICK)
+	$(BIN)/$(PYTEST) -m "not long and not slow"
 
-test-long: $(VENV)/.installed-test ## run the tests that take from five seconds to a minute each
+test-long: $(VENV)/.installed-test ## run the tests that take from five seconds to two minutes each
 	$(BIN)/$(PYTEST) -m "long and not slow"
 
 test-slow: $(VENV)/.installed-test ## run the tests that take minutes each
@@ -47,7 +46,7 @@ install-tensorflow: $(TF)/.installed ## install the TensorFlow engine beside the
 
 # What the engine computes, once: against the other engine, every built-in link, powers and Doppler of its channels; and the bridge.
 test-tensorflow: install-tensorflow ## install the TensorFlow engine, then test on it what it computes, and the bridge
-	$(TF)/bin/$(PYTEST) $(QUICK) tests/engines tests/bridge tests/unit/radio/test_radio.py tests/unit/radio/test_engine.py \
+	$(TF)/bin/$(PYTEST) -m "not slow" tests/engines tests/bridge tests/unit/radio/test_radio.py tests/unit/radio/test_engine.py \
 		tests/physics/test_ofdm_channels.py::test_tdl_c_power_delay_profile \
 		tests/physics/test_ofdm_channels.py::test_doppler_correlation_is_bessel_across_slots \
 		"tests/unit/test_docs.py::test_snippets_run[bridge.md-1]" "tests/unit/test_docs.py::test_snippets_run[bridge.md-2]" \
