@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import torch
 from torch import Tensor
@@ -263,41 +263,42 @@ class Uplink:
         moments = [t + (delay if t in self.data_symbols else 0) for t in self.in_slot]
         symbols = [slot * config.num_ofdm_symbols + t for slot in slots for t in moments]
         h, scale, lost, other = self._channel(symbols)
-        lost = lost.unflatten(2, grid)
+        h, lost = h.unflatten(3, grid), lost.unflatten(2, grid)
+        scale = scale.unflatten(3, grid if scale.shape[3] > 1 else (1, 1))
         share = self._share(lost, active, elements)
         disturbance = self._disturbance(h, scale, lost, share)
         deviation = (disturbance / 2).sqrt()[:, None, ..., None]
 
-        at_pilots, at_data = slice(None, pilots), slice(pilots, None)
-        h_data = self._at_payload(h, elements) * self._at_payload(scale, elements)
+        at_pilots = slice(None, pilots)
+        at_payload = partial(self._at_payload, grid, elements)
         noise = self.noise[:, :, window]
-        noise_data = _take(noise[..., at_data, :].flatten(2), elements)
-        noise_data = noise_data * self._everywhere(deviation[..., at_data, 0], elements)
-        noise_var = no = self._everywhere(disturbance[:, :, at_data], elements)
-        h_pilots = self._pilots(h, grid) * self._pilots(scale, grid)
+        h_data = at_payload(h) * at_payload(scale)
+        noise_data = at_payload(noise) * at_payload(deviation)
+        noise_var = no = at_payload(disturbance[..., None])
+        h_pilots = h[..., at_pilots, :] * scale[..., at_pilots, :]
         noise_pilots = noise[..., at_pilots, :] * deviation[..., at_pilots, :]
         pilot_var = disturbance[:, :, at_pilots]
         distortion = None
         if self.turn is not None:
             kept = self.turn[..., symbols].abs().square().clamp(min=1e-9).unflatten(2, grid)
             beside = self._beside[:, :, window] * (1 / kept - 1).sqrt()[..., None]
-            distortion = self._everywhere((1 / kept - 1)[..., at_data], elements) * active
-            on_data = _take(beside[..., at_data, :].flatten(2), elements) * active
+            distortion = at_payload((1 / kept - 1)[..., None]) * active
+            on_data = at_payload(beside) * active
             noise_data = noise_data + (h_data * on_data[:, None]).sum(2)
             noise_pilots = noise_pilots + (h_pilots * beside[:, None, ..., at_pilots, :]).sum(2)
             pilot_var = pilot_var + (self.snr[:, :, None, None] * (1 - kept[..., at_pilots])).sum(1)
         other_data = None
         if other is not None:
             other = other.unflatten(3, grid)
-            other_data = _take(other[..., at_data, :].flatten(3), elements)
+            other_data = at_payload(other)
             h_pilots = h_pilots + other[..., at_pilots, :]
             no = no + self.impairments.other_cell**2 * self.snr.sum(1, keepdim=True)
         if config.output == "raw":
             if other_data is not None:
                 noise_data = noise_data + (other_data * self._sent_by_others(window, elements)[:, None]).sum(2)
                 noise_var = noise_var + other_data.abs().square().sum(2)[:, 0]
-            scale = self.target_snr.rsqrt()[:, None, :, None]
-            return unequalized(h_data * scale, noise_data, 1 / self.target_snr[:, 0], noise_var, distortion)
+            of_unit_power = h_data * self.target_snr.rsqrt()[:, None, :, None]
+            return unequalized(of_unit_power, noise_data, 1 / self.target_snr[:, 0], noise_var, distortion)
         if config.csi == "perfect":
             h_hat, error = self._known(h_data, slots, elements)
         else:
@@ -323,30 +324,19 @@ class Uplink:
             combined = combined._replace(gain=gain, noise=combined.noise + (foreign * sent[:, None]).sum(2))
         return self._precoded(combined, active, elements) if config.waveform == "dft-s-ofdm" else combined
 
-    def _at_payload(self, values: Tensor, elements: slice | Tensor) -> Tensor:
-        """Values [..., drawn OFDM symbols, subcarriers] at the payload's resource elements [..., n].
+    def _at_payload(self, grid: tuple[int, int], elements: slice | Tensor, values: Tensor) -> Tensor:
+        """Values [..., slots, drawn symbols of a slot, subcarriers] at the payload's resource elements [..., n].
 
-        Where values are the same everywhere, both dimensions of size one, n is one too.
+        A dimension of size one stands for that of ``grid``, or for all subcarriers; where all three do, n is one too.
         """
-        if values.shape[-2:] == (1, 1):
-            return values[..., 0]
-        per_slot, pilots, width = len(self.in_slot), len(self.config.pilot_symbols), self.part.width
-        num_symbols = len(self.part.slots) * per_slot if values.shape[-2] == 1 else values.shape[-2]
-        values = values.expand(*values.shape[:-2], num_symbols, width)
+        if values.shape[-3:] == (1, 1, 1):
+            return values[..., 0, 0]
+        pilots, width = len(self.config.pilot_symbols), self.part.width
+        values = values.expand(*values.shape[:-3], *grid, width)
         if isinstance(elements, slice):
-            return values.unflatten(-2, (-1, per_slot))[..., pilots:, :].flatten(-3)[..., elements]
-        slot = elements // ((per_slot - pilots) * width)
-        return _take(values.flatten(-2), elements + (slot + 1) * pilots * width)
-
-    def _pilots(self, values: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Values [..., drawn OFDM symbols, subcarriers] at the pilots [..., slots, pilot symbols, subcarriers]."""
-        if values.shape[-2] == 1:
-            return values.unsqueeze(-2)
-        return values.unflatten(-2, grid)[..., : len(self.config.pilot_symbols), :]
-
-    def _everywhere(self, values: Tensor, elements: slice | Tensor) -> Tensor:
-        """Values of data symbols [..., slots, symbols] at the payload's resource elements [..., n]."""
-        return _take(values[..., None].expand(*values.shape, self.part.width).flatten(-3), elements)
+            return values[..., pilots:, :].flatten(-3)[..., elements]
+        slot = elements // ((grid[1] - pilots) * width)
+        return _take(values.flatten(-3), elements + (slot + 1) * pilots * width)
 
     def _turned(self, slots: int, elements: slice | Tensor) -> Tensor | None:
         """`PilotEstimator.turned` at the payload's resource elements, float32 [1, users, n]."""
@@ -405,8 +395,8 @@ class Uplink:
 
         Parameters
         ----------
-        h, scale
-            As `_channel` returns them.
+        h : complex64 [b, num_rx_ant, users, slots, symbols in a slot, subcarriers]
+        scale : float32 or complex64, broadcastable to it
         lost, share : float32 [b, users, slots, symbols in a slot]
 
         Returns
@@ -415,7 +405,7 @@ class Uplink:
         """
         disturbance = 1 + (self.snr[:, :, None, None] * lost * share).sum(1)
         if own := self.impairments.receiver_noise:
-            received = (torch.view_as_real(h).square().sum(-1) * scale.abs().square()).mean((1, 4)).view_as(lost)
+            received = (torch.view_as_real(h).square().sum(-1) * scale.abs().square()).mean((1, 5))
             disturbance = disturbance + own * (disturbance + (received * share).sum(1))
         return disturbance
 
