@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.radio.bler_table import CodeKey, bler_table
-from tokcom_phy.radio.miesm import demapped_information, snr_db_of
+from tokcom_phy.radio.miesm import block_information, snr_db_of
 from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.scheme import Scheme
 from tokcom_phy.radio.segmentation import segment
@@ -12,7 +12,7 @@ from tokcom_phy.radio.segmentation import segment
 
 def block_error_rate(observation: Observation, code: CodeKey) -> Tensor:
     """Error rate of blocks at their effective SNR, float32 [blocks]; the observation is of their symbols."""
-    return error_rate_of(demapped_information(observation, code.bits_per_symbol).mean(-1), code)
+    return error_rate_of(block_information(observation, code.bits_per_symbol), code)
 
 
 def error_rate_of(information: Tensor, code: CodeKey, rounds: int = 1) -> Tensor:

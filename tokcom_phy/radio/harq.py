@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tokcom_phy.radio.block_errors import block_error_rate, error_rate_of
 from tokcom_phy.radio.harq_config import Combining
-from tokcom_phy.radio.miesm import demapped_information
+from tokcom_phy.radio.miesm import block_information
 from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.segmentation import Blocks
 
@@ -28,6 +28,6 @@ def error_rates(rounds: Sequence[Observation], blocks: Blocks, combining: Combin
     if combining == "chase":
         rates = [block_error_rate(Observation.combined(own[: r + 1]), blocks.code) for r in range(len(own))]
     else:
-        information = torch.stack([demapped_information(one, blocks.code.bits_per_symbol).mean(-1) for one in own])
+        information = torch.stack([block_information(one, blocks.code.bits_per_symbol) for one in own])
         rates = [error_rate_of(information[:r].mean(0), blocks.code, r) for r in range(1, len(own) + 1)]
     return torch.stack(rates).cummin(0).values
