@@ -51,6 +51,18 @@ def test_a_use_and_a_half_repeats_every_second_symbol() -> None:
     torch.testing.assert_close(sinr, torch.tensor([2.0, 1.0] * 4))
 
 
+@pytest.mark.parametrize("uses_per_value", [0.5000001, 0.1234567, 0.55, 1.25, 1.45, 49.9])
+def test_any_number_of_uses_repeats_whole_symbols(uses_per_value: float) -> None:
+    """Of r uses a symbol ⌊r⌋ or one more carry it, and a share r − ⌊r⌋ of the symbols has one more, within a symbol."""
+    link = load_link("awgn", device="cpu", uses_per_value=uses_per_value)
+    whole, share = divmod(2 * uses_per_value, 1)
+    for count in (1, 2, 7, 100):
+        sinr = link.draw(1, count, 0.0, seed=0).sinr["payload"]
+        assert (sinr - sinr.round()).abs().max() < 1e-3
+        assert whole - 1e-3 < sinr.min() <= sinr.max() < whole + 1 + 1e-3
+        assert -1e-3 < float((sinr - whole).sum()) - share * count < 1 + 1e-3
+
+
 @pytest.mark.parametrize("name", ["rayleigh", "ofdm-tdl-c"])
 def test_the_sinr_is_that_of_what_arrives(name: str) -> None:
     """Errors at the known gain have mean power |A|²/SINR, with the interference of users that repeat their symbols too,

@@ -11,11 +11,13 @@ from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.state import LinkState
 
 _LEAST_VAR = 1e-12
+_ROUNDING = 1e-6
+"""Of a channel use: uses per symbol are no exact binary fractions."""
 
 
 def num_uses(num_symbols: int, uses_per_symbol: float) -> int:
     """Channel uses of a payload."""
-    return math.ceil(num_symbols * uses_per_symbol - 1e-9)
+    return math.ceil(num_symbols * uses_per_symbol - _ROUNDING)
 
 
 def sent_symbols(uses: int, uses_per_symbol: float, device: str) -> Tensor:
@@ -25,7 +27,7 @@ def sent_symbols(uses: int, uses_per_symbol: float, device: str) -> Tensor:
     length: users of different lengths stay aligned.
     """
     places = torch.arange(uses, dtype=torch.float64, device=device)
-    return ((places + 1e-6) / uses_per_symbol).long()
+    return ((places + _ROUNDING) / uses_per_symbol).long()
 
 
 def repeated(request: DrawRequest, uses_per_symbol: float) -> DrawRequest:
