@@ -59,6 +59,8 @@ class DigitalLink(Link[DigitalConfig]):
         The link below, with unbiased output.
     schemes : list of Scheme
         Candidates; one where the link does not adapt.
+    varies : bool
+        Whether what a transmission takes depends on the realisation: with HARQ, or if schemes differ in channel uses.
     """
 
     analog = False
@@ -83,6 +85,7 @@ class DigitalLink(Link[DigitalConfig]):
         self.identifiers = (TEXT,) if config.text == "identifiers" else ()
         self.amplifies_waveform = over.amplifies_waveform
         self.schemes = config.candidates
+        self.varies = config.harq is not None or len({num_uses(NUM_SYMBOLS, scheme) for scheme in self.schemes}) > 1
         named = config.schemes if isinstance(config.schemes, str) else " or ".join(map(str, self.schemes))
         self.sent_as = named if config.harq is None else f"{named}, first of {config.harq.rounds} rounds"
         self._quantizers = {scheme: self._quantizer(scheme.bits) for scheme in self.schemes}
@@ -215,29 +218,42 @@ class DigitalLink(Link[DigitalConfig]):
         for user in self.identifiers:
             if user in tokens:
                 check_bits(user, tokens[user])
-        return super()._transmit(tokens, snr_db, masks, seed, indices)
+        received, state = super()._transmit(tokens, snr_db, masks, seed, indices)
+        assert isinstance(state, DigitalState)
+        sent = {
+            user: masks[user].sum(1).tolist() if user in masks else [block.shape[1]] * len(block)
+            for user, block in tokens.items()
+        }
+        headers = {user: torch.tensor([self._header_symbols(n, 1) for n in counts]) for user, counts in sent.items()}
+        return received, replace(state, headers=headers)
 
     def spent(self, state: LinkState, symbol_energy: float | None = None) -> Spent | None:
         assert isinstance(state, DigitalState)
-        if self.config.harq is None:
+        if not self.varies:
             return None
-        total = Spent(*torch.zeros(3, len(next(iter(state.scheme.values()))), dtype=torch.float64))
-        for round_number, of_users in enumerate(state.spent):
-            loads, which = torch.stack(list(of_users.values()), dim=1).unique(dim=0, return_inverse=True)
-            header = 0 if round_number else self._header_symbols(1, None)
+        users = list(state.scheme)
+        total = Spent(*torch.zeros(3, len(state.scheme[users[0]]), dtype=torch.float64))
+        headers = torch.stack([state.headers[user] for user in users], dim=1)
+        for of_users in state.spent:
+            uses = torch.stack([of_users[user] for user in users], dim=1).cpu()
+            loads, which = torch.cat([uses, headers], dim=1).unique(dim=0, return_inverse=True)
             costs = [
-                self._spent(dict(zip(of_users, load, strict=True)), header, symbol_energy) for load in loads.tolist()
+                self._spent(dict(zip(users, load[: len(users)], strict=True)), load[len(users) :], symbol_energy)
+                for load in loads.tolist()
             ]
-            own = torch.tensor(costs, dtype=torch.float64)[which.cpu()]
+            own = torch.tensor(costs, dtype=torch.float64)[which]
             total = Spent(*(sum_ + part for sum_, part in zip(total, own.mT, strict=True)))
+            headers = torch.zeros_like(headers)
         return total
 
-    def _spent(self, uses: Mapping[str, int], header: int, symbol_energy: float | None) -> tuple[float, float, float]:
-        """Channel uses, time and energy of a round."""
+    def _spent(
+        self, uses: Mapping[str, int], headers: Sequence[int], symbol_energy: float | None
+    ) -> tuple[float, float, float]:
+        """Channel uses, time and energy of a round, with the headers of each user."""
         payload = {user: n for user, n in uses.items() if n}
         if not payload:
             return 0.0, 0.0, 0.0
-        sent = {user: n + header for user, n in payload.items()}
+        sent = {user: n + header for (user, n), header in zip(uses.items(), headers, strict=True) if n}
         cost = self.over._cost(self._load(payload, sent, symbol_energy))
         return cost.channel_uses, cost.latency, cost.energy
 

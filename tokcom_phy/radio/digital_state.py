@@ -22,12 +22,15 @@ class DigitalState(LinkState):
         Realisations of the link below in further rounds of HARQ; with mapped decoding as many as some block needs.
     spent : tuple of (user → int64 [b])
         Channel uses of each example in each round; empty until something is sent.
+    headers : user → int64 [b]
+        Symbols of the headers, which are sent once; empty until something is sent.
     """
 
     scheme: Mapping[str, Tensor] = field(default_factory=dict)
     chance: Mapping[str, Tensor] = field(default_factory=dict)
     later: tuple[LinkState, ...] = ()
     spent: tuple[Mapping[str, Tensor], ...] = ()
+    headers: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, below: LinkState, scheme: Mapping[str, Tensor], chance: Mapping[str, Tensor]) -> "DigitalState":

@@ -55,7 +55,10 @@ def budget_tables(experiment: Experiment, media: Path | None, question_tokens: i
             parts.append(_table(payload.costs))
         means = harq[harq["tokens"] == payload.tokens]
         if len(means):
-            parts += [f"in the mean over all rounds of HARQ ({REALISATIONS} realisations)", _harq_table(means)]
+            parts += [
+                f"in the mean over all rounds of HARQ and chosen schemes ({REALISATIONS} realisations)",
+                _harq_table(means),
+            ]
     parts.append(
         f"digital: tokens of {BITS_PER_VALUE} bits a value, 16-QAM at rate 1/2, in as many uses as that takes; digital "
         "links send theirs in as many as analog tokens"

@@ -1,4 +1,4 @@
-"""What a question takes in the mean over links with HARQ, where that depends on the channel."""
+"""What a question takes in the mean over links where that depends on the channel: with HARQ or adaptation."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ _MAX_BYTES = 2**28
 
 
 def tabulate_harq(experiment: Experiment, links: Mapping[str, Link], question_tokens: int) -> pd.DataFrame:
-    """The mean cost of a question over links with HARQ, at the SNRs at which they are evaluated.
+    """The mean cost of a question over links where it varies, at the SNRs at which they are evaluated.
 
     It is the mean over 32 realisations. Decoding is mapped, whatever the link says.
 
@@ -44,7 +44,7 @@ def tabulate_harq(experiment: Experiment, links: Mapping[str, Link], question_to
         lengths = sent_tokens(resolved.variants[variant], question_tokens) if variant in resolved.variants else {}
         for name, snrs in visits.items():
             link, words = links[name], in_words(lengths)
-            if not (lengths and isinstance(link, DigitalLink) and link.config.harq and _drawable(link)):
+            if not (lengths and isinstance(link, DigitalLink) and link.varies and _drawable(link)):
                 continue
             mapped = link.mapped().cached(_MAX_BYTES)
             for snr_db in snrs:

@@ -66,6 +66,26 @@ def test_what_is_spent_is_counted_for_each_example(combining: str) -> None:
     assert load_link("digital-awgn", device="cpu").spent(state) is None
 
 
+@pytest.mark.parametrize("below", ["awgn", "ofdm-tdl-c"])
+@pytest.mark.parametrize("options", [{}, {"power": "token"}, {"scale": "withheld"}])
+def test_one_round_takes_what_the_budget_says(below: str, options: dict[str, Any]) -> None:
+    """With the headers of all scales: one a token, or a payload, or none."""
+    link = link_with("chase", over=below, **options)
+    _, state = link.transmit({"audio": TOKENS["audio"][:1], "text": TOKENS["audio"][:1, :3]}, 40.0, seed=1)
+    spent, cost = link.spent(state), link.cost({"audio": 1024, "text": 192}, symbols_per_token=64)
+    assert spent is not None
+    assert (spent.channel_uses[0], spent.latency[0]) == (cost.channel_uses, pytest.approx(cost.latency))
+    assert spent.energy[0] == pytest.approx(cost.energy)
+
+
+def test_padding_has_no_header() -> None:
+    link, mask = link_with("chase", power="token"), torch.arange(16) < torch.tensor([[16], [5]])
+    _, state = link.transmit({"audio": TOKENS["audio"][:2]}, 40.0, {"audio": mask}, seed=1)
+    spent = link.spent(state)
+    assert spent is not None
+    assert spent.latency.tolist() == pytest.approx([16 * (64 + HEADER_SYMBOLS) / 1e6, 5 * (64 + HEADER_SYMBOLS) / 1e6])
+
+
 def test_rounds_depend_on_seed_and_index_alone() -> None:
     link = link_with("chase", rounds=4, decoding="mapped", over={"extends": "rayleigh", "coherence": 512})
     whole, state = link.transmit(TOKENS, 8.0, seed=3)

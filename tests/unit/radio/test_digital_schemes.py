@@ -7,6 +7,7 @@ import torch
 
 from tokcom_phy.radio import block_errors, load_link
 from tokcom_phy.radio.bler_table import BlerTable, CodeKey
+from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.mcs import MCS, McsTable, mcs_schemes
@@ -71,6 +72,22 @@ def test_a_target_error_rate_takes_the_fastest_reliable_row(monkeypatch: pytest.
     _, state = link.transmit(TOKENS, 30.0, seed=0)
     assert isinstance(state, DigitalState)
     assert int(state.spent[0]["audio"][0]) == 2 * link.schemes[-1].num_uses(2048) < 1024
+
+
+def test_an_adaptive_link_spends_what_the_chosen_schemes_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget counts the scheme that takes most; where all take as many, nothing needs to be counted."""
+    monkeypatch.setattr(block_errors, "bler_table", at_capacity)
+    schemes = [{"bits": 1, "modulation": "16-QAM", "uses_per_value": 1}, {"bits": 2, "modulation": "64-QAM"}]
+    options: dict[str, Any] = {"device": "cpu", "adaptation": "instantaneous", "decoding": "mapped"}
+    link = load_link("digital-awgn", schemes=schemes, **options)
+    _, state = link.transmit({"audio": TOKENS["audio"][:2]}, torch.tensor([5.0, 30.0]), seed=0)
+    spent = link.spent(state)
+    assert spent is not None
+    assert spent.channel_uses.tolist() == [2048, 1024]
+    assert spent.energy.tolist() == pytest.approx([0.2e-6 * (2048 + HEADER_SYMBOLS), 0.2e-6 * (1024 + HEADER_SYMBOLS)])
+    assert link.cost({"audio": 1024}).channel_uses == 2048
+    same = load_link("digital-awgn", schemes=[{"bits": 2}, {"bits": 3, "modulation": "256-QAM"}], **options)
+    assert same.spent(same.transmit(TOKENS, 40.0, seed=0)[1]) is None
 
 
 def test_fewer_or_more_channel_uses_change_the_code_rate() -> None:
