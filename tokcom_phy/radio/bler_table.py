@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -62,11 +62,13 @@ class TableFile(BaseModel):
     codec: str
     """Whose encoder and decoder were measured."""
 
-    snr_db: list[float] = _COLUMN
+    snr_db: list[FiniteFloat] = _COLUMN
     """Es/N0 [dB], rising."""
 
     bler: list[Share] = _COLUMN
-    std_error: list[float] = _COLUMN
+    """Not rising."""
+
+    std_error: list[FiniteFloat] = _COLUMN
 
     def fits(self, key: CodeKey, rounds: int) -> bool:
         own = (self.num_info_bits, self.num_symbols, self.bits_per_symbol, self.crc_bits, self.rounds, self.iterations)
@@ -143,7 +145,8 @@ def read_table(path: Path, key: CodeKey, rounds: int = 1) -> BlerTable:
             "is measured anew"
         )
     snr_db, bler = np.asarray(table.snr_db), np.asarray(table.bler)
-    if len({len(table.snr_db), len(table.bler), len(table.std_error)}) > 1 or (np.diff(snr_db) <= 0).any():
+    lengths = {len(snr_db), len(bler), len(table.std_error)}
+    if len(lengths) > 1 or (np.diff(snr_db) <= 0).any() or (np.diff(bler) > 0).any() or bler[0] == bler[-1]:
         raise UserError(f"BLER table {path} is damaged: delete it, and it is measured anew")
     return BlerTable(torch.from_numpy(snr_db), torch.from_numpy(np.log(bler / (1 - bler))))
 

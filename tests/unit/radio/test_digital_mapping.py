@@ -190,6 +190,11 @@ def test_a_damaged_table_is_named_in_one_line(tmp_path: Path) -> None:
         ({"bler": [0.5, 0.1]}, "is damaged"),
         ({"snr_db": [2.0, 1.0], "bler": [0.5, 0.1], "std_error": [0.1, 0.1]}, "is damaged"),
         ({"bler": [0.5, 1.5]}, "is damaged"),
+        ({"snr_db": [float("nan"), 2.0, 3.0]}, "is damaged"),
+        ({"snr_db": [1.0, 2.0, float("inf")]}, "is damaged"),
+        ({"std_error": [0.1, 0.1, float("nan")]}, "is damaged"),
+        ({"bler": [0.1, 0.5, 0.9]}, "is damaged"),
+        ({"bler": [0.5, 0.5, 0.5]}, "is damaged"),
     ],
 )
 def test_a_table_of_another_code_or_with_odd_numbers_is_refused(
