@@ -67,7 +67,10 @@ class DigitalLink(Link[DigitalConfig]):
 
     def __init__(self, name: str, config: DigitalConfig, over: Link[Any]):
         for scheme in config.candidates:
-            scheme.check_rate(num_info_bits(longest_block(scheme), scheme))
+            try:
+                scheme.check_rate(num_info_bits(longest_block(scheme), scheme))
+            except UserError as error:
+                raise UserError(f"link '{name}': {error}") from error
         if engine() == "tensorflow" and config.decoding == "bit-exact" and _sends_versions(config):
             raise UserError(
                 f"link '{name}': Sionna 1 has no redundancy versions: use decoding mapped, combining chase, or Sionna 2"

@@ -1,5 +1,6 @@
 """Link files: read, laid over what they extend, and validated by the pydantic model of their family."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.erasure_config import ErasureConfig
 from tokcom_phy.radio.family_config import FOLDER, LinkFamilyConfig
 from tokcom_phy.radio.flat_config import FlatConfig
+from tokcom_phy.radio.harq_config import HarqConfig
 from tokcom_phy.radio.impairments_config import ImpairmentsConfig
 from tokcom_phy.radio.link_budget_config import LinkBudgetConfig
 from tokcom_phy.radio.ofdm_config import OfdmConfig, SceneConfig
+from tokcom_phy.radio.scheme import Scheme
 from tokcom_phy.utils.errors import UserError, nearest, quoted
 from tokcom_phy.utils.files import builtin_folder, find
 from tokcom_phy.utils.instantiate import TARGET, folder_on_path, import_target
@@ -33,8 +36,13 @@ _INNER: dict[str, type[BaseModel]] = {
     "scene": SceneConfig,
     "impairments": ImpairmentsConfig,
     "budget": LinkBudgetConfig,
+    "harq": HarqConfig,
+    "schemes": Scheme,
 }
 """Keys that hold keys of their own."""
+
+_ONE_OF_SEVERAL = re.compile(r"(list|dict|function-\w+)\[.*\]")
+"""How pydantic names the type, among those that a key may have, at which an error arose."""
 
 _WHICH = {"extends", "family", TARGET}
 """Keys that say which link some settings are of."""
@@ -235,7 +243,7 @@ def _header(text: str) -> str:
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
     """One line for the first error in pydantic's report."""
     mistake = error.errors()[0]
-    path = [str(part) for part in mistake["loc"]]
+    path = [part for part in map(str, mistake["loc"]) if not _ONE_OF_SEVERAL.fullmatch(part)]
     key = prefix + ".".join(path) if path else prefix.rstrip(".")
     if mistake["type"] == "extra_forbidden":
         inner = next((found for part, found in _INNER.items() if part in path[:-1]), model)

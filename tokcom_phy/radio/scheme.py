@@ -64,23 +64,45 @@ class Scheme(Strict):
 
     def num_uses(self, num_info_bits: int) -> int:
         """QAM symbols of a code block."""
-        sent = num_info_bits + CRC_BITS * (self.rate is not None)
-        return math.ceil(sent / self.efficiency - 1e-9)
+        if self.rate is None:
+            return math.ceil(num_info_bits / self.efficiency - 1e-9)
+        sent = num_info_bits + CRC_BITS
+        return min(math.ceil(sent / self.efficiency - 1e-9), int(sent / self.bits_per_symbol / MIN_RATE + 1e-9))
 
-    def check_rate(self, num_info_bits: int) -> None:
-        """Raise a `UserError` that names alternatives, if 5G LDPC does not support the rate of such a block."""
-        uses = self.num_uses(num_info_bits)
-        rate = (num_info_bits + CRC_BITS) / (uses * self.bits_per_symbol)
-        if MIN_RATE <= rate <= MAX_RATE:
+    def check_rate(self, num_info_bits: int, as_bits: bool = False) -> None:
+        """Raise a `UserError` that names alternatives, if 5G LDPC does not support the rate of such a block.
+
+        With ``as_bits`` the block holds bits in place of values.
+        """
+        if self._has_rate(num_info_bits):
             return
         fits = [
-            f"{modulation} with {bits} bits"
-            for modulation, per_symbol in BITS_PER_SYMBOL.items()
-            for bits in range(1, 5)
-            if MIN_RATE <= (num_info_bits / self.bits * bits + CRC_BITS) / (uses * per_symbol) <= MAX_RATE
+            (bits, modulation)
+            for modulation in BITS_PER_SYMBOL
+            for bits in range(1, 7)
+            if self.model_copy(update={"bits": bits, "modulation": modulation})._has_rate(
+                num_info_bits if as_bits else num_info_bits // self.bits * bits
+            )
         ]
-        mend = f"choose {' or '.join(fits)}" if fits else "send more tokens"
+        fits = [(bits, modulation) for bits, modulation in fits if bits == self.bits] or fits
+        uses, rate = self.num_uses(num_info_bits), self._rate_of(num_info_bits)
+        if fits:
+            mend = "choose " + " or ".join(
+                f"{modulation} with {bits} bit{'s' * (bits > 1)}" for bits, modulation in fits
+            )
+        elif rate < MIN_RATE:
+            mend = "give fewer uses_per_value"
+        elif num_info_bits < uses * self.bits_per_symbol * MAX_RATE:
+            mend = "send more tokens"
+        else:
+            mend = "give more uses_per_value"
         raise UserError(
             f"{self.bits} bits a value in blocks of {uses} {self.modulation} symbols need code rate {rate:.3g}, 5G "
             f"LDPC has {MIN_RATE:.3g} to {MAX_RATE:.3g}: {mend}"
         )
+
+    def _rate_of(self, num_info_bits: int) -> float:
+        return (num_info_bits + CRC_BITS) / (self.num_uses(num_info_bits) * self.bits_per_symbol)
+
+    def _has_rate(self, num_info_bits: int) -> bool:
+        return MIN_RATE <= self._rate_of(num_info_bits) <= MAX_RATE

@@ -113,7 +113,7 @@ def segment(
     layout = []
     for (scheme, size), parts in found.items():
         carried = num_info_bits(size, scheme, as_bits)
-        scheme.check_rate(carried)
+        scheme.check_rate(carried, as_bits)
         rows, starts, first_uses, numbers = torch.cat(parts).mT[..., None]
         code = CodeKey(carried, scheme.num_uses(carried), scheme.bits_per_symbol)
         columns = starts + torch.arange(size, device=lengths.device)

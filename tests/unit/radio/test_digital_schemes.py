@@ -7,12 +7,14 @@ import torch
 
 from tokcom_phy.radio import block_errors, load_link
 from tokcom_phy.radio.bler_table import BlerTable, CodeKey
+from tokcom_phy.radio.blockcode import BlockCode
 from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.mcs import MCS, McsTable, mcs_schemes
 from tokcom_phy.radio.miesm import snr_db_of
-from tokcom_phy.radio.scheme import CRC_BITS, MAX_RATE
+from tokcom_phy.radio.scheme import CRC_BITS, MAX_RATE, Scheme
+from tokcom_phy.radio.segmentation import longest_block, num_info_bits, segment
 from tokcom_phy.utils.errors import UserError
 
 TOKENS = {"audio": torch.randn(4, 16, 128, generator=torch.Generator().manual_seed(0))}
@@ -74,6 +76,20 @@ def test_a_target_error_rate_takes_the_fastest_reliable_row(monkeypatch: pytest.
     assert int(state.spent[0]["audio"][0]) == 2 * link.schemes[-1].num_uses(2048) < 1024
 
 
+@pytest.mark.parametrize("modulation", ["64-QAM", "1024-QAM"])
+@pytest.mark.parametrize("rate", [0.2, 948 / 1024])
+@pytest.mark.parametrize("tokens", [1, 3, 57])
+def test_the_lowest_and_the_highest_rate_send_blocks_of_any_length(modulation: str, rate: float, tokens: int) -> None:
+    scheme = Scheme.model_validate({"bits": 2, "modulation": modulation, "rate": rate})
+    for blocks in segment(torch.tensor([5 * tokens]), [scheme]):
+        bits = torch.randint(2, (1, blocks.code.num_info_bits), generator=torch.Generator().manual_seed(0)).float()
+        code = BlockCode(*blocks.code, "cpu")
+        decoded, intact = code.decode(code.encode(bits), torch.full((1, code.num_symbols), 1e-5))
+        assert intact.all()
+        assert torch.equal(decoded, bits)
+    scheme.check_rate(num_info_bits(longest_block(scheme), scheme))
+
+
 def test_an_adaptive_link_spends_what_the_chosen_schemes_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """The budget counts the scheme that takes most; where all take as many, nothing needs to be counted."""
     monkeypatch.setattr(block_errors, "bler_table", at_capacity)
@@ -109,6 +125,21 @@ def test_fewer_or_more_channel_uses_change_the_code_rate() -> None:
         ({"schemes": [{"rate": 0.5, "uses_per_value": 0.5}], "adaptation": "average"}, "exclude each other"),
         ({"schemes": [{"rate": 0.99}], "adaptation": "average"}, "5G LDPC has no other code rates"),
         ({"bits": 2, "uses_per_value": 0.1}, "need code rate"),
+        (
+            {"bits": 2, "uses_per_value": 50},
+            "need code rate 0.00669, 5G LDPC has 0.2 to 0.926: give fewer uses_per_value",
+        ),
+        ({"bits": 6, "uses_per_value": 0.05}, "give more uses_per_value"),
+        ({"bits": 5, "modulation": "64-QAM", "uses_per_value": 0.6}, "0.926: choose 1024-QAM with 5 bits"),
+        ({"schemes": 5, "adaptation": "average"}, "'digital-awgn': schemes: input should be a valid list, not 5"),
+        (
+            {"schemes": [{"bits": 9}], "adaptation": "average"},
+            "schemes.0.bits: input should be less than or equal to 6",
+        ),
+        ({"schemes": [{"bit": 2}], "adaptation": "average"}, "unknown key 'schemes.0.bit', did you mean 'bits'?"),
+        ({"harq": {"round": 2}}, "unknown key 'harq.round', did you mean 'rounds'?"),
+        ({"harq": {"rounds": 99}}, "after 16 a block is given up"),
+        ({"over": None}, "'digital-awgn': over: input should be"),
         ({"schemes": "mcs-table-3", "adaptation": "average"}, "mcs-table-1"),
         ({"target_bler": 0.1}, "target_bler chooses among schemes"),
     ],

@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "unknown modulation": (lambda: load_link("digital-awgn", modulation="32-QAM"), "16-QAM"),
     "tokens too short for a CRC": (
         lambda: load_link("digital-awgn")({"text": torch.ones(2, 1, 8)}, 0.0, seed=0),
-        "256-QAM",
+        "1024-QAM with 2 bits",
     ),
     "unknown link below": (lambda: load_link("digital-awgn", over="awgm"), "'awgn'"),
     "digital over digital": (lambda: load_link("digital-awgn", over="digital-awgn"), "digital itself"),
