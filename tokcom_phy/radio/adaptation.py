@@ -14,6 +14,7 @@ from tokcom_phy.radio.state import LinkState
 
 _SEED = 2**40 + 7
 _REALISATIONS = 64
+_STEP_DB = 0.1
 
 
 class Adaptation:
@@ -29,7 +30,7 @@ class Adaptation:
     draw : DrawRequest → LinkState
         Of the link below, for payloads of this link.
     instantaneous : bool
-        Whether the transmitter knows the realisation, or only the SNR and the statistics of the channel.
+        Whether the transmitter knows the realisation, or only the SNR, to 0.1 dB, and the statistics of the channel.
     target_bler : float, optional
     as_bits : collection of str
         Users whose payload is bits instead of values: what they lose is to be least.
@@ -48,17 +49,23 @@ class Adaptation:
         self._instantaneous = instantaneous
         self._target_bler = target_bler
         self._as_bits = as_bits
-        self._known: dict[tuple[tuple[str, int, int], ...], dict[str, int]] = {}
+        self._known: dict[tuple[tuple[str, int, int], ...], dict[tuple[str, int], int]] = {}
 
     def choose(self, request: DrawRequest, state: LinkState) -> dict[str, Tensor]:
         """Positions of the schemes that are used: user → int64 [b]."""
         lengths = payload_lengths(request)
         if self._instantaneous:
             return {user: self._best(self.losses(state, user, lengths[user]), user) for user in lengths}
-        rounded = torch.stack([(-10 * torch.log10(request.no[user])).round().long() for user in lengths])
-        snrs, which = rounded.unique(dim=1, return_inverse=True)
-        chosen = [self._on_average(request, dict(zip(lengths, own, strict=True))) for own in snrs.mT.tolist()]
-        return {user: which.new_tensor([choice[user] for choice in chosen])[which] for user in lengths}
+        steps = torch.stack([(-10 * torch.log10(request.no[user]) / _STEP_DB).round().long() for user in lengths])
+        snrs, which = steps.unique(dim=1, return_inverse=True)
+        chosen = {user: torch.zeros_like(which) for user in lengths}
+        for kind, own in enumerate(snrs.mT.tolist()):
+            rows = (which == kind).nonzero()[:, 0]
+            sizes = {user: length[rows].tolist() for user, length in lengths.items()}
+            known = self._on_average(request, dict(zip(lengths, own, strict=True)), sizes)
+            for user, of_rows in sizes.items():
+                chosen[user][rows] = which.new_tensor([known[user, size] for size in of_rows])
+        return chosen
 
     def losses(self, state: LinkState, user: str, lengths: Tensor) -> Tensor:
         """Share of the payload that each scheme loses on average, given the realisation: float64 [schemes, b]."""
@@ -79,19 +86,24 @@ class Adaptation:
         speed = losses.new_tensor([scheme.efficiency for scheme, _ in self._candidates])[:, None]
         return torch.where(losses <= self._target_bler, speed, -losses).argmax(0)
 
-    def _on_average(self, request: DrawRequest, snr_db: Mapping[str, int]) -> dict[str, int]:
-        """The choice of each user at whole SNRs [dB]."""
-        key = tuple((user, length, snr_db[user]) for user, length in request.num_symbols.items())
-        if key not in self._known:
-            no = {user: 10 ** (-torch.full((_REALISATIONS,), float(snr)) / 10) for user, snr in snr_db.items()}
-            no = {user: values.to(request.no[user].device) for user, values in no.items()}
+    def _on_average(
+        self, request: DrawRequest, snr_steps: Mapping[str, int], sizes: Mapping[str, list[int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The choice for each user and length among ``sizes``, at SNRs in steps of `_STEP_DB`."""
+        key = tuple((user, length, snr_steps[user]) for user, length in request.num_symbols.items())
+        known = self._known.setdefault(key, {})
+        missing = {(user, size) for user, own in sizes.items() for size in own} - known.keys()
+        if missing:
+            no = {
+                user: torch.full((_REALISATIONS,), 10 ** (-step * _STEP_DB / 10), device=request.no[user].device)
+                for user, step in snr_steps.items()
+            }
             average = DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {})
             state = self._draw(average)
-            self._known[key] = {
-                user: int(self._best(self.losses(state, user, length).mean(1, keepdim=True), user))
-                for user, length in payload_lengths(average).items()
-            }
-        return self._known[key]
+            for user, size in missing:
+                losses = self.losses(state, user, torch.full_like(no[user], size, dtype=torch.long))
+                known[user, size] = int(self._best(losses.mean(1, keepdim=True), user))
+        return known
 
 
 def payload_lengths(request: DrawRequest) -> Mapping[str, Tensor]:

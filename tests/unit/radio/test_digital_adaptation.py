@@ -56,6 +56,29 @@ def test_adaptive_links_deliver_what_their_best_fixed_scheme_does_over_awgn(adap
         assert distortion(adaptive, snr_db) == min(distortion(link, snr_db) for link in fixed)
 
 
+@pytest.mark.parametrize("snr_db", [6.5, 13.5, 13.6, 13.8, 20.2, 20.5])
+def test_no_fixed_scheme_beats_the_average_rule_between_whole_decibels(snr_db: float) -> None:
+    """In the middle of a waterfall, where half a decibel decides."""
+    link = link_with("awgn", schemes=SCHEMES, adaptation="average")
+    state = link.draw(1, {"audio": 1024}, snr_db, seed=1)
+    assert isinstance(state, DigitalState)
+    assert link._adaptation is not None
+    expected = link._adaptation.distortions(link._adaptation.losses(state, "audio", torch.tensor([1024])), "audio")
+    assert float(expected[state.scheme["audio"][0], 0]) == pytest.approx(float(expected.min()), rel=1e-3)
+
+
+def test_the_average_rule_looks_at_a_payloads_own_length() -> None:
+    """At 14.3 dB blocks of 2,048 bits arrive with 64-QAM and those of 128 bits do not, whatever they are padded to."""
+    link = link_with("awgn", schemes=SCHEMES[:2], adaptation="average")
+    mask = torch.arange(1024) < torch.tensor([[1024], [32]])
+    state = link.draw(2, {"text": 1024}, 14.3, seed=1, mask={"text": mask})
+    alone = link.draw(1, {"text": 32}, 14.3, seed=1, indices=[1])
+    assert isinstance(state, DigitalState)
+    assert isinstance(alone, DigitalState)
+    assert state.scheme["text"].tolist() == [1, 0]
+    assert alone.scheme["text"].tolist() == [0]
+
+
 def test_average_adaptation_uses_one_scheme_and_instantaneous_several() -> None:
     used = {}
     for adaptation in ("average", "instantaneous"):
