@@ -120,7 +120,7 @@ def bler_table(key: CodeKey, rounds: int = 1) -> BlerTable:
     """
     name = key.file_name(rounds)
     for path in (_SHIPPED / name, cache_folder() / "bler" / name):
-        if path.is_file():
+        if path.exists():
             return read_table(path, key, rounds)
     write_table(path, key, rounds)
     return read_table(path, key, rounds)
@@ -166,25 +166,25 @@ def write_table(path: Path, key: CodeKey, rounds: int = 1) -> None:
         )
     console = Console(stderr=True)
     what = f"{key.num_info_bits} bits in {rounds * key.num_symbols} symbols"
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with write_atomically(path) as temporary, bar as progress:  # a folder that is not writable shows before the minutes
         task = progress.add_task(f"measuring BLER of {what}", total=1.0)
         snr_db, bler, error, blocks = measure_bler(
             BlockCode(*key, default_device()),
             redundancy_versions(rounds),
             lambda share: progress.update(task, completed=share),
         )
-    table = TableFile(
-        **key._asdict(),
-        crc_bits=CRC_BITS,
-        rounds=rounds,
-        iterations=ITERATIONS,
-        channel="awgn",
-        method="noise thresholds by direction, tokcom_phy.radio.bler_measurement",
-        blocks=blocks,
-        codec=f"Sionna on {engine()}",
-        snr_db=snr_db.tolist(),
-        bler=[float(f"{value:.4g}") for value in bler],
-        std_error=[float(f"{value:.2g}") for value in error],
-    )
-    with write_atomically(path) as temporary:
+        table = TableFile(
+            **key._asdict(),
+            crc_bits=CRC_BITS,
+            rounds=rounds,
+            iterations=ITERATIONS,
+            channel="awgn",
+            method="noise thresholds by direction, tokcom_phy.radio.bler_measurement",
+            blocks=blocks,
+            codec=f"Sionna on {engine()}",
+            snr_db=snr_db.tolist(),
+            bler=[float(f"{value:.4g}") for value in bler],
+            std_error=[float(f"{value:.2g}") for value in error],
+        )
         temporary.write_text(table.model_dump_json(indent=None) + "\n", encoding="utf-8")

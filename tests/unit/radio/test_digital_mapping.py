@@ -181,6 +181,21 @@ def test_a_damaged_table_is_named_in_one_line(tmp_path: Path) -> None:
         read_table(path, KEY)
 
 
+def test_a_cache_that_cannot_hold_a_table_is_named_before_it_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKCOM_CACHE", str(tmp_path))
+    monkeypatch.setattr("tokcom_phy.radio.bler_table.measure_bler", lambda *_: pytest.fail("minutes of measuring"))
+    other = CodeKey(2048, 1000, 4)
+    (tmp_path / "bler").write_text("no folder")
+    with pytest.raises(UserError, match="cannot write"):
+        bler_table(other)
+    (tmp_path / "bler").unlink()
+    (tmp_path / "bler" / other.file_name()).mkdir(parents=True)
+    with pytest.raises(UserError, match="is damaged"):
+        bler_table(other)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
