@@ -77,10 +77,13 @@ def rotate(path: Path, matrix: tuple[int, int, int, int]) -> Path:
     return path
 
 
-def packets_of(frames: np.ndarray, codec: str, rate: int, container: av.container.OutputContainer) -> list[av.Packet]:
+def packets_of(
+    frames: np.ndarray, codec: str, rate: int, container: av.container.OutputContainer, b_frames: int = 0
+) -> list[av.Packet]:
     """Add a video stream and encode frames for it; the caller may move or hold packets before it muxes them."""
     stream = cast(av.VideoStream, container.add_stream(codec, rate=rate))
     stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+    stream.codec_context.max_b_frames = b_frames
     packets = []
     for index, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -115,11 +118,13 @@ def trim(source: Path, path: Path, start: float) -> Path:
     return path
 
 
-def write_late_video(path: Path, frames: np.ndarray, rate: int, delay: float, waveform: np.ndarray) -> Path:
+def write_late_video(
+    path: Path, frames: np.ndarray, rate: int, delay: float, waveform: np.ndarray, b_frames: int = 0
+) -> Path:
     """Sound from 0 s, pictures from ``delay`` [s] on."""
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=16_000, layout="mono")
-        packets = packets_of(frames, "mpeg4", rate, container)
+        packets = packets_of(frames, "mpeg4", rate, container, b_frames)
         block = av.AudioFrame.from_ndarray(np.atleast_2d(waveform), format="fltp", layout="mono")
         block.sample_rate, block.pts = 16_000, 0
         packets_of_sound = [*sound.encode(block), *sound.encode(None)]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,8 @@ def _survey(path: Path, *, audio: bool, video: bool) -> list[_Track]:
         for stream in streams:
             time_base = Fraction(stream.time_base or 1)
             times, end, step = _span(*map(np.array, shown[stream.index]))
+            if container.format.name == "avi" and _is_whole_riff(path):
+                end = max(end, stream.frames)  # empty packets, which hold the last picture, are not read
             tracks.append(_Track(stream.index, packets[stream.index], times, end, time_base, file / time_base))
             _check_whole(stream, times, end, step, path)
         declared = container.duration
@@ -279,6 +282,12 @@ def _declared(stream: av.AudioStream | av.VideoStream) -> Fraction | None:
     return 3600 * int(tag[1]) + 60 * int(tag[2]) + Fraction(tag[3]) if tag else None
 
 
+def _is_whole_riff(path: Path) -> bool:
+    """Whether an AVI file ends where its header says."""
+    with path.open("rb") as file:
+        return 8 + int.from_bytes(file.read(8)[4:], "little") == path.stat().st_size
+
+
 def _check_whole(
     stream: av.AudioStream | av.VideoStream, times: NDArray[np.int64], end: int, step: int, path: Path
 ) -> None:
@@ -286,7 +295,8 @@ def _check_whole(
     declared, time_base = _declared(stream), Fraction(stream.time_base or 1)
     if not declared:
         return
-    first = int(times[0]) if len(times) and stream.duration else 0
+    counts_from_first = stream.duration and stream.container.format.name != "avi"
+    first = int(times[0]) if len(times) and counts_from_first else 0
     present = (end - first) * time_base
     if declared - present > max(declared / 10, 2 * step * time_base):
         raise MediaError(
@@ -330,17 +340,34 @@ def _waveform(path: Path, track: _Track) -> NDArray[np.float32]:
 
 
 def _mono(path: Path, track: _Track) -> Iterator[NDArray[np.float32]]:
-    """The mean of all channels at 16 kHz, in pieces: float32 [n] each."""
-    packed = av.AudioResampler(format="flt")  # PyAV cannot read more than eight channels that lie apart
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+    """The mean of all channels at 16 kHz, in pieces: float32 [n] each.
+
+    Layout and rate may change on the way, as in a broadcast; what lies between two changes is resampled by itself.
+    """
+    for _, frames in groupby(_sound(path, track), lambda frame: (frame.format.name, frame.layout.name, frame.rate)):
+        for piece in _resampled(frames):
+            if not np.isfinite(piece).all():
+                raise MediaError(f"{path}: the sound is not finite numbers")
+            yield piece
+
+
+def _sound(path: Path, track: _Track) -> Iterator[av.AudioFrame]:
+    """The decoded frames of a sound track, each of a bounded size."""
     for frame in _decoded(path, track):
-        channels, rate = frame.layout.nb_channels, frame.sample_rate
+        channels, rate = frame.layout.nb_channels, frame.rate
         if channels > MAX_CHANNELS or rate < MIN_RATE or frame.samples > MAX_SECONDS * rate:
             raise MediaError(f"{path}: {frame.samples} samples of {channels} channels at {rate} Hz are no sound track")
-        for mono in [frame] if channels == 1 else map(_mean, packed.resample(frame)):
+        yield frame
+
+
+def _resampled(frames: Iterator[av.AudioFrame]) -> Iterator[NDArray[np.float32]]:
+    """The mean of all channels of frames of one layout and rate, at 16 kHz."""
+    packed = av.AudioResampler(format="flt")  # PyAV cannot read more than eight channels that lie apart
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+    for frame in frames:
+        for mono in [frame] if frame.layout.nb_channels == 1 else map(_mean, packed.resample(frame)):
             yield from (out.to_ndarray()[0] for out in resampler.resample(mono))
-    if track.packets:
-        yield from (out.to_ndarray()[0] for out in resampler.resample(None))
+    yield from (out.to_ndarray()[0] for out in resampler.resample(None))
 
 
 def _mean(frame: av.AudioFrame) -> av.AudioFrame:

@@ -35,7 +35,8 @@ def read_wav(path: str | Path) -> NDArray[np.float32]:
     Raises
     ------
     MediaError
-        If it is missing, corrupt, empty, longer than `MAX_SECONDS`, or of another format, rate or number of channels.
+        If it is missing, corrupt, empty, not finite, longer than `MAX_SECONDS`, or of another format, rate or number of
+        channels.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -56,7 +57,10 @@ def read_wav(path: str | Path) -> NDArray[np.float32]:
         raise MediaError(f"{path}: cannot be read as WAV, it may be truncated or corrupt") from error
     if not samples:
         raise MediaError(f"{path}: the audio is empty")
-    return np.clip(np.concatenate(blocks), -1, 1)
+    sound = np.concatenate(blocks)
+    if not np.isfinite(sound).all():
+        raise MediaError(f"{path}: the sound is not finite numbers")
+    return np.clip(sound, -1, 1)
 
 
 def read_frames(folder: str | Path, num_frames: int, fps: float | None = None) -> NDArray[np.uint8]:

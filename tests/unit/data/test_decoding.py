@@ -7,10 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 from media_files import filtered, grey_frames, tone, trim, write_clip, write_held, write_late_video, write_video
 
 from tokcom_phy.data import decoding
 from tokcom_phy.data.decoding import decode, probe
+from tokcom_phy.data.extracted import read_wav
 from tokcom_phy.utils.errors import MediaError
 
 
@@ -72,10 +74,15 @@ def test_a_track_may_be_shorter_than_its_file(tmp_path: Path, longer: str) -> No
     assert len(brightness(decode(path, audio=False, num_frames=4).frames)) == 4
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi"])
 def test_the_last_frame_lasts_as_long_as_it_says(tmp_path: Path, suffix: str) -> None:
     path = write_held(tmp_path / f"a{suffix}", grey_frames(3), seconds=10)
     np.testing.assert_allclose(brightness(decode(path, audio=False, num_frames=10).frames), [240] * 10, atol=3)
+
+
+def test_pictures_of_an_avi_may_start_late(tmp_path: Path) -> None:
+    path = write_late_video(tmp_path / "a.avi", grey_frames(50), 10, 2.0, tone(440, 5), b_frames=2)
+    np.testing.assert_allclose(brightness(decode(path, num_frames=2).frames), [72, 184], atol=6)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,33 @@ def test_files_that_break_off_are_named(tmp_path: Path, suffix: str, cut: float)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * cut)])
     with pytest.raises(MediaError, match="truncated"):
         decode(path, num_frames=2)
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(6, 48_000), (2, 32_000), (1, 48_000)])
+def test_the_layout_of_a_broadcast_may_change(tmp_path: Path, channels: int, rate: int) -> None:
+    layouts = {1: "mono", 2: "stereo", 6: "5.1(side)"}
+    whole = b""
+    for count, sampling in ((2, 48_000), (channels, rate)):
+        waveform = np.stack([tone(440, 2, sampling)] * count)
+        part = write_video(
+            tmp_path / "part.ts", waveform=waveform, rate=sampling, layout=layouts[count], codecs=("", "ac3")
+        )
+        whole += part.read_bytes()
+    (tmp_path / "a.ts").write_bytes(whole)
+    found = sound(tmp_path / "a.ts")
+    assert len(found) == pytest.approx(4 * 16_000, abs=2_000)
+    assert np.sqrt(np.mean(found**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
+
+
+def test_sound_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    waveform = tone(440, 2)
+    waveform[9_000] = np.nan
+    soundfile.write(tmp_path / "a.wav", waveform, 16_000, subtype="FLOAT")
+    with pytest.raises(MediaError, match=r"a\.wav: the sound is not finite numbers"):
+        read_wav(tmp_path / "a.wav")
+    path = write_video(tmp_path / "a.mkv", waveform=waveform, codecs=("", "pcm_f32le"))
+    with pytest.raises(MediaError, match=r"a\.mkv: the sound is not finite numbers"):
+        decode(path)
 
 
 @pytest.mark.parametrize(
