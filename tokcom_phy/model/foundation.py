@@ -71,7 +71,7 @@ class Foundation(nn.Module):
     ------
     UserError
         If the tokenizer has no end token or more tokens than the model has embeddings, or the model cannot read
-        vectors or be adapted by LoRA.
+        vectors.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str):
@@ -80,7 +80,6 @@ class Foundation(nn.Module):
         self.tokenizer = tokenizer
         self.name = name
         _check(model, tokenizer, name)
-        self._lora_targets = _lora_targets(model, name)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # Answers are measured greedily, whatever a checkpoint's generation_config.json asks for.
@@ -162,7 +161,7 @@ class Foundation(nn.Module):
                 raise UserError(f"lora.targets: '{self.name}' has no module '{target}': {nearest(target, own)}")
         config = LoraConfig(
             task_type="CAUSAL_LM",
-            target_modules=list(targets) if targets else self._lora_targets,
+            target_modules=list(targets) if targets else _lora_targets(self.model, self.name),
             r=r,
             lora_alpha=alpha,
             lora_dropout=dropout,
@@ -361,7 +360,7 @@ def _lora_targets(model: PreTrainedModel, name: str) -> list[str]:
     if not known or not modules.issuperset(known):
         raise UserError(
             f"foundation model '{name}' of type '{model.config.model_type}' has no {' and '.join(LORA_TARGETS)} to "
-            "adapt, and PEFT knows no others: use one that has, such as Qwen2 or Llama"
+            "adapt, and PEFT knows no others: name its modules by lora.targets, or use Qwen2 or Llama"
         )
     return list(known)
 

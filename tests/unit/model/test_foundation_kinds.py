@@ -161,4 +161,4 @@ def test_models_that_cannot_serve_are_named(models: dict[str, Path], tmp_path: P
 def test_a_model_without_known_projections_is_refused(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokcom_phy.model.foundation.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING", {})
     with pytest.raises(UserError, match="of type 'gpt2' has no q_proj and v_proj to adapt"):
-        Foundation.load(models["gpt2"])
+        Foundation.load(models["gpt2"]).add_lora()

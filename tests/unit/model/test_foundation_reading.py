@@ -19,6 +19,8 @@ from transformers import (
     MistralForCausalLM,
     OPTConfig,
     OPTForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -200,8 +202,20 @@ def test_a_model_that_lora_cannot_adapt_is_told_by_its_config(tmp_path: Path, mo
     (folder / "model.safetensors").write_bytes(b"not read")
     check_foundation(folder)
     monkeypatch.setattr("tokcom_phy.model.foundation.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING", {})
-    with pytest.raises(UserError, match="of type 'gpt_neox' has no q_proj and v_proj to adapt"):
+    with pytest.raises(
+        UserError, match=r"'gpt_neox' has no q_proj and v_proj to adapt.*: name its modules by lora\.targets"
+    ):
         check_foundation(folder)
+
+
+def test_lora_adapts_the_modules_that_are_named_where_peft_knows_none(tmp_path: Path) -> None:
+    folder = save(tmp_path / "a", Phi3ForCausalLM, Phi3Config, **SIZES)
+    with pytest.raises(UserError, match="of type 'phi3' has no q_proj and v_proj to adapt"):
+        check_foundation(folder)
+    check_foundation(folder, {"targets": ["qkv_proj"]})
+    foundation = Foundation.load(folder)
+    foundation.add_lora(targets=["qkv_proj"])
+    assert foundation.adapted
 
 
 def test_code_in_a_model_folder_is_neither_run_nor_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
