@@ -125,7 +125,7 @@ def test_a_point_that_fails_leaves_the_others_of_its_job_alone(finished_run, exp
     reports: list[Report] = []
     (failure,) = worker.execute(job, reports.append).failures
     assert failure.what == "aligned__awgn__+0dB__seed0"
-    assert failure.why.startswith("IsADirectoryError")
+    assert failure.why.endswith("Is a directory; move that folder away")
     assert free.read_bytes() == (finished_run / "points" / free.name).read_bytes()
     assert [report.done for report in reports] == [0, 1]
     assert reports[1].accuracy == json.loads(free.read_text())["correct"].count("1") / 40

@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from tokcom_phy.results.reading import read_json
 from tokcom_phy.utils.errors import UserError
 from tokcom_phy.utils.files import write_atomically
+
+_SECONDS = TypeAdapter(dict[str, float])
 
 
 class Clock:
@@ -15,7 +20,7 @@ class Clock:
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / "logs" / "seconds.json"
-        self.seconds: dict[str, float] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.seconds = _read(self.path)
 
     def add(self, step: str, seconds: float) -> None:
         """Add to a step's time; on a full disk the time is kept in memory alone."""
@@ -31,3 +36,11 @@ class Clock:
             yield
         finally:
             self.add(name, time.monotonic() - started)
+
+
+def _read(path: Path) -> dict[str, float]:
+    """What a file says so far; nothing if there is none, or it is damaged: no result rests on it."""
+    try:
+        return read_json(path, _SECONDS)
+    except UserError:
+        return {}

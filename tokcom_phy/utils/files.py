@@ -72,7 +72,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If the folder cannot be made or written to, or the disk is full.
+        If the folder cannot be made or written to, a folder has the file's name, or the disk is full.
     """
     path = Path(path)
     try:
@@ -87,7 +87,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in (*NO_ROOM, errno.EISDIR):
             raise cannot_write(path, error) from error
         raise
     finally:
@@ -103,9 +103,10 @@ def follow_umask(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> UserError:
     """What to tell the user of a file or folder that could not be written."""
-    mend = (
-        "make room, then give the same command again" if error.errno in NO_ROOM else "choose a folder you may write to"
-    )
+    if error.errno in NO_ROOM:
+        mend = "make room, then give the same command again"
+    else:
+        mend = "move that folder away" if error.errno == errno.EISDIR else "choose a folder you may write to"
     return UserError(f"cannot write {path}: {error.strerror or error}; {mend}")
 
 

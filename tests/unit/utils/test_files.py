@@ -27,6 +27,16 @@ def test_a_file_that_finds_no_room_is_not_there(tmp_path, small_files):
     assert file.read_text() == "before"
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "results.csv").mkdir()
+    with (
+        pytest.raises(UserError, match=r"cannot write .*results\.csv: Is a directory; move that folder away"),
+        write_atomically(tmp_path / "results.csv") as path,
+    ):
+        path.write_text("a,b")
+    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+
+
 @pytest.mark.parametrize("suffix", ["pdf", "png", "svg"])
 def test_a_figure_that_finds_no_room_is_not_there(tmp_path, small_files, suffix):
     figure = Figure()
