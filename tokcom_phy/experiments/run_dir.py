@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tokcom_phy.utils.files import is_marked
+
 CONFIG = "config.yaml"
 """The experiment's settings."""
 
@@ -30,7 +32,7 @@ UNFINISHED = ".unfinished"
 
 def is_run_dir(folder: Path) -> bool:
     """Whether a run was begun in a folder."""
-    return (folder / PROVENANCE).is_file()
+    return is_marked(folder / PROVENANCE, '{"command":"tokcom')
 
 
 def point_name(variant: str, link: str, snr_db: float, seed: int) -> str:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from tokcom_phy.results.reading import read_json
 from tokcom_phy.sweep.opening import first_difference
 from tokcom_phy.utils.errors import UserError
-from tokcom_phy.utils.files import write_atomically
+from tokcom_phy.utils.files import is_marked, write_atomically
 
 SETTINGS, MEASURED, PLACES, FIGURES = "map.json", "measured", "places", "figures"
 WRITTEN = (MEASURED, PLACES, FIGURES, "map.csv", "places.csv", SETTINGS)
@@ -28,11 +28,12 @@ def check_map(folder: Path, settings: dict[str, Any], fresh: bool) -> None:
         If it holds something else, or without ``fresh`` a map of other settings.
     """
     mark = folder / SETTINGS
+    marked = is_marked(mark, '{"run":"')
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is no folder: choose another --out")
-    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()):
+    if folder.is_dir() and not marked and any(folder.iterdir()):
         raise UserError(f"{folder} holds files of something else: choose another --out")
-    if fresh or not mark.is_file():
+    if fresh or not marked:
         return
     before = read_json(mark, _SETTINGS, "start anew with --fresh")
     if difference := first_difference(before, json.loads(json.dumps(settings))):

@@ -94,6 +94,23 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_marked(file: Path, beginning: str) -> bool:
+    """Whether a JSON file by which we know a folder of ours is there, and not another program's of that name.
+
+    Parameters
+    ----------
+    file : Path
+    beginning : str
+        How it begins, blanks left out; a damaged one may have broken off before that.
+    """
+    try:
+        with file.open("rb") as opened:
+            head = b"".join(opened.read(10 * len(beginning)).split())
+    except OSError:
+        return False
+    return head.startswith(beginning.encode()) or beginning.encode().startswith(head)
+
+
 def follow_umask(folder: Path) -> None:
     """Give the files of a folder the mode of new files; some libraries write for the owner alone."""
     for path in folder.rglob("*"):

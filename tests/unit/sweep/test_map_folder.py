@@ -31,6 +31,13 @@ def test_what_is_no_map_is_left_alone(tmp_path: Path) -> None:
     for fresh in (False, True):
         with pytest.raises(UserError, match="holds files of something else"):
             open_map(tmp_path, SETTINGS, fresh)
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "map.json").write_text('{"tiles": []}')
+    (tmp_path / "world" / "figures").mkdir()
+    for fresh in (False, True):
+        with pytest.raises(UserError, match="holds files of something else"):
+            open_map(tmp_path / "world", SETTINGS, fresh)
+    assert (tmp_path / "world" / "figures").is_dir()
     with pytest.raises(UserError, match="is no folder"):
         open_map(tmp_path / "notes.txt", SETTINGS, fresh=False)
     (tmp_path / "map").mkdir()

@@ -91,6 +91,27 @@ def test_files_of_others_are_neither_deleted_nor_mixed_with(tmp_path, fresh):
     assert ("points/.notes.json.swp" in kept) == (not fresh)
 
 
+@pytest.mark.parametrize("mark", ['{"builder": "a"}', "[]", '{"command": "make"}', "<?xml?>"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_mark_of_another_programs_is_none(tmp_path, mark, fresh):
+    """Others write a provenance.json too."""
+    (tmp_path / "provenance.json").write_text(mark)
+    (tmp_path / "data.json").write_text("mine")
+    with pytest.raises(UserError, match="holds files of something else"):
+        open_run(tmp_path, load_experiment("quickstart"), fresh)
+    assert (tmp_path / "data.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kept", [0, 5, 20, 60])
+def test_a_run_whose_mark_broke_off_can_be_begun_anew(tmp_path, kept):
+    run_dir = tmp_path / "run"
+    open_run(run_dir, load_experiment("quickstart"), fresh=False)
+    mark = run_dir / "provenance.json"
+    mark.write_bytes(mark.read_bytes()[:kept])
+    open_run(run_dir, load_experiment("quickstart"), fresh=True)
+    assert json.loads(mark.read_text())["command"].startswith("tokcom")
+
+
 def test_a_folder_with_nothing_but_dot_files_is_not_taken(tmp_path):
     (tmp_path / ".git").mkdir()
     with pytest.raises(UserError, match="holds files of something else"):
