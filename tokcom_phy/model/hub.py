@@ -9,6 +9,8 @@ from pickle import UnpicklingError
 from threading import Lock, Thread
 
 from huggingface_hub import HfApi, ModelInfo, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from tokcom_phy.utils.errors import UserError, nearest, reason
 
@@ -25,6 +27,16 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.
 def is_local(name: str | Path) -> bool:
     """Whether a model is shipped or is a local folder or file, so that nothing is downloaded."""
     return str(name).startswith("tiny/") or Path(name).expanduser().exists()
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a model on the hub may have this name, ``OWNER/REPOSITORY``, or a GGUF file, with its path behind it."""
+    repository = "/".join(name.split("/")[:2]) if name.endswith(".gguf") else name
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        return False
+    return True
 
 
 def absolute(name: str | Path) -> str:

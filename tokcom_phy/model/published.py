@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tokcom_phy.model.foundation_config import foundation_width
-from tokcom_phy.model.hub import absolute, is_local
+from tokcom_phy.model.hub import absolute, is_hub_name, is_local
 from tokcom_phy.model.saving import write_system
 from tokcom_phy.model.system_config import TEXT, Delivery, SystemConfig
 from tokcom_phy.utils.errors import UserError
@@ -105,11 +105,14 @@ def import_checkpoint(file: str | Path, out: str | Path, foundation: str, questi
     Raises
     ------
     UserError
-        If the checkpoint cannot be read, does not fit a foundation model that is here, or ``out`` holds files.
+        If the checkpoint cannot be read, does not fit a foundation model that is here, ``foundation`` is neither here
+        nor a name on the hub, or ``out`` holds files.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already: choose another --out")
+    if not is_local(foundation) and not is_hub_name(foundation):
+        raise UserError(f"--foundation '{foundation}': no such folder or file, and no name on the hub: give either")
     config, tensors = read_checkpoint(file)
     if is_local(foundation) and foundation_width(foundation) != config.token_width:
         raise UserError(
@@ -167,6 +170,8 @@ def _take(weights: dict[str, Tensor], prefix: str, name: str, where: str) -> Ten
 
 def _fault(tensor: Tensor) -> str:
     """What keeps a tensor from being a weight, found without a look at its values; empty if nothing does."""
+    if tensor.is_nested:
+        return "nested"
     if tensor.is_quantized:
         return "quantised"
     if tensor.layout != torch.strided:
@@ -188,6 +193,8 @@ def _config(tensors: Mapping[str, Tensor], file: Path) -> SystemConfig:
     if first.ndim != 2 or not first.numel():
         raise UserError(f"{file}: text_receiver has a weight of shape {tuple(first.shape)}, expected a matrix")
     hidden, width = first.shape
+    if width % 2:
+        raise UserError(f"{file} holds tokens of odd width {width}: two values make one symbol")
     widths = {m: tensors[f"transmitters.{m}.projection.weight"].shape[-1:].numel() for m in ("video", "audio")}
     expected: dict[str, tuple[int, ...]] = {
         f"transmitters.{m}.projection.weight": (width, d_m) for m, d_m in widths.items()

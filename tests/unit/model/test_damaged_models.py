@@ -70,12 +70,13 @@ def quantised() -> Tensor:
         (lambda: torch.arange(WIDTH), "is of type int64"),
         (lambda: torch.ones(WIDTH, dtype=torch.bool), "is of type bool"),
         (quantised, "is quantised"),
+        (lambda: torch.nested.nested_tensor([torch.randn(2), torch.randn(3)]), "is nested"),
         (lambda: torch.full((WIDTH,), torch.nan), "is not finite numbers"),
         (lambda: torch.full((WIDTH,), torch.inf), "is not finite numbers"),
         (lambda: torch.ones(0), r"it should be \(32,\)"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*deprecated")
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:The PyTorch API of nested tensors")
 def test_a_weight_of_another_kind_is_named(weight: Callable[[], Tensor], words: str, tmp_path: Path) -> None:
     parts = published()
     parts["img_tx"]["projection.bias"] = weight()
@@ -90,6 +91,14 @@ def test_all_scalars_and_huge_expanded_matrices_are_refused_before_they_are_copi
         torch.save({part: dict.fromkeys(keys, weight) for part, keys in published().items()}, tmp_path / f"{name}.pth")
         with pytest.raises(UserError, match=r"expected a matrix|from fewer values"):
             read_checkpoint(tmp_path / f"{name}.pth")
+
+
+def test_tokens_of_odd_width_are_refused(tmp_path: Path) -> None:
+    parts = published()
+    parts["text_receiver"]["receiver.0.weight"] = torch.randn(HIDDEN, WIDTH - 1)
+    torch.save(parts, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a\.pth holds tokens of odd width 31: two values make one symbol"):
+        read_checkpoint(tmp_path / "a.pth")
 
 
 def test_dictionaries_without_end_are_refused(tmp_path: Path) -> None:

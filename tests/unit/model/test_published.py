@@ -187,6 +187,10 @@ def test_a_foundation_of_another_width_and_a_folder_in_the_way_are_refused(check
     with pytest.raises(UserError, match="tokens of width 32, foundation model 'tiny/foundation' has width 128"):
         import_checkpoint(checkpoint, tmp_path / "out", "tiny/foundation")
     assert not (tmp_path / "out").exists()
+    for name in ("./models/qwen", "~/models/qwen", "/models/qwen", "a/b/c", "../a.gguf", "my model"):
+        with pytest.raises(UserError, match=f"--foundation '{name}': no such folder or file, and no name on the hub"):
+            import_checkpoint(checkpoint, tmp_path / "out", name)
+    import_checkpoint(checkpoint, tmp_path / "gguf", "owner/repository/folder/a.gguf")
     import_checkpoint(checkpoint, tmp_path / "out", "Qwen/Qwen2.5-1.5B")
     with pytest.raises(UserError, match="is there already"):
         import_checkpoint(checkpoint, tmp_path / "out", "Qwen/Qwen2.5-1.5B")
