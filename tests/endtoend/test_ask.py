@@ -103,6 +103,8 @@ def test_no_text_of_a_model_ends_the_script():
         (["--system", "RUN:aligned", "--snr", "1e9"], "--snr: "),
         (["--system", "RUN:aligned", "--out", "page.txt"], "name an .html file"),
         (["missing.mp4", "--system", "RUN:aligned"], "the run asks nothing about clip 'missing.mp4'"),
+        (["missing.mp4", "Why\udcff?", "--system", "RUN:aligned"], "the question 'Why\\udcff?' is no text"),
+        (["\udcff.mp4", "--system", "RUN:aligned"], "the clip '\\udcff.mp4' is no text"),
         (["missing.mp4", "Why?", "--system", "RUN:aligned"], "no media file 'missing.mp4'"),
     ],
 )

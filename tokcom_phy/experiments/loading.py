@@ -39,8 +39,10 @@ def load_experiment(name_or_path: str, profile: str | None = None, overrides: li
     if not isinstance(sections, dict) or not set(sections) <= set(PROFILES):
         raise UserError(f"{path.name}: profiles: give settings for one profile under its name: {', '.join(PROFILES)}")
     try:
-        merged = OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {}))
-        apply_overrides(cast(DictConfig, merged), overrides or [], "stage2.steps=100")
+        merged = cast(DictConfig, OmegaConf.merge(PROFILES[profile], settings, sections.get(profile, {})))
+        apply_overrides(merged, overrides or [], "stage2.steps=100")
+        if merged["profile"] != profile:
+            raise UserError("--set profile: a profile is more than its name: give --profile NAME instead")
         resolved = _with_lengths(cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True)))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path.name}: cannot apply the settings: {reason(error)}") from error

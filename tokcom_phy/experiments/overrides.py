@@ -34,7 +34,9 @@ def apply_overrides(settings: DictConfig, overrides: Sequence[str], example: str
         try:
             settings.merge_with_dotlist([override])
         except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-            raise UserError(f"--set {override[:100]}: {reason(error)}") from error
+            no_item = isinstance(error, IndexError) or type(error) is ValueError
+            why = "the list has no such item, they are numbered from 0" if no_item else reason(error)
+            raise UserError(f"--set {override[:100]}: {why}") from error
 
 
 def parse_overrides(overrides: Sequence[str], example: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tokcom_phy.radio import load_link
 from tokcom_phy.radio.symbols import to_symbols
 from tokcom_phy.results.run import Run
 from tokcom_phy.results.trained import TrainedSystem
-from tokcom_phy.utils.errors import UserError
+from tokcom_phy.utils.errors import UserError, quoted
 
 LIKELIEST = 5
 """Answers whose probabilities are kept."""
@@ -97,7 +97,8 @@ def ask(
     Raises
     ------
     UserError
-        If there is no such variant, link or clip, the clip cannot be decoded, or there is no question to ask.
+        If there is no such variant, link or clip, the clip cannot be decoded, there is no question to ask, or what is
+        asked is no text.
     """
     clip, question, truth = _choose(run, clip, question)
     if variant in [blind.name for blind in run.variants(blind=True)]:
@@ -119,6 +120,9 @@ def ask(
 
 def _choose(run: Run, clip: str | None, question: str | None) -> tuple[str, str, str | None]:
     """The clip, the question and its truth, where that is known."""
+    for what, text in (("clip", clip), ("question", question)):
+        if text is not None and text != text.encode(errors="replace").decode():
+            raise UserError(f"the {what} {quoted(text)} is no text: write it, or name its file, in UTF-8")
     questions = run.questions
     about = questions if clip is None else questions[questions["video_id"] == clip]
     if question is not None and clip is not None:

@@ -58,8 +58,11 @@ def test_a_resolved_experiment_loads_back_the_same(tmp_path):
         ("figures=[accuracy]", "unknown plot 'accuracy'"),
         ("stage2.batch=0", "greater than 0"),
         ("no-equals-sign", "KEY=VALUE"),
-        ("evaluate.7.links=[awgn]", "--set evaluate.7.links=[awgn]: list index out of range"),
+        ("evaluate.7.links=[awgn]", "--set evaluate.7.links=[awgn]: the list has no such item, they are"),
         ("evaluate.first.links=[awgn]", "--set evaluate.first.links"),
+        ("evaluate.first=1", "--set evaluate.first=1: the list has no such item, they are numbered from 0"),
+        ("profile=paper", "--set profile: a profile is more than its name: give --profile NAME instead"),
+        ("profile=tinny", "--set profile: a profile is more than its name: give --profile NAME instead"),
         ("evaluate={links: [awgn]}", "--set evaluate="),
     ],
 )
