@@ -38,21 +38,26 @@ _ARGUMENTS = ("inputs_embeds", "attention_mask", "position_ids", "logits_to_keep
 """Arguments that a foundation model must take: it reads embeddings, at positions that leave padding out."""
 
 
-def check_foundation(name: str | Path, lora: Mapping[str, Any] | None = None) -> None:
-    """See from config and tokenizer, without the weights, that a model reads vectors and can be adapted by LoRA.
+def check_foundation(name: str | Path, lora: Mapping[str, Any] | None = None, tokens: int = 0) -> None:
+    """See from config and tokenizer, without the weights, that a model reads vectors, as many as are sent, and can be
+    adapted by LoRA.
 
     Parameters
     ----------
     name : as for `find_foundation`
     lora : mapping, optional
         Arguments of `Foundation.add_lora`.
+    tokens : int
+        That come before the question, of all modalities.
 
     Raises
     ------
     UserError
-        As `find_foundation`, `Foundation` and `Foundation.add_lora` do.
+        As `find_foundation`, `Foundation` and `Foundation.add_lora` do, and if the tokens leave no room for a question
+        and an answer.
     """
     foundation = Foundation(skeleton(find_foundation(name), name), load_tokenizer(name), str(name))
+    foundation.check_length(tokens + 2)
     with torch.device("meta"):
         foundation.add_lora(**(lora or {}))
 
@@ -87,6 +92,7 @@ class Foundation(nn.Module):
         self._bos_id = _bos_id(tokenizer)
         self._prepends_blank = "".join(tokenizer.tokenize("a")).startswith(_BLANK)
         self._full_attention = _full_attention(model)
+        self._positions = _learned_positions(model)
 
     @classmethod
     def load(cls, name: str | Path, dtype: torch.dtype = torch.float32) -> "Foundation":
@@ -135,6 +141,20 @@ class Foundation(nn.Module):
     def adapted(self) -> bool:
         """Whether the model carries a LoRA adapter."""
         return isinstance(self.model, PeftModel)
+
+    def check_length(self, tokens: int) -> None:
+        """Check that the model has positions for so many tokens.
+
+        Raises
+        ------
+        UserError
+            If it learned an embedding of each position, and they are fewer.
+        """
+        if self._positions is not None and tokens > self._positions:
+            raise UserError(
+                f"foundation model '{self.name}' has {self._positions} positions, {tokens} or more are taken: lower "
+                "the token lengths, or use another model"
+            )
 
     def add_lora(
         self, r: int = 4, alpha: float = 16, dropout: float = 0.1, targets: Sequence[str] | None = None
@@ -266,7 +286,7 @@ class Foundation(nn.Module):
 
     def _answer_logits(self, prefix: Tensor, prefix_mask: Tensor, answer: TextBatch) -> Tensor:
         """What the model makes of an answer behind a prefix: [b, answer.length, vocabulary]."""
-        prefix, prefix_mask = self._begin(prefix, prefix_mask)
+        prefix, prefix_mask = self._begin(prefix, prefix_mask, answer.length)
         inputs = torch.cat([prefix, self.embed(answer.ids[:, :-1])], dim=1)
         mask = torch.cat([prefix_mask, answer.mask[:, :-1]], dim=1)
         logits: Tensor = self.model(
@@ -291,7 +311,7 @@ class Foundation(nn.Module):
         -------
         int64 [b, ≤ max_new_tokens], padded after the end token
         """
-        prefix, prefix_mask = self._begin(prefix, prefix_mask)
+        prefix, prefix_mask = self._begin(prefix, prefix_mask, max_new_tokens)
         return self.model.generate(
             inputs_embeds=prefix,
             attention_mask=prefix_mask.long(),
@@ -304,8 +324,9 @@ class Foundation(nn.Module):
             ),
         )
 
-    def _begin(self, prefix: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _begin(self, prefix: Tensor, mask: Tensor, answer: int) -> tuple[Tensor, Tensor]:
         """The prefix as the model reads it: after a BOS token where its tokenizer puts one, padding on the far left.
+        ``answer`` is the number of tokens that follow, the last of which is not read.
 
         Padding between media and question would count in the window of a layer that does not see all of the prefix.
         Where all layers do, it stays where it is.
@@ -314,6 +335,8 @@ class Foundation(nn.Module):
         if self._bos_id is not None:
             bos = self.embed(torch.full((len(prefix), 1), self._bos_id, device=prefix.device))
             prefix, mask = torch.cat([bos, prefix], dim=1), torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
+        if self._positions is not None:
+            self.check_length(int(mask.sum(1).max()) + answer - 1)
         if self._full_attention:
             return prefix, mask
         order = mask.byte().argsort(dim=1, stable=True)
@@ -375,6 +398,13 @@ def _full_attention(model: PreTrainedModel) -> bool:
     """Whether every layer attends to all that was read, by the model's config; False where that does not say."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None)
     return set(kinds or ()) == {"full_attention"}
+
+
+def _learned_positions(model: PreTrainedModel) -> int | None:
+    """How many positions a model has that learned an embedding of each; None where it computes them."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    tables = (m for m in model.modules() if isinstance(m, nn.Embedding) and m is not model.get_input_embeddings())
+    return limit if limit and any(0 <= table.num_embeddings - limit <= 2 for table in tables) else None
 
 
 def _last(length: int) -> Tensor:

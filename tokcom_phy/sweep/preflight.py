@@ -18,7 +18,7 @@ from tokcom_phy.model.system_config import TEXT, SystemConfig
 from tokcom_phy.model.transceivers import check_transceivers
 from tokcom_phy.training.distributed import num_processes
 from tokcom_phy.training.metrics import load_metrics
-from tokcom_phy.training.settings import TrainingSettings
+from tokcom_phy.training.settings import LoraSettings, TrainingSettings
 from tokcom_phy.utils.errors import UserError
 
 
@@ -32,8 +32,12 @@ def check_experiment(experiment: Experiment) -> None:
     """
     resolved = experiment.resolved()
     _check_components(experiment, resolved)
-    for lora in {variant.stage2.lora: None for variant in resolved.variants.values()}:
-        check_foundation(experiment.foundation, lora.model_dump())
+    tokens: dict[LoraSettings, int] = {}
+    for variant in resolved.variants.values():
+        lora, sent = variant.stage2.lora, sum(variant.modalities.values())
+        tokens[lora] = max(sent, tokens.get(lora, 0))
+    for lora, most in tokens.items():
+        check_foundation(experiment.foundation, lora.model_dump(), most)
     _check_users(resolved)
     if resolved.needs_media:
         _check_lengths(experiment, resolved)

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors, tra
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     MistralConfig,
@@ -195,6 +197,29 @@ def test_the_width_is_that_of_the_embeddings(tmp_path: Path) -> None:
     }
     folder = save(tmp_path / "opt", OPTForCausalLM, OPTConfig, max_position_embeddings=128, **sizes)
     assert foundation_width(folder) == Foundation.load(folder).width == 32
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_a_model_reads_no_more_than_it_learned_positions_for(kind: str, tmp_path: Path) -> None:
+    if kind == "gpt2":
+        sizes = {"n_embd": 32, "n_layer": 1, "n_head": 4}
+        folder = save(tmp_path / "a", GPT2LMHeadModel, GPT2Config, n_positions=48, **sizes)
+    else:
+        sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+        folder = save(tmp_path / "a", OPTForCausalLM, OPTConfig, max_position_embeddings=48, ffn_dim=64, **sizes)
+    foundation = Foundation.load(folder)
+    prefix, mask, answer = read(foundation)
+    room = 48 - prefix.shape[1]
+    assert foundation.generate(prefix, mask, room + 1).shape[0] == 2
+    for length in (room + 2, 100):
+        with pytest.raises(UserError, match=r"has 48 positions, \d+ or more are taken: lower the token lengths"):
+            foundation.generate(prefix, mask, length)
+    longer = torch.cat([prefix] * 2, dim=1), torch.cat([mask] * 2, dim=1)
+    with pytest.raises(UserError, match="has 48 positions"):
+        foundation.answer_loss(*longer, answer)
+    check_foundation(folder, tokens=46)
+    with pytest.raises(UserError, match="has 48 positions, 49 or more are taken"):
+        check_foundation(folder, tokens=47)
 
 
 def test_a_model_that_lora_cannot_adapt_is_told_by_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

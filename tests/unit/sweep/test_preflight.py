@@ -6,7 +6,7 @@ import pytest
 import torch
 from annotation_files import write_annotations
 from safetensors.torch import save_file
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.model.encoders import encoder_width
@@ -105,6 +105,17 @@ def test_a_checkpoint_of_another_size_is_told_before_anything_is_prepared(tmp_pa
     save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "transceivers.safetensors")
     with pytest.raises(UserError, match=r"holds a system of another size: .* is absent there and \(256,\) here"):
         check_experiment(load_experiment("quickstart", None, [f"stage1.checkpoint={tmp_path}"]))
+
+
+def test_a_foundation_without_positions_for_all_tokens_is_told_before_anything_is_prepared(tmp_path):
+    GPT2LMHeadModel(GPT2Config(vocab_size=400, n_embd=32, n_layer=1, n_head=4, n_positions=24)).save_pretrained(
+        tmp_path
+    )
+    train_tokenizer(["How many?"], 300).save_pretrained(tmp_path)
+    settings = [f"foundation={tmp_path}", "lengths.audio=11", "lengths.video=11"]
+    check_experiment(load_experiment("quickstart", None, settings))
+    with pytest.raises(UserError, match="has 24 positions, 25 or more are taken: lower the token lengths"):
+        check_experiment(load_experiment("quickstart", None, [*settings[:-1], "lengths.video=12"]))
 
 
 def test_a_foundation_that_lora_cannot_adapt_is_told_before_anything_is_prepared(tmp_path):
