@@ -100,6 +100,7 @@ class DigitalLink(Link[DigitalConfig]):
                 config.adaptation == "instantaneous",
                 config.target_bler,
                 self.identifiers,
+                config.harq,
             )
 
     def _quantizer(self, bits: int) -> Quantizer:

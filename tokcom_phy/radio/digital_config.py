@@ -58,7 +58,8 @@ class DigitalConfig(LinkFamilyConfig):
 
     adaptation: Literal["none", "average", "instantaneous"] = "none"
     """Which of the ``schemes`` sends a user's payload: that of least expected distortion, by the SNR and the statistics
-    of the channel ('average') or by the realisation of the channel ('instantaneous')."""
+    of the channel ('average') or by the realisation of the channel ('instantaneous'). With HARQ it is the
+    distortion relative to analog tokens in as many mean channel uses; over fading 'average' then does better."""
 
     target_bler: Annotated[float, Within(1e-3, 0.999, "tables of block error rates begin there")] | None = None
     """Adapt to the scheme of most bits a channel use that loses no larger share of blocks, in place of that of least
