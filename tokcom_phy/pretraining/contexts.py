@@ -23,9 +23,6 @@ from tokcom_phy.pretraining.packing import Bag, Sample
 from tokcom_phy.synthetic.captions import caption, heard, roster, seen
 from tokcom_phy.synthetic.frames import FRAME_RATE
 from tokcom_phy.synthetic.questions import (
-    LONGER,
-    LONGER_THERE,
-    LOUDER_THERE,
     WHERE_LOUDEST,
     QAPair,
     questions,
@@ -42,8 +39,9 @@ class Stage:
     """What samples are like at one stage of the training.
 
     ``contexts`` are the kinds of context and how often they are drawn, ``stones`` is the share of the questions that
-    ask for a single fact, ``row`` the longest input: as many questions are asked of a scene as fit behind its context.
-    ``lengths`` are the numbers of tokens per modality, ``noise`` says how far timelines' tokens are blurred.
+    ask for a single fact, ``sentences`` whether in a sentence, too, ``row`` the longest input: as many questions are
+    asked of a scene as fit behind its context. ``lengths`` are the numbers of tokens per modality, ``noise`` says how
+    far timelines' tokens are blurred.
     """
 
     contexts: dict[str, float]
@@ -51,12 +49,13 @@ class Stage:
     row: int
     lengths: tuple[int, ...] = LENGTHS
     noise: float = 1.0
+    sentences: bool = True
 
 
 _EVERYTHING = {"text": 0.2, "roster": 0.06, "timeline": 0.58, "audio": 0.05, "video": 0.05, "blind": 0.06}
 
 STAGES = {
-    0.04: Stage({"roster": 1.0}, stones=0.9, row=112),
+    0.04: Stage({"roster": 1.0}, stones=0.9, row=112, sentences=False),
     0.15: Stage({"roster": 0.2, "timeline": 0.5, "text": 0.3}, 0.6, 176, lengths=(8, 16), noise=0.0),
     0.4: Stage(_EVERYTHING, 0.4, 208, noise=0.5),
     1.0: Stage(_EVERYTHING, 0.15, 208),
@@ -69,10 +68,6 @@ def stage_at(progress: float) -> Stage:
     """The stage of the training when a share of it is done."""
     return next(stage for end, stage in STAGES.items() if progress < end)
 
-
-NOT_OF_CAPTIONS = frozenset(template.text for template in (LONGER, LONGER_THERE, LOUDER_THERE, WHERE_LOUDEST))
-"""What a caption is not asked. It counts notes and does not tell how long they are; and to find out who is where, and
-then how loud, takes two look-ups in its text, which a model of this size does not learn."""
 
 TIME_STEPS = 16
 """Into how many equal parts a clip is divided; a timeline names a moment by the number of its part."""
@@ -120,7 +115,7 @@ class Corpus:
         scene = sample_scene(rng)
         kind = str(rng.choice(list(stage.contexts), p=list(stage.contexts.values())))
         real = [q for q in questions(scene) if is_asked(q, kind)]
-        stones = stepping_stones(scene)
+        stones = [q for q in stepping_stones(scene, stage.sentences) if is_asked(q, kind)]
         asked = real + stones
         weights = np.array(
             [(1 - stage.stones) * self.weights[0].get((q.template, q.answer), 0.0) for q in real]
@@ -189,8 +184,12 @@ class Corpus:
 
 
 def is_asked(question: QAPair, kind: str) -> bool:
-    """Whether a question is asked of a kind of context: a caption is not asked `NOT_OF_CAPTIONS`."""
-    return kind != "text" or question.template not in NOT_OF_CAPTIONS
+    """Whether a question is asked of a kind of context: a caption is not asked to compare, nor who is loudest where.
+
+    It counts notes and does not tell how long they are. How loud two players are, or where the loud one is, takes two
+    look-ups in its text, which a model of this size does not learn.
+    """
+    return kind != "text" or not (" than " in question.template or question.template == WHERE_LOUDEST.text)
 
 
 def audio_moments(length: int) -> list[float | None]:

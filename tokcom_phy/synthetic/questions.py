@@ -133,18 +133,24 @@ def questions(scene: Scene) -> list[QAPair]:
     return [QAPair(template.type, template.text, values, answer) for template, values, answer in asked]
 
 
-def stepping_stones(scene: Scene) -> list[QAPair]:
-    """Simpler questions than `questions` asks: the single facts that those combine. For pretraining alone."""
+def stepping_stones(scene: Scene, sentences: bool = True) -> list[QAPair]:
+    """Simpler questions than `questions` asks: the single facts that those combine. For pretraining alone.
+
+    They end like real questions, so that a fact is looked up from the same place. Comparisons are asked in a few words,
+    "left louder than right?", and with ``sentences`` also as "Is the left louder than the right?", which leads to the
+    real question.
+    """
     stones = []
 
     def ask(template: str, values: tuple[str, ...], answer: str) -> None:
-        stones.append(QAPair(("Practice", "Fact"), template, values, answer))
+        stones.append(QAPair(("Practice", "Fact"), f"{template}?", values, answer))
 
-    def compare(slots: str, values: tuple[str, str], a: Player, b: Player) -> None:
-        if a.loud != b.loud:
-            ask(f"{slots} louder", values, _yes_no(a.loud))
-        if _clearly(a, b):
-            ask(f"{slots} longer", values, _yes_no(a.seconds > b.seconds))
+    def compare(first: str, second: str, values: tuple[str, str], a: Player, b: Player) -> None:
+        for wording in ("{} {} than {}", "Is the {} {} than the {}")[: 1 + sentences]:
+            if a.loud != b.loud:
+                ask(wording.format(first, "louder", second), values, _yes_no(a.loud))
+            if _clearly(a, b):
+                ask(wording.format(first, "playing longer", second), values, _yes_no(a.seconds > b.seconds))
 
     for player in scene.players:
         ask("<Object> where", (player.instrument,), player.position)
@@ -152,14 +158,14 @@ def stepping_stones(scene: Scene) -> list[QAPair]:
         if player.sounds:
             ask("<Object> level", (player.instrument,), _level(player))
     for a, b in permutations(scene.sounding, 2):
-        compare("<Object> <Object>", (a.instrument, b.instrument), a, b)
+        compare("<Object>", "<Object>", (a.instrument, b.instrument), a, b)
     for position, player in _alone(scene).items():
         ask("<LR> who", (position,), player.instrument)
         ask("<LR> plays", (position,), NUMBERS[len(player.notes)])
         if player.sounds:
             ask("<LR> level", (position,), _level(player))
     for (here, a), (there, b) in _pairs_apart(scene):
-        compare("<LR> <RL>", (here, there), a, b)
+        compare("<LR>", "<RL>", (here, there), a, b)
     for player, turn in zip(scene.sounding, _turns(scene), strict=False):
         ask("<Object> begins", (player.instrument,), turn)
     for instrument in _asked_after(scene):

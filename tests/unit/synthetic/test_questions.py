@@ -101,11 +101,21 @@ def test_nothing_is_asked_that_has_no_one_answer(quartet: Scene) -> None:
 
 def test_stepping_stones_are_single_facts(quartet: Scene) -> None:
     facts = {q.text: q.answer for q in stepping_stones(quartet)}
-    assert facts["drum where"] == "middle"
-    assert facts["drum plays"] == "zero"
-    assert facts["flute level"] == "loud"
-    assert facts["cello begins"] == "last"
-    assert "middle who" not in facts, "two stand there, one after the other"
+    assert facts["drum where?"] == "middle"
+    assert facts["drum plays?"] == "zero"
+    assert facts["flute level?"] == "loud"
+    assert facts["cello begins?"] == "last"
+    assert "middle who?" not in facts, "two stand there, one after the other"
+
+
+def test_comparisons_lead_from_a_few_words_to_the_real_question(quartet: Scene) -> None:
+    facts = {q.text: q.answer for q in stepping_stones(quartet)}
+    real = {q.text: q.answer for q in questions(quartet)}
+    short = {q.text: q.answer for q in stepping_stones(quartet, sentences=False)}
+    assert facts["flute louder than cello?"] == real["Is the flute louder than the cello?"]
+    assert facts["Is the flute louder than the cello?"] == real["Is the flute louder than the cello?"]
+    assert set(facts) - set(short) == {text for text in facts if text.startswith("Is the ")} != set()
+    assert all(facts[text] == answer for text, answer in short.items())
 
 
 def test_scenes_keep_their_promises(scenes: list[Scene]) -> None:
