@@ -24,7 +24,7 @@ class Effort(NamedTuple):
 
 
 ONE_ROUND = Effort(512, 16384, 1e-3)
-SEVERAL_ROUNDS = Effort(192, 192, 1e-1)
+SEVERAL_ROUNDS = Effort(512, 16384, 1e-2)
 _BATCH = 64
 _GAP_DB = 1.0
 """Usual distance of a code from the SNR at which the modulation carries as many bits."""
