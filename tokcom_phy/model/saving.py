@@ -40,13 +40,18 @@ def write_system(
         By the names of `TokenCommSystem.transceivers`.
     adapted : bool
         Whether an adapter will stand beside them.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written to, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {"foundation_model": foundation, **asdict(config)}
     for key in ("components", "token_lengths"):
         if not settings[key] or (key == "components" and not config.components):
             del settings[key]
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    with write_atomically(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in transceivers.items()}
     with write_atomically(folder / "transceivers.safetensors") as temporary:
         save_file(tensors, temporary)

@@ -194,3 +194,9 @@ def test_a_foundation_of_another_width_and_a_folder_in_the_way_are_refused(check
     import_checkpoint(checkpoint, tmp_path / "out", "Qwen/Qwen2.5-1.5B")
     with pytest.raises(UserError, match="is there already"):
         import_checkpoint(checkpoint, tmp_path / "out", "Qwen/Qwen2.5-1.5B")
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*file/out/config\.json: .*; choose a folder you may write to"):
+        import_checkpoint(checkpoint, tmp_path / "file" / "out", "Qwen/Qwen2.5-1.5B")
