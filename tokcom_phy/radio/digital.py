@@ -223,6 +223,8 @@ class DigitalLink(Link[DigitalConfig]):
             if user in tokens:
                 check_bits(user, tokens[user])
         received, state = super()._transmit(tokens, snr_db, masks, seed, indices)
+        if not self.varies:
+            return received, state
         assert isinstance(state, DigitalState)
         sent = {
             user: masks[user].sum(1).tolist() if user in masks else [block.shape[1]] * len(block)

@@ -23,7 +23,7 @@ class DigitalState(LinkState):
     spent : tuple of (user → int64 [b])
         Channel uses of each example in each round; empty until something is sent.
     headers : user → int64 [b]
-        Symbols of the headers, which are sent once; empty until something is sent.
+        Symbols of the headers, which are sent once; empty until something is sent, and where what is spent is fixed.
     """
 
     scheme: Mapping[str, Tensor] = field(default_factory=dict)
