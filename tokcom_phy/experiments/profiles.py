@@ -25,7 +25,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             }
         },
         "stage1": {"steps": 200, "batch": 64, "learning_rate": 1e-3},
-        "stage2": {"steps": 400, "batch": 16, "learning_rate": 2e-3},
+        "stage2": {"steps": 400, "batch": 16, "learning_rate": 1e-3},
     },
     "paper": {
         "foundation": "Qwen/Qwen2.5-1.5B",
