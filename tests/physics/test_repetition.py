@@ -105,6 +105,9 @@ def test_padding_takes_no_use_and_budgets_count_all_of_them() -> None:
     assert state.mask["audio"].sum(1).tolist() == [16, 8]
     assert link.cost({"audio": 1000}).channel_uses == 2000
     assert link.cost({"audio": 1000}, as_tokens=False).channel_uses == 1000
+    digital = load_link("digital-awgn", device="cpu", modulation="16-QAM", uses_per_value=1)
+    assert digital.cost({"audio": 1000}).channel_uses == 2000
+    assert digital.cost({"audio": 1000}, as_tokens=False).channel_uses == 1000
     assert link.cost({"audio": 1000}).energy == pytest.approx(0.2e-6 * 2064)
 
 

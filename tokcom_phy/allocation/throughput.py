@@ -1,10 +1,10 @@
 """Throughput of a digital link, measured: bits a channel use over SNR, as a concave function."""
 
-import numpy as np
 import torch
 
 from tokcom_phy.radio import Link
 from tokcom_phy.radio.digital import DigitalLink
+from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.utils.errors import UserError
 
 SNRS_DB = tuple(range(-20, 41, 2))
@@ -13,7 +13,7 @@ _EXAMPLES, _TOKENS = 32, 16
 
 def measured_efficiency(link: Link, token_width: int) -> tuple[tuple[float, float], ...]:
     """Bits that arrive a channel use, at SNRs from −20 to 40 dB: points (SNR, bits) of the least concave function
-    above the measured ones, the SNR as a power ratio.
+    above the measured ones, the SNR as a power ratio. Channel uses are those of all rounds of HARQ.
 
     What lies between two schemes is reached by sending some blocks with either, so the concave hull is what a scheduler
     gets; and the bandwidth step is convex for it.
@@ -31,10 +31,11 @@ def measured_efficiency(link: Link, token_width: int) -> tuple[tuple[float, floa
     points = [(0.0, 0.0)]
     for snr_db in SNRS_DB:
         received, state = link.mapped().transmit({"audio": tokens}, float(snr_db), seed=0)
-        arrived = (received["audio"] != 0).float().mean((1, 2)).tolist()
-        schemes = [link.schemes[place] for place in state.scheme["audio"].tolist()]  # type: ignore[attr-defined]
-        rates = [share * one.efficiency for share, one in zip(arrived, schemes, strict=True)]
-        points.append((10 ** (snr_db / 10), float(np.mean(rates))))
+        assert isinstance(state, DigitalState)
+        bits = torch.tensor([scheme.bits for scheme in link.schemes])[state.scheme["audio"].cpu()]
+        arrived = bits * (received["audio"] != 0).cpu().sum((1, 2))
+        uses = torch.stack([of_users["audio"] for of_users in state.spent]).sum()
+        points.append((10 ** (snr_db / 10), float(arrived.sum() / uses)))
     return tuple(concave_hull(points))
 
 

@@ -178,7 +178,8 @@ def _type(schema: Schema) -> str:
 def _compound(schema: Schema) -> str:
     match schema.get("type"):
         case "array":
-            count = f"{schema['maxItems']} of " if "maxItems" in schema else ""
+            least, most = schema.get("minItems"), schema.get("maxItems")
+            count = f"{most} of " if most is not None and least == most else ""
             return f"list of {count}{_type(schema['items'])}" if schema["items"] else "list"
         case "object":
             values = schema.get("additionalProperties")

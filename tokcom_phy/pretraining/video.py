@@ -70,7 +70,7 @@ def pretrain_video(out: Path, *, steps: int = 1000, seed: int = 0, clips: int = 
     figures = patch_supervision.accuracies(encoder, head, held_out, QUESTIONS, prepare)
     card = encoder_card(
         "tokcom-phy tiny ViViT",
-        "A Video Vision Transformer of 0.46 million parameters for synthetic clips: 20 frames of 48 × 48, "
+        "A Video Vision Transformer of 0.35 million parameters for synthetic clips: 20 frames of 48 × 48, "
         "tubelets of 1 × 24 × 16,\n121 tokens of width 96: a special one, then two rows of three columns a frame.",
         f"tokcom pretrain video --steps {steps} --seed {seed}",
         figures,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from tokcom_phy.radio.cache import RealisationCache
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.effective_snr import effective_snr_db
 from tokcom_phy.radio.harq import Expected, expected
@@ -12,11 +13,14 @@ from tokcom_phy.radio.harq_config import Combining, HarqConfig
 from tokcom_phy.radio.observation import NOISE_VARIANCES, Observation
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.radio.scheme import Scheme
+from tokcom_phy.radio.segmentation import carries
 from tokcom_phy.radio.state import LinkState
 
 _SEED = 2**40 + 7
 _REALISATIONS = 64
 _STEP_DB = 0.1
+_CACHED_BYTES = 128 * 2**20
+_MOST_KNOWN = 10_000
 
 
 class Adaptation:
@@ -58,6 +62,7 @@ class Adaptation:
         self._target_bler = target_bler
         self._as_bits = as_bits
         self._harq = harq
+        self._cache = RealisationCache(_CACHED_BYTES)
         self._known: dict[tuple[tuple[str, int, int], ...], dict[tuple[str, int], int]] = {}
 
     def choose(self, request: DrawRequest, state: LinkState) -> dict[str, Tensor]:
@@ -91,8 +96,28 @@ class Adaptation:
         rounds = [observation] * number
         if not self._instantaneous:
             rounds = [Observation(*(part.roll(-r, 0) for part in observation)) for r in range(number)]
-        found = [expected(rounds, lengths, scheme, combining, as_bits) for scheme, _ in self._candidates]
+        found = [self._expected_of(scheme, rounds, lengths, combining, as_bits) for scheme, _ in self._candidates]
         return Expected(*map(torch.stack, zip(*found, strict=True)))
+
+    def _expected_of(
+        self, scheme: Scheme, rounds: Sequence[Observation], lengths: Tensor, combining: Combining, as_bits: bool
+    ) -> Expected:
+        """What `expected` says, with an infinite loss where only other candidates carry a payload of such a length."""
+        kinds, which = lengths.unique(return_inverse=True)
+        left_out = [
+            not carries(n, scheme, as_bits) and any(carries(n, other, as_bits) for other, _ in self._candidates)
+            for n in kinds.tolist()
+        ]
+        if not any(left_out):
+            return expected(rounds, lengths, scheme, combining, as_bits)
+        rows = (~torch.tensor(left_out, device=lengths.device)[which]).nonzero()[:, 0]
+        whole = Expected(*torch.ones(3, len(lengths), dtype=torch.float64, device=lengths.device))
+        whole.losses.fill_(torch.inf)
+        if len(rows):
+            own = [Observation(*(part[rows] for part in one)) for one in rounds]
+            for part, of_rows in zip(whole, expected(own, lengths[rows], scheme, combining, as_bits), strict=True):
+                part[rows] = of_rows
+        return whole
 
     def distortions(self, losses: Tensor, user: str) -> Tensor:
         """Expected squared error of Gaussian values of unit variance, D = D_Q + p·(1 − D_Q); of bits, their losses."""
@@ -128,6 +153,8 @@ class Adaptation:
     ) -> Mapping[tuple[str, int], int]:
         """The choice for each user and length among ``sizes``, at SNRs in steps of `_STEP_DB`."""
         key = tuple((user, length, snr_steps[user]) for user, length in request.num_symbols.items())
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
         known = self._known.setdefault(key, {})
         missing = {(user, size) for user, own in sizes.items() for size in own} - known.keys()
         if missing:
@@ -135,7 +162,7 @@ class Adaptation:
                 user: torch.full((_REALISATIONS,), 10 ** (-step * _STEP_DB / 10), device=request.no[user].device)
                 for user, step in snr_steps.items()
             }
-            average = DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {})
+            average = DrawRequest(_SEED, list(range(_REALISATIONS)), request.num_symbols, no, {}, self._cache)
             state = self._draw(average)
             for user, size in missing:
                 found = self.expected(state, user, torch.full_like(no[user], size, dtype=torch.long))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TEXT = "text"
 _PICTURED = 16
+_LONG = 2**20
+"""Symbols of a payload that tells schemes of different channel uses apart; of a short one rounding may hide them."""
 
 Layouts = Mapping[str, list[Blocks]]
 
@@ -88,7 +90,10 @@ class DigitalLink(Link[DigitalConfig]):
         self.identifiers = (TEXT,) if config.text == "identifiers" else ()
         self.amplifies_waveform = over.amplifies_waveform
         self.schemes = config.candidates
-        self.varies = config.harq is not None or len({num_uses(NUM_SYMBOLS, scheme) for scheme in self.schemes}) > 1
+        kinds = {user in self.identifiers for user in over.users or (TEXT, ANONYMOUS)}
+        self.varies = config.harq is not None or any(
+            len({num_uses(_LONG, scheme, as_bits) for scheme in self.schemes}) > 1 for as_bits in kinds
+        )
         named = config.schemes if isinstance(config.schemes, str) else " or ".join(map(str, self.schemes))
         self.sent_as = named if config.harq is None else f"{named}, first of {config.harq.rounds} rounds"
         self._quantizers = {scheme: self._quantizer(scheme.bits) for scheme in self.schemes}
@@ -148,7 +153,7 @@ class DigitalLink(Link[DigitalConfig]):
     def _on_air(self, request: DrawRequest) -> DrawRequest:
         """The request to the link below: as many symbols as the scheme that takes most."""
         uses = {user: self._most_uses(n, user) for user, n in request.num_symbols.items()}
-        if uses == request.num_symbols:
+        if uses == request.num_symbols and not request.mask:
             return request
         lengths, mask = payload_lengths(request), {}
         for user in request.mask:
@@ -171,9 +176,7 @@ class DigitalLink(Link[DigitalConfig]):
         return rounds * self.over._memory(self._on_air(request))
 
     def _cost(self, load: Load) -> Budget:
-        uses = {user: self._most_uses(n, user) for user, n in load.payload.items()}
-        sent = {user: uses[user] + n - load.payload[user] for user, n in load.sent.items()}
-        return self.over._cost(Load(uses, sent, load.symbol_energy))
+        return self.over._cost(load)
 
     def panels(self) -> list[Panel]:
         return [*self.over.panels(), self._draw_block_errors]

@@ -101,6 +101,15 @@ class DigitalConfig(LinkFamilyConfig):
             raise ValueError(f"clip is of the uniform quantizer, not of '{self.quantizer}': leave one out")
         if self.decoding == "mapped" and self.amplifier_backoff_db is not None:
             raise ValueError("decoding 'mapped' does not model an amplifier: use bit-exact with amplifier_backoff_db")
+        if self.over.amplifier_backoff_db is not None:
+            raise ValueError("over.amplifier_backoff_db is of analog tokens: give the digital link its own")
+        if self.schemes is not None and self.uses_per_value is not None:
+            raise ValueError("uses_per_value is of a link without schemes: give each of the schemes its own")
+        if self.harq is not None and self.over.true_path_gains:
+            raise ValueError(
+                "harq: each round is a realisation of its own, in which users of power_control 'none' are elsewhere: "
+                "use power_control large-scale"
+            )
         if self.over.uses_per_value is not None:
             raise ValueError("over.uses_per_value is of analog tokens: give the digital link its own uses_per_value")
         self.over.for_demapper()

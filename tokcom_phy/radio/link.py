@@ -372,9 +372,13 @@ class Link(nn.Module, BudgetedLink, ABC, Generic[Config]):
         self.check_users(list(num_symbols))
         if not num_symbols or min(num_symbols.values()) < 1:
             raise UserError("empty payload: give every active user at least one symbol")
-        uses = {user: num_uses(n, self._uses_per_symbol) if as_tokens else n for user, n in num_symbols.items()}
+        uses = {user: self._most_uses(n, user) if as_tokens else n for user, n in num_symbols.items()}
         sent = {user: uses[user] + self._header_symbols(n, symbols_per_token) for user, n in num_symbols.items()}
         return self._cost(self._load(uses, sent, symbol_energy))
+
+    def _most_uses(self, num_symbols: int, user: str) -> int:
+        """Most channel uses that a payload takes."""
+        return num_uses(num_symbols, self._uses_per_symbol)
 
     def spent(self, state: LinkState, symbol_energy: float | None = None) -> Spent | None:
         """What each example of a transmission took, from its realisation as `transmit` returns it.

@@ -79,11 +79,13 @@ def _draw_quality(axes: Axes, link: Link[Any]) -> None:
     users = link.users or [ANONYMOUS]
     generator = torch.Generator().manual_seed(SEED)
     tokens = {user: torch.randn(8, NUM_SYMBOLS // 64, 128, generator=generator) for user in users}
+    for user in set(users) & set(link.identifiers):
+        tokens[user] = tokens[user][:, ::2].sign().to(torch.complex64)
     effective, nmse = [], []
     for snr_db in _SNR_DB:
         received, state = link.transmit(tokens, float(snr_db), seed=SEED)
         effective.append(np.mean(list(state.effective_snr_db.values())))
-        error = torch.stack([(received[user] - tokens[user]).square().mean() for user in users]).mean()
+        error = torch.stack([(received[user] - tokens[user]).abs().square().mean() for user in users]).mean()
         nmse.append(float(db(error)))
     together = " at once" if getattr(link.config, "access", "") == "mu-mimo" else ""
     title = "One user" if len(users) == 1 else f"Mean over {len(users)} users{together}"

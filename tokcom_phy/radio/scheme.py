@@ -74,13 +74,13 @@ class Scheme(Strict):
 
         With ``as_bits`` the block holds bits in place of values.
         """
-        if self._has_rate(num_info_bits):
+        if self.has_rate(num_info_bits):
             return
         fits = [
             (bits, modulation)
             for modulation in BITS_PER_SYMBOL
             for bits in range(1, 7)
-            if self.model_copy(update={"bits": bits, "modulation": modulation})._has_rate(
+            if self.model_copy(update={"bits": bits, "modulation": modulation}).has_rate(
                 num_info_bits if as_bits else num_info_bits // self.bits * bits
             )
         ]
@@ -104,5 +104,6 @@ class Scheme(Strict):
     def _rate_of(self, num_info_bits: int) -> float:
         return (num_info_bits + CRC_BITS) / (self.num_uses(num_info_bits) * self.bits_per_symbol)
 
-    def _has_rate(self, num_info_bits: int) -> bool:
+    def has_rate(self, num_info_bits: int) -> bool:
+        """Whether 5G LDPC supports the rate of a block."""
         return MIN_RATE <= self._rate_of(num_info_bits) <= MAX_RATE

@@ -77,6 +77,12 @@ def num_uses(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> int:
     return (count - longer) * uses + longer * scheme.num_uses(num_info_bits(size + 1, scheme, as_bits))
 
 
+def carries(num_symbols: int, scheme: Scheme, as_bits: bool = False) -> bool:
+    """Whether the code supports the rate of every block of a payload."""
+    sizes = {stop - start for start, stop in pairwise(cut(num_symbols, scheme, as_bits))}
+    return all(scheme.has_rate(num_info_bits(size, scheme, as_bits)) for size in sizes)
+
+
 def segment(
     lengths: Tensor, schemes: Sequence[Scheme], chosen: Tensor | None = None, as_bits: bool = False
 ) -> list[Blocks]:

@@ -19,6 +19,13 @@ def test_throughput_of_a_fixed_scheme_goes_from_nothing_to_its_rate() -> None:
     assert (bits <= np.log2(1 + snrs) + 1e-9).all()
 
 
+@pytest.mark.slow  # the table of block error rates is measured first
+def test_further_rounds_count_as_channel_uses() -> None:
+    harq = {"rounds": 4, "combining": "chase"}
+    points = np.array(measured_efficiency(load_link("digital-awgn", harq=harq), 128))
+    assert (points[:, 1] <= np.log2(1 + points[:, 0]) + 1e-9).all()
+
+
 def test_only_digital_links_have_a_throughput() -> None:
     with pytest.raises(UserError, match="'awgn' is not digital"):
         measured_efficiency(load_link("awgn"), 128)

@@ -69,6 +69,29 @@ def test_a_question_over_the_air_is_padded_on_neither_side(system, features):
     assert (both[1, :padding] == 0).all()
 
 
+def test_a_question_as_identifiers_arrives_or_is_padding(system, features):
+    foundation = system.foundation
+    question = foundation.tokenize_questions(QUESTIONS)
+    digital = load_link("digital-awgn", bits=1, modulation="16-QAM", text="identifiers")
+    for snr_db, ids in (
+        (40.0, question.ids),
+        (-20.0, torch.full_like(question.ids, foundation.tokenizer.pad_token_id)),
+    ):
+        received = system.transmit(features, question, LinkUse(digital, snr_db, 7, (0, 1))).received["text"]
+        torch.testing.assert_close(received[question.mask], foundation.embed(ids).float()[question.mask])
+
+
+def test_training_through_a_digital_link_moves_what_was_delivered(system, features):
+    question = system.foundation.tokenize_questions(QUESTIONS)
+    answer = system.foundation.tokenize_answers(["cello", "two"])
+    over = {"extends": "awgn", "snr_offset_db": {"video": -60.0}}
+    digital = load_link("digital-awgn", bits=1, modulation="16-QAM", over=over)
+    system(features, question, answer, LinkUse(digital, 30.0, 7, (0, 1))).backward()
+    moved = {modality: next(system.transmitters[modality].parameters()).grad.abs().sum() for modality in ("audio", "video")}
+    assert moved["audio"] > 0
+    assert moved["video"] == 0
+
+
 def test_gradients_reach_transceivers_and_adapter_only(system, features):
     system.foundation.add_lora()
     question = system.foundation.tokenize_questions(QUESTIONS)

@@ -119,3 +119,8 @@ def test_harq_without_rounds_left_is_refused(harq: dict[str, Any], message: str)
         load_link("digital-awgn", device="cpu", harq=harq)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_round_must_not_move_users_of_true_path_gains() -> None:
+    with pytest.raises(UserError, match="in which users of power_control 'none' are elsewhere"):
+        load_link("digital-awgn", device="cpu", over={"extends": "ofdm-umi", "power_control": "none"}, harq={})

@@ -4,27 +4,19 @@ from typing import Any
 
 import pytest
 import torch
+from tables_at_capacity import at_capacity
 
 from tokcom_phy.radio import block_errors, load_link
-from tokcom_phy.radio.bler_table import BlerTable, CodeKey
 from tokcom_phy.radio.blockcode import BlockCode
 from tokcom_phy.radio.cost import HEADER_SYMBOLS
 from tokcom_phy.radio.digital import DigitalLink
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.mcs import MCS, McsTable, mcs_schemes
-from tokcom_phy.radio.miesm import snr_db_of
 from tokcom_phy.radio.scheme import CRC_BITS, MAX_RATE, Scheme
 from tokcom_phy.radio.segmentation import longest_block, num_info_bits, segment
 from tokcom_phy.utils.errors import UserError
 
 TOKENS = {"audio": torch.randn(4, 16, 128, generator=torch.Generator().manual_seed(0))}
-
-
-def at_capacity(key: CodeKey, rounds: int) -> BlerTable:
-    """A code that decodes where the mutual information reaches its rate."""
-    rate = (key.num_info_bits + CRC_BITS) / key.num_symbols
-    edge = snr_db_of(torch.tensor(rate), key.bits_per_symbol)
-    return BlerTable(torch.stack([edge - 0.1, edge + 0.1]), torch.tensor([9.0, -9.0]).double())
 
 
 @pytest.mark.parametrize(("table", "number"), [("mcs-table-1", 1), ("mcs-table-2", 2)])
@@ -106,6 +98,44 @@ def test_an_adaptive_link_spends_what_the_chosen_schemes_take(monkeypatch: pytes
     assert same.spent(same.transmit(TOKENS, 40.0, seed=0)[1]) is None
 
 
+def test_schemes_alike_for_values_differ_for_identifiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """120 bits in blocks of 64 are 128: at 2 or 6 bits a channel use they take 64 or 22."""
+    monkeypatch.setattr(block_errors, "bler_table", at_capacity)
+    schemes = [{"bits": 1, "modulation": "16-QAM"}, {"bits": 3, "modulation": "256-QAM"}]
+    options: dict[str, Any] = {"adaptation": "instantaneous", "target_bler": 0.1, "decoding": "mapped"}
+    link = load_link("digital-awgn", device="cpu", text="identifiers", schemes=schemes, **options)
+    bits = {"text": torch.ones(2, 12, 10, dtype=torch.complex64)}
+    spent = link.spent(link.transmit(bits, torch.tensor([11.0, 30.0]), seed=0)[1])
+    assert spent is not None
+    assert spent.channel_uses.tolist() == [64, 22]
+
+
+def test_a_shorter_payload_has_all_the_channel_uses_of_its_own() -> None:
+    """At rate 0.672 1,024 symbols of analog tokens take as many channel uses, 320 take two more for their CRC."""
+    scheme = {"bits": 2, "modulation": "64-QAM", "rate": 0.672}
+    link = load_link("digital-awgn", device="cpu", decoding="mapped", schemes=[scheme], adaptation="instantaneous")
+    assert isinstance(link, DigitalLink)
+    link._adaptation = None
+    mask = torch.tensor([[True] * 1024, [True] * 320 + [False] * 704])
+    state = link.draw(2, {"audio": 1024}, 40.0, seed=0, mask={"audio": mask})
+    assert state.mask["audio"].sum(1).tolist() == [1024, 322]
+
+
+def test_a_candidate_that_cannot_carry_a_payload_leaves_it_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven symbols of 3 bits a value need a code rate of 0.932, more than 5G LDPC has."""
+    monkeypatch.setattr(block_errors, "bler_table", at_capacity)
+    schemes = [{"bits": 3, "modulation": "256-QAM"}, {"bits": 1, "modulation": "16-QAM"}]
+    for adaptation in ("average", "instantaneous"):
+        link = load_link("digital-awgn", device="cpu", decoding="mapped", schemes=schemes, adaptation=adaptation)
+        mask = torch.arange(1024) < torch.tensor([[1024], [11], [11]])
+        snr_db = torch.tensor([30.0, 30.0, -30.0])
+        state = link.draw(3, {"audio": 1024}, snr_db, seed=0, mask={"audio": mask})
+        assert isinstance(state, DigitalState)
+        assert state.scheme["audio"].tolist() == [0, 1, 1]
+        with pytest.raises(UserError, match="need code rate"):
+            link.draw(1, {"audio": 3}, 30.0, seed=0)
+
+
 def test_channel_uses_count_in_the_choice_only_with_harq(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 30 dB 3 bits err 3.4 times less than 2 bits, in four times the channel uses."""
     monkeypatch.setattr(block_errors, "bler_table", at_capacity)
@@ -153,6 +183,11 @@ def test_fewer_or_more_channel_uses_change_the_code_rate() -> None:
         ({"over": None}, "'digital-awgn': over: input should be"),
         ({"schemes": "mcs-table-3", "adaptation": "average"}, "mcs-table-1"),
         ({"target_bler": 0.1}, "target_bler chooses among schemes"),
+        (
+            {"schemes": "mcs-table-1", "adaptation": "average", "uses_per_value": 1},
+            "uses_per_value is of a link without schemes",
+        ),
+        ({"over": {"amplifier_backoff_db": 0}}, "over.amplifier_backoff_db is of analog tokens"),
     ],
 )
 def test_mistakes_in_schemes_in_one_line(options: dict[str, Any], message: str) -> None:

@@ -1,13 +1,16 @@
 """Text as token identifiers over a digital link."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tables_at_capacity import at_capacity
 
-from tokcom_phy.radio import load_link
+from tokcom_phy.radio import block_errors, load_link
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.identifiers import from_bits, identifier_bits, to_bits
+from tokcom_phy.radio.plotting import draw_link
 from tokcom_phy.utils.errors import UserError
 
 VOCABULARY = 596
@@ -41,6 +44,14 @@ def test_identifiers_arrive_or_are_padding_and_others_are_quantised() -> None:
         load_link("digital-awgn", device="cpu", bits=1, modulation="16-QAM").cost({"text": 17 * 64}).channel_uses
         == 1088
     )
+
+
+def test_a_link_with_identifiers_has_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_errors, "bler_table", at_capacity)
+    draw_link(load_link("digital-awgn", **LINK), tmp_path / "link.png")
+    over = {"extends": "rayleigh-mimo", "users": ["audio", "text"]}
+    draw_link(load_link("digital-awgn", over=over, **LINK), tmp_path / "shared.png")
+    assert (tmp_path / "shared.png").stat().st_size > 10_000
 
 
 def test_a_modality_without_identifiers_is_refused() -> None:
