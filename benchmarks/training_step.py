@@ -73,7 +73,7 @@ def sizes(batch: int | None) -> dict[str, Size]:
         for name in ("audio", "video")
     }
     return {
-        "tiny": Size(tiny, torch.float32, 256, small, 16, 12, 4, batch or 16),
+        "tiny": Size(tiny, torch.float32, 256, small, 32, 12, 4, batch or 16),
         "full": Size(
             qwen, torch.bfloat16, 1024, {"audio": ASTConfig(), "video": VivitConfig()}, 128, 28, 4, batch or 8
         ),
