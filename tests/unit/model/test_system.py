@@ -87,7 +87,9 @@ def test_training_through_a_digital_link_moves_what_was_delivered(system, featur
     over = {"extends": "awgn", "snr_offset_db": {"video": -60.0}}
     digital = load_link("digital-awgn", bits=1, modulation="16-QAM", over=over)
     system(features, question, answer, LinkUse(digital, 30.0, 7, (0, 1))).backward()
-    moved = {modality: next(system.transmitters[modality].parameters()).grad.abs().sum() for modality in ("audio", "video")}
+    moved = {
+        modality: next(system.transmitters[modality].parameters()).grad.abs().sum() for modality in ("audio", "video")
+    }
     assert moved["audio"] > 0
     assert moved["video"] == 0
 
