@@ -1,6 +1,6 @@
 """Belief propagation over many blocks at once, for measuring error rates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -48,12 +48,30 @@ class BeliefPropagation:
         Parameters
         ----------
         llr : float32 [blocks, coded bits]
-            Log-odds of a one, as Sionna's demappers give them; of all versions, one after the other.
+            As for `decode`.
         bits : float32 [blocks, k]
         """
+        expected = bits > 0.5
+        return self.decode(llr, lambda found, blocks: (found == expected[blocks]).all(1))[1]
+
+    def decode(self, llr: Tensor, accept: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Decode blocks until they are accepted.
+
+        Parameters
+        ----------
+        llr : float32 [blocks, coded bits]
+            Log-odds of a one, as Sionna's demappers give them; of all versions, one after the other.
+        accept : (bool [n, k], int64 [n]) → bool [n]
+            Whether bits of these blocks are right; asked after every third iteration and after the last.
+
+        Returns
+        -------
+        bits : bool [blocks, k]
+        accepted : bool [blocks]
+        """
         channel = self._channel(llr)
-        expected = bits.mT > 0.5
-        right = torch.zeros(len(llr), dtype=torch.bool, device=llr.device)
+        bits = torch.zeros(len(llr), self._num_info_bits, dtype=torch.bool, device=llr.device)
+        accepted = torch.zeros(len(llr), dtype=torch.bool, device=llr.device)
         left = torch.arange(len(llr), device=llr.device)
         to_check = channel[self._node]
         for iteration in range(1, self._num_iter + 1):
@@ -62,14 +80,14 @@ class BeliefPropagation:
             to_check = (total[self._node] - to_node).clamp_(-_LLR_MAX, _LLR_MAX)
             if iteration % _CHECK_EVERY and iteration < self._num_iter:
                 continue
-            found = ((total[: len(expected)] < 0) == expected).all(0)
-            if found.any():
-                right[left[found]] = True
-                left, channel, to_check = left[~found], channel[:, ~found], to_check[:, ~found]
-                expected = expected[:, ~found]
+            bits[left] = (total[: self._num_info_bits] < 0).mT
+            done = accept(bits[left], left)
+            if done.any():
+                accepted[left[done]] = True
+                left, channel, to_check = left[~done], channel[:, ~done], to_check[:, ~done]
             if not len(left):
                 break
-        return right
+        return bits, accepted
 
     def _channel(self, llr: Tensor) -> Tensor:
         """Log-odds of a zero of all nodes, float32 [nodes, blocks]: punctured and unsent bits unknown, fillers zero.

@@ -52,7 +52,7 @@ class BlockCode:
         is a redundancy version (3GPP TS 38.212, 5.4.2.1), which only Sionna 2 has; by default the first.
         """
         options = {} if version is None else {"rv": [version]}
-        coded = (self._encoder(_mask_crc(self._crc(part)), **options) for part in bits.split(self._rows))
+        coded = (self._encoder(mask_crc(self._crc(part)), **options) for part in bits.split(self._rows))
         return torch.cat([self._mapper(part.flatten(1)) for part in coded])
 
     def demap(self, symbols: Tensor, no: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class BlockCode:
         """
         bits, intact = [], []
         for part, var in zip(symbols.split(self._rows), no.split(self._rows), strict=True):
-            info, valid = self._crc_check(_mask_crc(self._decoder(self.demap(part, var))))
+            info, valid = self._crc_check(mask_crc(self._decoder(self.demap(part, var))))
             bits.append(info)
             intact.append(valid[:, 0])
         return torch.cat(bits), torch.cat(intact)
@@ -103,7 +103,7 @@ class BlockCode:
         As `decode`.
         """
         info = self._harq_decoder(torch.stack(list(llrs), dim=1), rv=list(versions))
-        bits, valid = self._crc_check(_mask_crc(info))
+        bits, valid = self._crc_check(mask_crc(info))
         return bits, valid[:, 0]
 
     @cached_property
@@ -130,7 +130,7 @@ class BlockCode:
         versions : sequence of int
             Redundancy versions that were received.
         """
-        return self._propagation(tuple(versions)).recovers(self.demap(symbols, no), _mask_crc(self._crc(bits)))
+        return self._propagation(tuple(versions)).recovers(self.demap(symbols, no), mask_crc(self._crc(bits)))
 
     def _propagation(self, versions: tuple[int, ...]) -> BeliefPropagation:
         if versions not in self._propagations:
@@ -142,7 +142,7 @@ class BlockCode:
         return self._propagations[versions]
 
 
-def _mask_crc(bits: Tensor) -> Tensor:
+def mask_crc(bits: Tensor) -> Tensor:
     """Invert the CRC bits at the end of each block."""
     return torch.cat([bits[:, :-CRC_BITS], 1 - bits[:, -CRC_BITS:]], dim=1)
 
