@@ -147,7 +147,18 @@ def _function(kind: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-CRCEncoder = adapted(crc.CRCEncoder)
+class _CRCEncoder(crc.CRCEncoder):
+    """Sionna's, whose generator matrix outlives the function that first needed it.
+
+    It is built anew for each block length, by whichever of encoder and decoder is compiled then.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        with tf.init_scope():
+            super().build(input_shape)
+
+
+CRCEncoder = adapted(_CRCEncoder)
 CRCDecoder = adapted(crc.CRCDecoder)
 LDPC5GEncoder = adapted(ldpc.LDPC5GEncoder)
 LDPC5GDecoder = adapted(ldpc.LDPC5GDecoder)

@@ -179,6 +179,16 @@ def test_near_and_far_users() -> None:
     assert snr_db["audio"] > snr_db["text"] + 15
 
 
+def test_blocks_are_decoded_whatever_their_number() -> None:
+    """Four blocks of a code, then three: Sionna 1 compiles its decoder for each number."""
+    link = load_link("digital-awgn", device="cpu", bits=1, modulation="16-QAM")
+    masks = {"video": torch.arange(8) < torch.tensor([[8], [8], [3], [8]])}
+    sent = {user: torch.randn(4, 8, 128) for user in ("audio", "video")}
+    received, _ = link.transmit(sent, 20.0, masks, seed=0)
+    assert (received["audio"] != 0).all()
+    assert (received["video"][masks["video"]] != 0).all()
+
+
 def test_training_at_an_snr_per_example() -> None:
     snr_db = torch.linspace(-10, 20, 20)
     sent = payload(audio=3000)
