@@ -7,6 +7,8 @@ from tokcom_phy.data.formats import QUESTION_TYPES
 
 WEIGHTS = "model.safetensors"
 
+_HEADER = "---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n\n"
+
 _WEAK_ENCODER = 0.95
 """Below this share of right answers an encoder's card calls a question weak."""
 
@@ -30,7 +32,7 @@ def encoder_card(title: str, what: str, command: str, held_out: dict[str, float]
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in held_out.items())
     weak = [name for name, value in held_out.items() if value < _WEAK_ENCODER]
     return (
-        f"---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n\n# {title}\n\n{what}\n\n"
+        f"{_HEADER}# {title}\n\n{what}\n\n"
         f"Made by\n\n    {command}\n\n"
         f"on one CPU core, deterministically on one machine. Patch tokens carry local targets only, the tokens that\n"
         f"stand for the whole clip none.\n\n"
@@ -58,7 +60,7 @@ def foundation_card(metrics: dict[str, dict[str, float]], command: str, paramete
             f"| {group} | " + " | ".join(f"{by[group]:.3f}" if group in by else "–" for by in metrics.values()) + " |"
         )
     table = "\n".join(lines)
-    return f"""# Tiny foundation model
+    return f"""{_HEADER}# Tiny foundation model
 
 A Qwen2 with {parameters:,} parameters and a byte-level BPE tokenizer, pretrained by
 
