@@ -56,6 +56,7 @@ def lost(link: DigitalLink, snr_db: float, rounds: int, examples: int) -> tuple[
     return int((~torch.cat(right)).sum()), torch.cat(right).numel()
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("name", "rounds"),
     [

@@ -28,7 +28,7 @@ def halfway_db(combining: str) -> float:
     return bler_table(KEY).snr_db_at(0.5) - 3.0103 if combining == "chase" else bler_table(KEY, 2).snr_db_at(0.5)
 
 
-@pytest.mark.parametrize("combining", ["chase", "incremental-redundancy"])
+@pytest.mark.parametrize("combining", ["chase", pytest.param("incremental-redundancy", marks=pytest.mark.versions)])
 def test_two_rounds_of_bits_turn_around_where_the_mapping_says(combining: str) -> None:
     """At 0.4 dB less most of eight blocks are lost, at 0.4 dB more most of them arrive."""
     link, tokens = link_with(combining), {"audio": TOKENS["audio"][:4]}
@@ -40,6 +40,7 @@ def test_two_rounds_of_bits_turn_around_where_the_mapping_says(combining: str) -
         assert lost < 0.3 if arrives else lost > 0.7
 
 
+@pytest.mark.versions
 def test_one_round_suffices_where_blocks_arrive() -> None:
     link = link_with("incremental-redundancy", rounds=4)
     received, state = link.transmit(TOKENS, 30.0, seed=1)

@@ -24,10 +24,9 @@ def test_tables_are_those_that_sionna_knows(table: McsTable, number: int) -> Non
     nr = pytest.importorskip("sionna.phy.nr.utils")
     index = torch.arange(len(MCS[table]), dtype=torch.int32)
     order, rate = nr.decode_mcs_index(index, table_index=number, is_pusch=False)
-    assert [q for q, _ in MCS[table]] == order.tolist()
-    torch.testing.assert_close(
-        torch.tensor([r for _, r in MCS[table]]), rate.float().cpu() / (1024 if rate.max() > 1 else 1)
-    )
+    assert [q for q, _ in MCS[table]] == [int(q) for q in order]
+    rates = torch.tensor([float(r) for r in rate])
+    torch.testing.assert_close(torch.tensor([r for _, r in MCS[table]]), rates / (1024 if rates.max() > 1 else 1))
 
 
 @pytest.mark.parametrize("table", MCS)
