@@ -80,8 +80,8 @@ class BeliefPropagation:
             to_check = (total[self._node] - to_node).clamp_(-_LLR_MAX, _LLR_MAX)
             if iteration % _CHECK_EVERY and iteration < self._num_iter:
                 continue
-            bits[left] = (total[: self._num_info_bits] < 0).mT
-            done = accept(bits[left], left)
+            found = (total[: self._num_info_bits] < 0).mT
+            bits[left], done = found, accept(found, left)
             if done.any():
                 accepted[left[done]] = True
                 left, channel, to_check = left[~done], channel[:, ~done], to_check[:, ~done]
