@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tokcom_phy.experiments.plan import Job
 from tokcom_phy.experiments.run_dir import point_name
-from tokcom_phy.radio import digital
+from tokcom_phy.radio import decoding
 from tokcom_phy.radio.blockcode import BlockCode, mask_crc
 from tokcom_phy.radio.scheme import CRC_BITS
 from tokcom_phy.results.intervals import paired
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--sionna", action="store_true", help="decode with Sionna's decoder, to its last iteration")
     options = parser.parse_args()
     if not options.sionna:
-        digital.block_code = lru_cache(maxsize=64)(EarlyStopping)
+        decoding.block_code = lru_cache(maxsize=64)(EarlyStopping)
     run = Run.open(options.run)
     root = dataset_root(options.run, run.experiment).resolve()
     resources = Resources(Start(run.experiment, run.path.resolve(), root, root / "features", Path.cwd()))

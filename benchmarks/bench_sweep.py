@@ -200,9 +200,10 @@ def main() -> None:
         results[f"forward share, {what}"] = alone / ours
         console.print(f"{what}: {ours:.2f} s, bare forwards {alone:.2f} s, share [bold]{alone / ours:.3f}[/]")
 
-    for name, taken in digital_points():
+    for name, taken, once in digital_points():
         results[f"radio of a point, {name}"] = taken
-        console.print(f"radio of a point, {name}: {taken:.3f} s")
+        results[f"radio of a point, {name}, once for an SNR"] = once
+        console.print(f"radio of a point, {name}: {taken:.3f} s, and {once:.3f} s once for an SNR")
     faster = results["radio of a point, bit-exact"] / results["radio of a point, mapped"]
     console.print(f"mapped decoding is [bold]{faster:.0f}[/] times as fast as bit-exact")
 

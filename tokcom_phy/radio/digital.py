@@ -10,21 +10,20 @@ from torch import Tensor
 
 from tokcom_phy.radio.adaptation import Adaptation, payload_lengths
 from tokcom_phy.radio.block_errors import block_error_rate
-from tokcom_phy.radio.blockcode import BlockCode, block_code
 from tokcom_phy.radio.cost import Budget, Load, Spent
+from tokcom_phy.radio.decoding import BitExactDecoder, Decoder, Layouts, MappedDecoder
 from tokcom_phy.radio.digital_config import DigitalConfig
 from tokcom_phy.radio.digital_state import DigitalState
 from tokcom_phy.radio.draw_request import DrawRequest
 from tokcom_phy.radio.engine import engine
-from tokcom_phy.radio.harq import error_rates
 from tokcom_phy.radio.identifiers import check_bits
 from tokcom_phy.radio.link import Link, Snr
-from tokcom_phy.radio.observation import Observation, combine_symbols
+from tokcom_phy.radio.observation import Observation
 from tokcom_phy.radio.panels import CACHED_BYTES, NUM_SYMBOLS, SEED, Panel, draw_block_errors
 from tokcom_phy.radio.quantizer import LloydMaxQuantizer, Quantizer
-from tokcom_phy.radio.redundancy import redundancy_version, redundancy_versions
 from tokcom_phy.radio.seeding import entropy, uniform
-from tokcom_phy.radio.segmentation import Blocks, longest_block, num_blocks, num_info_bits, num_uses, segment
+from tokcom_phy.radio.segmentation import longest_block, num_blocks, num_info_bits, num_uses, segment
+from tokcom_phy.radio.source_coding import SourceCoder
 from tokcom_phy.radio.state import ANONYMOUS, LinkState
 from tokcom_phy.utils.errors import UserError
 
@@ -35,8 +34,6 @@ TEXT = "text"
 _PICTURED = 16
 _LONG = 2**20
 """Symbols of a payload that tells schemes of different channel uses apart; of a short one rounding may hide them."""
-
-Layouts = Mapping[str, list[Blocks]]
 
 
 class DigitalLink(Link[DigitalConfig]):
@@ -73,7 +70,7 @@ class DigitalLink(Link[DigitalConfig]):
                 scheme.check_rate(num_info_bits(longest_block(scheme), scheme))
             except UserError as error:
                 raise UserError(f"link '{name}': {error}") from error
-        if engine() == "tensorflow" and config.decoding == "bit-exact" and _sends_versions(config):
+        if engine() == "tensorflow" and config.decoding == "bit-exact" and config.sends_versions:
             raise UserError(
                 f"link '{name}': Sionna 1 has no redundancy versions: use decoding mapped, combining chase, or Sionna 2"
             )
@@ -96,11 +93,15 @@ class DigitalLink(Link[DigitalConfig]):
         )
         named = config.schemes if isinstance(config.schemes, str) else " or ".join(map(str, self.schemes))
         self.sent_as = named if config.harq is None else f"{named}, first of {config.harq.rounds} rounds"
-        self._quantizers = {scheme: self._quantizer(scheme.bits) for scheme in self.schemes}
+        quantizers = {scheme: self._quantizer(scheme.bits) for scheme in self.schemes}
+        source = SourceCoder(quantizers, self.identifiers)
+        combining = config.harq.combining if config.harq else None
+        self._mapped = MappedDecoder(source, combining)
+        self._bit_exact = BitExactDecoder(source, combining, self._amplify)
         self._adaptation = None
         if config.adaptation != "none":
             self._adaptation = Adaptation(
-                list(self._quantizers.items()),
+                list(quantizers.items()),
                 self._draw_round,
                 config.adaptation == "instantaneous",
                 config.target_bler,
@@ -110,6 +111,10 @@ class DigitalLink(Link[DigitalConfig]):
 
     def _quantizer(self, bits: int) -> Quantizer:
         return Quantizer(bits, self.config.clip) if self.config.quantizer == "uniform" else LloydMaxQuantizer(bits)
+
+    @property
+    def _decoder(self) -> Decoder:
+        return self._mapped if self.config.decoding == "mapped" else self._bit_exact
 
     def mapped(self) -> Self:
         """This link with mapped decoding; unchanged if it has an amplifier, whose distortion only bits show."""
@@ -138,7 +143,9 @@ class DigitalLink(Link[DigitalConfig]):
         layouts = self._layouts(payload_lengths(request), state)
         for round_number in range(1, self.config.harq.rounds):
             if self.config.decoding == "mapped" and not any(
-                self._lost(state, user, blocks)[-1].any() for user, layout in layouts.items() for blocks in layout
+                self._mapped.lost(state, user, blocks)[-1].any()
+                for user, layout in layouts.items()
+                for blocks in layout
             ):
                 break
             seed = entropy(request.seed, "round", round_number) >> 1
@@ -205,14 +212,12 @@ class DigitalLink(Link[DigitalConfig]):
         }
         layouts = self._layouts(lengths, state)
         values = {user: x.detach().to(self.device) for user, x in symbols.items()}
-        receive = self._map if self.config.decoding == "mapped" else self._decode
-        found, spent = receive(values, state, layouts)
+        arrived = self._decoder.receive(values, state, layouts)
         received = {}
-        for user, (decoded, delivered) in found.items():
-            x = symbols[user]
-            straight_through = decoded.to(x) + (x - x.detach())
-            received[user] = straight_through.where(delivered.to(x.device), 0)
-        return received, replace(state, spent=spent)
+        for user, x in symbols.items():
+            straight_through = arrived.symbols[user].to(x) + (x - x.detach())
+            received[user] = straight_through.where(arrived.delivered[user].to(x.device), 0)
+        return received, replace(state, spent=arrived.spent)
 
     def _transmit(
         self,
@@ -272,121 +277,3 @@ class DigitalLink(Link[DigitalConfig]):
             user: segment(own.to(self.device), self.schemes, state.scheme[user], user in self.identifiers)
             for user, own in lengths.items()
         }
-
-    def _lost(self, state: DigitalState, user: str, blocks: Blocks) -> Tensor:
-        """Which blocks are lost after each round, bool [rounds, blocks], by their error rates."""
-        rounds = [Observation.of(one, user) for one in state.rounds]
-        chance = state.chance[user][blocks.rows[:, 0], blocks.numbers]
-        combining = self.config.harq.combining if self.config.harq else "chase"
-        return chance < error_rates(rounds, blocks, combining)
-
-    def _map(self, values: Mapping[str, Tensor], state: DigitalState, layouts: Layouts) -> "Reception":
-        """What `_decode` returns, by the error rate of each block instead of its bits."""
-        found, spent = {}, _nothing_spent(state)
-        for user, x in values.items():
-            decoded, delivered = torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)
-            for blocks in layouts[user]:
-                own = blocks.rows, blocks.columns
-                lost = self._lost(state, user, blocks)
-                decoded[own] = self._nearest(x[own], blocks, user).to(decoded)
-                delivered[own] = ~lost[-1, :, None]
-                tried = torch.cat([torch.ones_like(lost[:1]), lost[:-1]])
-                for uses, sends in zip(spent, tried, strict=True):
-                    uses[user].index_add_(0, blocks.rows[:, 0], sends * blocks.code.num_symbols)
-            found[user] = decoded, delivered
-        return found, spent
-
-    @torch.no_grad()
-    def _decode(self, values: Mapping[str, Tensor], state: DigitalState, layouts: Layouts) -> "Reception":
-        """Dequantised symbols, complex64 [b, n], and whether their block was delivered, bool [b, n], of each user; then
-        the channel uses of each round."""
-        bits = {
-            user: [self._bits(x[blocks.rows, blocks.columns], blocks, user) for blocks in layouts[user]]
-            for user, x in values.items()
-        }
-        found = {
-            user: (torch.zeros_like(x, dtype=torch.complex64), torch.zeros_like(x, dtype=torch.bool))
-            for user, x in values.items()
-        }
-        spent = _nothing_spent(state)
-        received: list[Mapping[str, Tensor]] = []
-        for round_number, (realisation, uses) in enumerate(zip(state.rounds, spent, strict=True)):
-            sent = {
-                user: self._encode(bits[user], layouts[user], realisation.effective_noise_var[user], round_number)
-                for user in values
-            }
-            received.append(realisation.apply(sent))
-            for user, (symbols, delivered) in found.items():
-                for blocks in layouts[user]:
-                    left = ~delivered[blocks.rows[:, 0], blocks.columns[:, 0]]
-                    uses[user].index_add_(0, blocks.rows[:, 0], left * blocks.code.num_symbols)
-                    if not left.any():
-                        continue
-                    rows, columns = blocks.rows[left], blocks.columns[left]
-                    own = [
-                        (y[user][rows, blocks.uses[left]], one.effective_noise_var[user][rows, blocks.uses[left]])
-                        for y, one in zip(received, state.rounds, strict=False)
-                    ]
-                    decoded, intact = self._decode_rounds(block_code(*blocks.code, self.device), own)
-                    symbols[rows, columns] = self._dequantized(decoded, blocks, user)
-                    delivered[rows, columns] = intact[:, None]
-        return found, spent
-
-    def _encode(self, bits: list[Tensor], layout: list[Blocks], like: Tensor, round_number: int) -> Tensor:
-        """The QAM symbols of a user's blocks in a round, complex64 of the shape of ``like``."""
-        version = redundancy_version(round_number) if _sends_versions(self.config) and round_number else None
-        sent = torch.zeros_like(like, dtype=torch.complex64)
-        for own, blocks in zip(bits, layout, strict=True):
-            sent[blocks.rows, blocks.uses] = block_code(*blocks.code, self.device).encode(own, version)
-        return self._amplify(sent)
-
-    def _decode_rounds(self, code: BlockCode, rounds: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Bits of blocks, and whether they are intact, from the symbols and their noise variances in each round."""
-        if len(rounds) > 1 and _sends_versions(self.config):
-            return code.decode_versions([code.demap(*own) for own in rounds], redundancy_versions(len(rounds)))
-        symbols, no = rounds[0] if len(rounds) == 1 else combine_symbols(*zip(*rounds, strict=True))
-        return code.decode(symbols, no)
-
-    def _bits(self, symbols: Tensor, blocks: Blocks, user: str) -> Tensor:
-        """Information bits of the blocks' symbols, float32 [blocks, num_info_bits]."""
-        if user in self.identifiers:
-            return torch.nn.functional.pad(
-                (symbols.real > 0).float(), (0, blocks.code.num_info_bits - symbols.shape[1])
-            )
-        return self._quantizers[blocks.scheme].quantize(_values(symbols)).flatten(1)
-
-    def _dequantized(self, bits: Tensor, blocks: Blocks, user: str) -> Tensor:
-        """The inverse of `_bits`, but for quantisation: complex64 [blocks, n]."""
-        if user in self.identifiers:
-            return (2 * bits[:, : blocks.columns.shape[1]] - 1).to(torch.complex64)
-        per_value = bits.unflatten(1, (blocks.columns.shape[1], 2, blocks.scheme.bits))
-        return _symbols(self._quantizers[blocks.scheme].dequantize(per_value))
-
-    def _nearest(self, symbols: Tensor, blocks: Blocks, user: str) -> Tensor:
-        """What `_dequantized` makes of `_bits`."""
-        return (
-            symbols if user in self.identifiers else _symbols(self._quantizers[blocks.scheme].nearest(_values(symbols)))
-        )
-
-
-Reception = tuple[dict[str, tuple[Tensor, Tensor]], tuple[dict[str, Tensor], ...]]
-"""Symbols of each user and whether they were delivered, and channel uses of each round."""
-
-
-def _sends_versions(config: DigitalConfig) -> bool:
-    return config.harq is not None and config.harq.combining == "incremental-redundancy"
-
-
-def _nothing_spent(state: DigitalState) -> tuple[dict[str, Tensor], ...]:
-    """Zero channel uses of each user in each round."""
-    return tuple({user: torch.zeros_like(scheme) for user, scheme in state.scheme.items()} for _ in state.rounds)
-
-
-def _values(symbols: Tensor) -> Tensor:
-    """The values of unit power that symbols of mean power one carry: complex [...] to float [..., 2]."""
-    return torch.view_as_real(symbols) * 2**0.5
-
-
-def _symbols(values: Tensor) -> Tensor:
-    """Values [..., 2] as complex symbols, the inverse of `_values`."""
-    return torch.view_as_complex(values) / 2**0.5

@@ -77,6 +77,11 @@ class DigitalConfig(LinkFamilyConfig):
         return self.over
 
     @property
+    def sends_versions(self) -> bool:
+        """Whether further rounds of HARQ send other bits of the code."""
+        return self.harq is not None and self.harq.combining == "incremental-redundancy"
+
+    @property
     def candidates(self) -> list[Scheme]:
         """The schemes that the link may use."""
         if isinstance(self.schemes, str):
