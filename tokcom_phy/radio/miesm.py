@@ -26,8 +26,8 @@ _GAIN_STEP = np.arcsinh(1 / _GAIN_SCALE) / _GAIN_STEPS
 _GAINS = 1 + _GAIN_SCALE * np.sinh(_GAIN_STEP * np.arange(-_GAIN_STEPS, _GAIN_STEPS + 1))
 _BELIEVED_DB = np.arange(-14.0, 46.0)
 _RATIOS_DB = np.arange(-14.0, 11.0)
-"""Axes of `information_grid`; gains from 0 to 2, closer to each other near one. At an SNR per antenna of −5 dB estimates
-are so poor that gains are 0.2 to 0.5 and the noise is a tenth to a half of what the receiver takes it for."""
+"""Axes of `information_grid`; gains from 0 to 2, closer to each other near one. The least ratios are those of poor
+estimates: at an SNR per antenna of −10 dB the receiver takes the noise for up to twenty times what it is."""
 
 
 def mutual_information(sinr: Tensor, bits_per_symbol: int) -> Tensor:
