@@ -17,29 +17,23 @@ BATCHES = (range(32), range(32, 64))
 """The first one pays what an SNR costs once; the second one is timed."""
 
 MAPPED = {"decoding": "mapped"}
+AVERAGE = {"schemes": SCHEMES, "adaptation": "average"}
+INSTANTANEOUS = {"schemes": SCHEMES, "adaptation": "instantaneous"}
+CHASE = {"harq": {"combining": "chase"}}
+REDUNDANCY = {"harq": {"combining": "incremental-redundancy"}}
 OPTIONS: dict[str, dict[str, Any]] = {
     "bit-exact": {},
     "mapped": MAPPED,
-    "mapped, average adaptation": {**MAPPED, "schemes": SCHEMES, "adaptation": "average"},
-    "mapped, instantaneous adaptation": {**MAPPED, "schemes": SCHEMES, "adaptation": "instantaneous"},
-    "mapped, target BLER 10 %": {**MAPPED, "schemes": SCHEMES, "adaptation": "instantaneous", "target_bler": 0.1},
-    "bit-exact, instantaneous adaptation": {"schemes": SCHEMES, "adaptation": "instantaneous"},
-    "mapped, chase combining": {**MAPPED, "harq": {"combining": "chase"}},
-    "mapped, incremental redundancy": {**MAPPED, "harq": {"combining": "incremental-redundancy"}},
-    "mapped, incremental redundancy, average adaptation": {
-        **MAPPED,
-        "schemes": SCHEMES,
-        "adaptation": "average",
-        "harq": {"combining": "incremental-redundancy"},
-    },
-    "mapped, incremental redundancy, instantaneous adaptation": {
-        **MAPPED,
-        "schemes": SCHEMES,
-        "adaptation": "instantaneous",
-        "harq": {"combining": "incremental-redundancy"},
-    },
-    "bit-exact, chase combining": {"harq": {"combining": "chase"}},
-    "bit-exact, incremental redundancy": {"harq": {"combining": "incremental-redundancy"}},
+    "mapped, average adaptation": MAPPED | AVERAGE,
+    "mapped, instantaneous adaptation": MAPPED | INSTANTANEOUS,
+    "mapped, target BLER 10 %": MAPPED | INSTANTANEOUS | {"target_bler": 0.1},
+    "bit-exact, instantaneous adaptation": INSTANTANEOUS,
+    "mapped, chase combining": MAPPED | CHASE,
+    "mapped, incremental redundancy": MAPPED | REDUNDANCY,
+    "mapped, incremental redundancy, average adaptation": MAPPED | REDUNDANCY | AVERAGE,
+    "mapped, incremental redundancy, instantaneous adaptation": MAPPED | REDUNDANCY | INSTANTANEOUS,
+    "bit-exact, chase combining": CHASE,
+    "bit-exact, incremental redundancy": REDUNDANCY,
 }
 
 
