@@ -66,11 +66,13 @@ def test_information_is_that_of_the_ratios_that_the_demapper_gives(
 @pytest.mark.parametrize("snr_db", [-10.0, 20.0])
 def test_the_grid_holds_what_poor_estimates_make(name: str, snr_db: float) -> None:
     """Ratios of 98 % of the symbols lie on its axis, and their information is what quadrature gives to 0.02 bits."""
-    state = load_link(name, device="cpu").draw(4, {"audio": 512, "video": 512, "text": 512}, snr_db, seed=3)
-    symbols = Observation(*(part.flatten()[::16] for part in Observation.of(state, "audio")))
-    gain, noise_var = symbols.gain.real, symbols.noise_var + symbols.gain.imag.square()
-    ratio_db = 10 * torch.log10(noise_var / symbols.believed_var)
+    state = load_link(name, device="cpu").draw(32, {"audio": 512, "video": 512, "text": 512}, snr_db, seed=3)
+    everywhere = Observation.of(state, "audio")
+    noise_vars = everywhere.noise_var + everywhere.gain.imag.square()
+    ratio_db = 10 * torch.log10(noise_vars / everywhere.believed_var)
     assert float(((ratio_db >= _RATIOS_DB[0]) & (ratio_db <= _RATIOS_DB[-1])).float().mean()) > 0.98
+    symbols = Observation(*(part.flatten()[::64] for part in everywhere))
+    gain, noise_var = symbols.gain.real, noise_vars.flatten()[::64]
     by_quadrature = [
         float(_information(4, own, believed, np.array([noise]), 20)[0])
         for own, believed, noise in zip(*(x.tolist() for x in (gain, symbols.believed_var, noise_var)), strict=True)
