@@ -66,6 +66,12 @@ def test_each_command_has_help(capsys, command):
     assert f"tokcom {command}" in capsys.readouterr().out
 
 
+def test_a_synthesised_corpus_is_by_default_the_tiny_profiles(tmp_path):
+    with mock.patch("tokcom_phy.synthetic.corpus.synthesize", autospec=True) as synthesize:
+        assert execute(["data", "synthesize", str(tmp_path)]) == 0
+    assert synthesize.call_args == mock.call(tmp_path, **PROFILES["tiny"]["data"]["synthetic"], workers=None)
+
+
 @pytest.mark.parametrize(
     ("command", "until"), [("run", "evaluate"), ("align", "align"), ("finetune", "finetune"), ("evaluate", "evaluate")]
 )

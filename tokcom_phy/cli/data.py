@@ -10,9 +10,12 @@ import typer
 from rich.console import Console
 
 from tokcom_phy.cli.options import Seed, Workers
+from tokcom_phy.experiments.profiles import PROFILES
 from tokcom_phy.utils.errors import UserError, nearest
 
 data_app = typer.Typer(help="Make, prepare or check a dataset folder.")
+
+CORPUS = PROFILES["tiny"]["data"]["synthetic"]
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")]
 
@@ -20,15 +23,16 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folde
 @data_app.command()
 def synthesize(
     directory: Folder,
-    captions: Annotated[int, typer.Option(min=1, help="Captioned clips, for stage 1.")] = 3000,
-    train_clips: Annotated[int, typer.Option(min=1, help="Clips that are asked about in training.")] = 1500,
-    test_clips: Annotated[int, typer.Option(min=1, help="Clips that are asked about in the test.")] = 300,
-    train_questions: Annotated[int, typer.Option(min=1)] = 6000,
-    test_questions: Annotated[int, typer.Option(min=1)] = 1000,
+    captions: Annotated[int, typer.Option(min=1, help="Captioned clips, for stage 1.")] = CORPUS["captions"],
+    train_clips: Annotated[int, typer.Option(min=1, help="Clips asked about in training.")] = CORPUS["train_clips"],
+    test_clips: Annotated[int, typer.Option(min=1, help="Clips asked about in the test.")] = CORPUS["test_clips"],
+    train_questions: Annotated[int, typer.Option(min=1)] = CORPUS["train_questions"],
+    test_questions: Annotated[int, typer.Option(min=1)] = CORPUS["test_questions"],
     seed: Seed = 0,
     workers: Workers = None,
 ) -> None:
-    """Write the synthetic corpus: mp4 files and annotations in the formats of VALOR and MUSIC-AVQA."""
+    """Write the synthetic corpus: mp4 files and annotations in the formats of VALOR and MUSIC-AVQA; by default the tiny
+    profile's."""
     from tokcom_phy.synthetic.corpus import synthesize
 
     synthesize(

@@ -10,6 +10,9 @@ from tokcom_phy.synthetic import CODE
 from tokcom_phy.utils.bounds import Seed, Within
 from tokcom_phy.utils.settings import Strict
 
+SYNTHETIC_SPLITS = ("train", "val", "test")
+"""Splits that `tokcom_phy.synthetic.corpus.synthesize` writes, of captions and of questions."""
+
 Items = Annotated[PositiveInt, Within(1, 10**7, "clips and annotations are made and kept one by one")]
 
 
@@ -72,4 +75,14 @@ class Data(Strict):
     def _one_source(self) -> "Data":
         if self.root is None and self.synthetic is None:
             raise ValueError("no dataset: name the folder with VALOR/ and MUSIC-AVQA/ by --set data.root=DIR")
+        return self
+
+    @model_validator(mode="after")
+    def _synthetic_splits(self) -> "Data":
+        for key, split in self.splits:
+            if self.root is None and split not in SYNTHETIC_SPLITS:
+                raise ValueError(
+                    f"splits.{key}: the synthetic corpus has no split '{split}': choose {', '.join(SYNTHETIC_SPLITS)}, "
+                    "or name a dataset by --set data.root=DIR"
+                )
         return self

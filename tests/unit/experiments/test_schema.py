@@ -64,6 +64,7 @@ def test_a_resolved_experiment_loads_back_the_same(tmp_path):
         ("profile=paper", "--set profile: a profile is more than its name: give --profile NAME instead"),
         ("profile=tinny", "--set profile: a profile is more than its name: give --profile NAME instead"),
         ("evaluate={links: [awgn]}", "--set evaluate="),
+        ("data.splits.test=tset", "splits.test: the synthetic corpus has no split 'tset': choose train, val, test"),
     ],
 )
 def test_faults_are_named_in_one_line_with_the_mend(override, message):
@@ -83,6 +84,11 @@ def test_paper_profile_asks_for_its_datasets():
     with pytest.raises(UserError, match=r"data\.root"):
         load_experiment("quickstart", profile="paper")
     assert load_experiment("quickstart", profile="paper", overrides=["data.root=/data"]).stage1.batch == 32
+
+
+def test_a_dataset_of_ones_own_may_name_its_splits():
+    overrides = ["data.root=/data", "data.splits.test=train_fake"]
+    assert load_experiment("quickstart", overrides=overrides).data.splits.test == "train_fake"
 
 
 @pytest.mark.parametrize("text", ["- a list", "{unclosed", "variants: 3"])

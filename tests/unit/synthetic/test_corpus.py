@@ -15,6 +15,7 @@ import pytest
 
 from tokcom_phy.data.decoding import decode
 from tokcom_phy.data.formats import load_captions, load_questions
+from tokcom_phy.experiments.dataset import SYNTHETIC_SPLITS
 from tokcom_phy.synthetic.corpus import MANIFEST, encode, synthesize, write_clip
 from tokcom_phy.synthetic.frames import NUM_FRAMES, frames
 from tokcom_phy.synthetic.scene import CLIP_SECONDS, Player, Scene, sample_scene
@@ -55,8 +56,8 @@ def test_questions_are_written_as_published(corpus: Path) -> None:
 
 
 def test_the_loaders_read_every_split(corpus: Path) -> None:
-    captions = {split: load_captions(corpus, split) for split in ("train", "val", "test")}
-    questions = {split: load_questions(corpus, split) for split in ("train", "val", "test")}
+    captions = {split: load_captions(corpus, split) for split in SYNTHETIC_SPLITS}
+    questions = {split: load_questions(corpus, split) for split in SYNTHETIC_SPLITS}
     assert [len(part) for part in captions.values()] == [10, 1, 1]
     assert len(questions["test"]) == 10
     identifiers = [{item.video_id for item in part} for part in captions.values()]
