@@ -68,7 +68,8 @@ def _look(line: Line2D) -> Hashable:
 
 
 def _curves(axis: Axes, names: dict[Hashable, str]) -> Iterator[dict[str, Any]]:
-    """Lines with the band that is drawn after each, or their whiskers; and points."""
+    """Lines with the band that is drawn after each, or their whiskers; and points. Lines across the panel, as that at
+    zero, hold no data and are left out."""
     children = axis.get_children()
     whiskers = {
         id(container.lines[0]): container.lines[2][0]
@@ -76,7 +77,7 @@ def _curves(axis: Axes, names: dict[Hashable, str]) -> Iterator[dict[str, Any]]:
         if isinstance(container, ErrorbarContainer) and container.lines[2]
     }
     for place, child in enumerate(children):
-        if isinstance(child, Line2D) and child.get_visible() and np.size(child.get_xdata()):
+        if isinstance(child, Line2D) and child.get_visible() and child.get_transform() is axis.transData:
             label = str(child.get_label())
             name = names.get(_look(child), "" if label.startswith("_") else _words(label))
             following = children[place + 1] if place + 1 < len(children) else None
@@ -101,7 +102,9 @@ def _band_limits(child: object) -> dict[float, tuple[float, float]]:
 
 
 def _whisker_limits(bars: LineCollection) -> dict[float, tuple[float, float]]:
-    return {float(ends[0, 0]): (float(ends[:, 1].min()), float(ends[:, 1].max())) for ends in bars.get_segments()}
+    """x → ends of a whisker; one that is not a number has no segment."""
+    segments = (ends for ends in bars.get_segments() if len(ends))
+    return {float(ends[0, 0]): (float(ends[:, 1].min()), float(ends[:, 1].max())) for ends in segments}
 
 
 def _heat_maps(axis: Axes) -> Iterator[dict[str, Any]]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from tokcom_phy.results.intervals import over_mean
 from tokcom_phy.results.plotting import Look, finish, ordered_looks, panels, seeds_in_words, ticks_at
 from tokcom_phy.results.run import Run
 from tokcom_phy.results.styles import current
@@ -59,7 +61,8 @@ def smoothing(steps: int) -> int:
 
 
 def loss_by_length(run: Run, modality: str) -> Figure:
-    """Training loss per round for the token lengths of one modality, with and without alignment, and where it ends."""
+    """Training loss per round for the token lengths of one modality, with and without alignment; beside it, where it
+    ends: the mean over the seeds, with Student's interval from two seeds on."""
     figure, (left, right) = panels(2, 2, height=2.4)
     variants = {variant.name: variant for variant in run.variants(blind=False)}
     lengths = {name: variant.lengths[modality] for name, variant in variants.items()}
@@ -71,14 +74,28 @@ def loss_by_length(run: Run, modality: str) -> Figure:
     drawn = training_loss(left, run, styles)
     order = sorted(drawn, key=lambda name: (lengths[name], kinds[name]))
     handles = {f"{kinds[name]}, {lengths[name]} {modality} tokens": drawn[name] for name in order}
-    ends = run.final_losses.groupby("variant")["value"].mean()
+    ends = {name: losses.to_numpy() for name, losses in run.final_losses.groupby("variant")["value"]}
     for kind, line in dashes.items():
-        means = {lengths[name]: ends.get(name, np.nan) for name in order if kinds[name] == kind}
-        right.plot(list(means), list(means.values()), line, color="0.3", linewidth=1)
-        for s, loss in means.items():
-            look = of_length[s]
-            filled = "full" if kind == "aligned" else "none"
-            right.plot([s], [loss], look.marker, color=look.colour, fillstyle=filled, markersize=5)
+        shown = [name for name in order if kinds[name] == kind and name in ends]
+        points = [(lengths[name], float(ends[name].mean())) for name in shown]
+        right.add_collection(
+            LineCollection([points] if points else [], colors="0.3", linestyles=line, linewidths=1, zorder=1)
+        )
+        for name, (s, loss) in zip(shown, points, strict=True):
+            low, high = over_mean(ends[name])
+            look = styles[name]
+            right.errorbar(
+                s,
+                loss,
+                yerr=[[loss - low], [high - loss]],
+                linestyle=look.dashes,
+                color=look.colour,
+                marker=look.marker,
+                markersize=5,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                elinewidth=1,
+            )
     right.set_xscale("log", base=2)
     ticks_at(right, different)
     right.set_xlabel(f"{modality} tokens")
@@ -86,4 +103,5 @@ def loss_by_length(run: Run, modality: str) -> Figure:
     right.set_ylim(bottom=0)
     right.grid(alpha=0.3, linewidth=0.5)
     steps = run.experiment.stage2.steps
-    return finish(figure, run, handles, f"moving mean of {smoothing(steps)} of {steps} rounds, {seeds_in_words(run)}")
+    means = f"moving mean of {smoothing(steps)} of {steps} rounds, {seeds_in_words(run)}"
+    return finish(figure, run, handles, f"{means}, bars: 95 % confidence" if len(run.experiment.seeds) > 1 else means)

@@ -133,6 +133,7 @@ def test_the_data_are_those_of_the_run(run_dir, drawn):
 def test_data_of_whiskers_points_and_heat_maps():
     figure, (left, middle, right) = pyplot.subplots(1, 3)
     left.errorbar([1, 2], [3, 4], [[0.5, 1], [1, 2]], label="a")
+    left.axhline(0)
     left.legend()
     middle.scatter([5], [6], label="b")
     right.imshow([[7, 8]])

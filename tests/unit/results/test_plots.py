@@ -1,5 +1,6 @@
 """Every built-in experiment's figure, drawn from made-up points: what is shown, by which labels, over which axes."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from runpy import run_path
@@ -14,7 +15,9 @@ from matplotlib.collections import PolyCollection
 
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.results.console import losses_table
+from tokcom_phy.results.figure_data import figure_data
 from tokcom_phy.results.figures import draw_figures
+from tokcom_phy.results.run import Run
 from tokcom_phy.results.styles import COLUMN_IN, PAGE_IN, styled
 from tokcom_phy.utils.files import builtin_folder, builtin_names
 
@@ -125,6 +128,26 @@ def test_a_figure_names_its_axes_and_every_line_and_has_its_controls(run, figure
     if run.experiment.evaluate:
         assert any(axis.collections for axis in figure.axes)  # bands
         assert {line.get_linestyle() for line in legend.get_lines()} >= {"--", ":"}
+
+
+def test_the_data_of_a_figure_name_every_series_and_hold_no_point_twice(figure):
+    data = figure_data(figure)
+    heat_map = data["value"].notna() if "value" in data else False
+    assert (data["series"].ne("") | heat_map).all()
+    assert not data.duplicated(["panel", "series", "x", "y"]).any()
+
+
+@pytest.mark.parametrize(("seeds", "bars"), [([0], False), ([0, 1, 2], True)])
+def test_where_losses_end_has_the_interval_over_the_seeds(tmp_path, seeds, bars):
+    made_up_run(tmp_path, load_experiment("fig2a", overrides=[f"seeds={seeds}"]))
+    for number, folder in enumerate((tmp_path / "checkpoints").glob("aligned-short/seed-*")):
+        (folder / "losses.json").write_text(json.dumps([1.0 + number] * 20))
+    figure = drawn(Run.open(tmp_path), "fig2a", laid_out=False)
+    data = figure_data(figure).query("panel == 2 and series == 'aligned, 8 audio tokens'")
+    (end,) = data[["x", "y", "low", "high"]].to_numpy().tolist()
+    # Student's 97.5 % quantile with two degrees of freedom, 4.303, times 1 / √3
+    assert end == pytest.approx([8, 2, 2 - 2.484, 2 + 2.484] if bars else [8, 1, np.nan, np.nan], abs=1e-3, nan_ok=True)
+    assert ("bars: 95 %" in figure.get_suptitle()) == bars
 
 
 def data_of(figure):
