@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tokcom_phy.results.allocation import NAMES, RunAllocation
-from tokcom_phy.results.plotting import Look, finish, log_ticks, looks, panels, title
+from tokcom_phy.results.plotting import Look, finish, log_ticks, looks, panels, seeds_in_words, title
 from tokcom_phy.results.run import Run
 
 MEASURES = {"objective": "w·T + (1 − w)·L", "latency": "latency T [ms]", "loss": "loss L [nat]"}
@@ -50,7 +50,7 @@ def draw(run: Run) -> Figure:
             axis.plot(ends, ends, color="0.3", linewidth=0.8)
             _labelled(axis, f"predicted {label}", f"simulated {label}", "")
     fit = f"R² {found.surface.r2:.3f} on held-out points"
-    note = f"{len(found.measured)} measured points, {fit}; w = {found.settings.weight:g}"
+    note = f"{len(found.measured)} measured points, {seeds_in_words(run)}, {fit}; w = {found.settings.weight:g}"
     return finish(figure, run, handles, note)
 
 

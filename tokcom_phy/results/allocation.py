@@ -20,7 +20,7 @@ from tokcom_phy.radio import load_link
 from tokcom_phy.radio.link_budget import noise_density_dbm_hz, user_budget
 from tokcom_phy.radio.link_config import inline_config
 from tokcom_phy.radio.quantizer import Quantizer
-from tokcom_phy.results.intervals import over_mean, wilson
+from tokcom_phy.results.intervals import over_questions_and_seeds, scores_over_questions_and_seeds
 from tokcom_phy.results.run import Run
 from tokcom_phy.training.metrics import ANSWER_LOSS
 from tokcom_phy.utils.errors import UserError
@@ -77,33 +77,24 @@ class RunAllocation:
 
     @cached_property
     def measured(self) -> pd.DataFrame:
-        """A row a point of the run in which all users send: variant, link, snr_db, seed, tokens and SNR (a power ratio)
+        """A row a variant, link and SNR at which all users send, a mean over the seeds: tokens and SNR (a power ratio)
         of each user, loss [nat] and error, the share of wrong answers."""
         rows = []
         resolved = self.run.experiment.resolved()
+        users = list(self.settings.lengths)
         for point in self.run.points.itertuples():
             variant = resolved.variants.get(str(point.variant))
-            if (
-                variant is None
-                or ANSWER_LOSS not in point.metrics
-                or not set(self.settings.lengths) <= set(variant.users)
-            ):
+            if variant is None or ANSWER_LOSS not in point.metrics or not set(users) <= set(variant.users):
                 continue
-            link = resolved.links[str(point.link)]
-            row = {"variant": variant.name, "link": link.name, "snr_db": point.snr_db, "seed": point.seed}
-            for user in self.settings.lengths:
-                row[f"tokens_{user}"] = variant.modalities[user]
-                row[f"snr_{user}"] = 10 ** (link.user_snr_db(user, float(point.snr_db)) / 10)
-            row["loss"], row["error"] = float(np.mean(point.metrics[ANSWER_LOSS])), 1 - float(np.mean(point.correct))
+            link, snr_db = resolved.links[str(point.link)], float(point.snr_db)
+            row = {"variant": variant.name, "link": link.name, "snr_db": snr_db}
+            row |= {f"tokens_{user}": variant.modalities[user] for user in users}
+            row |= {f"snr_{user}": 10 ** (link.user_snr_db(user, snr_db) / 10) for user in users}
+            row |= {"loss": np.mean(point.metrics[ANSWER_LOSS]), "error": 1 - np.mean(point.correct)}
             rows.append(row)
-        return pd.DataFrame(
-            rows,
-            columns=list(rows[0])
-            if rows
-            else [f"tokens_{u}" for u in self.settings.lengths]
-            + [f"snr_{u}" for u in self.settings.lengths]
-            + ["loss", "error"],
-        )
+        of_point = ["variant", "link", "snr_db", *(f"{what}_{user}" for what in ("tokens", "snr") for user in users)]
+        found = pd.DataFrame(rows, columns=[*of_point, "loss", "error"])
+        return found.groupby(of_point, sort=False, as_index=False).mean()
 
     def cell(self, bandwidth_hz: float, power_dbm: float) -> Cell:
         """The problem under these budgets.
@@ -181,36 +172,50 @@ class RunAllocation:
     def simulated(self) -> pd.DataFrame:
         """Predictions beside what the simulation measured, a row an allocation: bandwidth_hz, power_dbm, name, latency
         [s], predicted and measured loss [nat] and accuracy with intervals, and the objective of both; and by how much
-        the optimum's objective is lower, question by question, with its interval. Empty before the simulation."""
+        the optimum's objective is lower, question by question, with its interval. Intervals are over questions and
+        seeds. Empty before the simulation."""
         if not (self.simulation_path / "points").is_dir():
             return pd.DataFrame()
         run = Run.open(self.simulation_path)
-        points = {(p.variant, p.link): p for p in run.points.itertuples() if ANSWER_LOSS in p.metrics}
+        simulated = _all_seeds(run)
         weight, rows = self.settings.weight, []
         for pair in self.simulated_budgets():
             losses: dict[str, np.ndarray] = {}
             for name, found in self.grid[pair].items():
                 variant = self.system_of(found.lengths)
-                point = points.get((variant.name, link_settings(found)[0])) if variant else None
-                if point is None:
+                key = (variant.name, link_settings(found)[0]) if variant else None
+                if key not in simulated:
                     continue
-                loss, correct = np.array(point.metrics[ANSWER_LOSS]), np.array(point.correct)
-                losses[name] = loss
+                losses[name], correct = simulated[key]
                 timed = weight * found.latency / self.settings.latency_unit_s
-                low, high = over_mean(loss)
+                loss, low, high = scores_over_questions_and_seeds(losses[name])
                 row = {"bandwidth_hz": pair[0], "power_dbm": pair[1], "name": name, "latency": found.latency}
-                row |= {"predicted_loss": found.loss, "loss": loss.mean(), "loss_low": low, "loss_high": high}
-                accuracy_low, accuracy_high = wilson(int(correct.sum()), len(correct))
+                row |= {"predicted_loss": found.loss, "loss": loss, "loss_low": low, "loss_high": high}
+                accuracy, low, high = over_questions_and_seeds(correct)
                 row |= {"predicted_accuracy": 1 - self.errors.loss(found.lengths, found.snrs)}
-                row |= {"accuracy": correct.mean(), "accuracy_low": accuracy_low, "accuracy_high": accuracy_high}
-                row |= {"predicted_objective": found.objective, "objective": timed + (1 - weight) * loss.mean()}
+                row |= {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
+                row |= {"predicted_objective": found.objective, "objective": timed + (1 - weight) * loss}
                 if OPTIMUM in losses:
                     best = self.grid[pair][OPTIMUM]
                     sooner = weight * (found.latency - best.latency) / self.settings.latency_unit_s
-                    gained = (1 - weight) * (loss - losses[OPTIMUM]) + sooner
-                    row |= dict(zip(("gain_low", "gain_high"), over_mean(gained), strict=True), gain=gained.mean())
+                    gained = (1 - weight) * (losses[name] - losses[OPTIMUM]) + sooner
+                    gain = scores_over_questions_and_seeds(gained)
+                    row |= dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
                 rows.append(row)
         return pd.DataFrame(rows)
+
+
+def _all_seeds(run: Run) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """(variant, link) → answer loss [nat], float, and right or wrong, bool, both [seeds, questions]; where a seed is
+    missing, nothing."""
+    points = run.points
+    measured = points[points["metrics"].map(lambda metrics: ANSWER_LOSS in metrics).astype(bool)]
+    complete = {}
+    for (variant, link), seeds in measured.groupby(["variant", "link"]):
+        if set(seeds["seed"]) == set(run.experiment.seeds):
+            losses = np.stack([metrics[ANSWER_LOSS] for metrics in seeds["metrics"]])
+            complete[str(variant), str(link)] = losses, np.stack(seeds["correct"].tolist())
+    return complete
 
 
 def link_settings(found: Allocation) -> tuple[str, dict[str, float], dict[str, float]]:

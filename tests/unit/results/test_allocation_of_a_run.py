@@ -15,7 +15,7 @@ from tokcom_phy.cli import execute
 from tokcom_phy.experiments.loading import load_experiment
 from tokcom_phy.experiments.run_dir import point_file
 from tokcom_phy.experiments.validation import check
-from tokcom_phy.results.allocation import RunAllocation
+from tokcom_phy.results.allocation import RunAllocation, link_settings
 from tokcom_phy.results.points import Point, write_point
 from tokcom_phy.results.run import Run
 from tokcom_phy.sweep import allocate as commands
@@ -27,7 +27,7 @@ from tokcom_phy.utils.files import find
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> RunAllocation:
     folder = tmp_path_factory.mktemp("runs") / "allocation"
-    settings = load_experiment("allocation", overrides=["allocation.simulate=diagonal"])
+    settings = load_experiment("allocation", overrides=["allocation.simulate=diagonal", "seeds=[0]"])
     return RunAllocation(made_up_run(folder, settings))
 
 
@@ -90,6 +90,35 @@ def test_predictions_stand_beside_what_a_simulation_measured(
     figure = run_path(str(find("plots", "allocation")))["draw"](again.run)
     assert len(figure.axes) == 8
     pyplot.close(figure)
+
+
+@pytest.mark.long
+def test_several_seeds_are_averaged_and_widen_the_intervals(
+    found: RunAllocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_experiment("allocation", overrides=["allocation.simulate=diagonal", "seeds=[0, 1]"])
+    both = RunAllocation(made_up_run(tmp_path / "allocation", settings))
+    assert len(both.measured) == len(found.measured)
+    np.testing.assert_allclose(both.measured["loss"], found.measured["loss"] + 0.01)  # offsets 0 and 0.02 nat
+    monkeypatch.setattr(
+        commands, "trained_variant", lambda experiment, run_dir, name: experiment.variants[name].model_dump()
+    )
+    experiment = commands.simulation(both)
+    assert experiment is not None
+    run = made_up_run(both.simulation_path, experiment)
+    (row,) = both.simulated.query("name == @OPTIMUM and bandwidth_hz == 1e6").to_dict("records")
+    best = both.grid[1e6, row["power_dbm"]][OPTIMUM]
+    variant, (link, *_) = both.system_of(best.lengths), link_settings(best)
+    assert variant is not None
+    points = [point for point in run.points.itertuples() if (point.variant, point.link) == (variant.name, link)]
+    means = [np.mean(point.metrics["answer_loss"]) for point in points]
+    assert means[1] - means[0] == pytest.approx(0.02)
+    assert row["loss"] == pytest.approx(np.mean(means))
+    # two seeds: their mean has a standard error of 0.01 nat, beside 0.01 nat / √questions
+    assert row["loss_high"] - row["loss"] > 0.02
+    (second,) = (p for p in run._points if (p.variant, p.link, p.seed) == (variant.name, link, 1))
+    point_file(run.path, second.name).unlink()
+    assert len(RunAllocation(both.run).simulated) < len(both.simulated)
 
 
 def test_too_few_points_are_one_line(tmp_path: Path) -> None:
