@@ -206,9 +206,9 @@ class RunAllocation:
 
 
 def _all_seeds(run: Run) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """(variant, link) → answer loss [nat], float, and right or wrong, bool, both [seeds, questions]; where a seed is
-    missing, nothing."""
-    points = run.points
+    """(variant, link) → answer loss [nat], float, and right or wrong, bool, both [seeds, questions] by rising seed;
+    where a seed is missing, nothing."""
+    points = run.points.sort_values("seed")
     measured = points[points["metrics"].map(lambda metrics: ANSWER_LOSS in metrics).astype(bool)]
     complete = {}
     for (variant, link), seeds in measured.groupby(["variant", "link"]):
