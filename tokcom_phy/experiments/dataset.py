@@ -79,8 +79,8 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _synthetic_splits(self) -> "Data":
-        for key, split in self.splits:
-            if self.root is None and split not in SYNTHETIC_SPLITS:
+        for key, split in self.splits if self.root is None else ():
+            if split not in SYNTHETIC_SPLITS:
                 raise ValueError(
                     f"splits.{key}: the synthetic corpus has no split '{split}': choose {', '.join(SYNTHETIC_SPLITS)}, "
                     "or name a dataset by --set data.root=DIR"

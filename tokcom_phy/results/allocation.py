@@ -22,6 +22,7 @@ from tokcom_phy.radio.link_config import inline_config
 from tokcom_phy.radio.quantizer import Quantizer
 from tokcom_phy.results.intervals import over_questions_and_seeds, scores_over_questions_and_seeds
 from tokcom_phy.results.run import Run
+from tokcom_phy.results.tables import ACCURACY
 from tokcom_phy.training.metrics import ANSWER_LOSS
 from tokcom_phy.utils.errors import UserError
 
@@ -82,19 +83,20 @@ class RunAllocation:
         rows = []
         resolved = self.run.experiment.resolved()
         users = list(self.settings.lengths)
-        for point in self.run.points.itertuples():
-            variant = resolved.variants.get(str(point.variant))
-            if variant is None or ANSWER_LOSS not in point.metrics or not set(users) <= set(variant.users):
+        correct = self.run.scores(ACCURACY)
+        for place, losses in self.run.scores(ANSWER_LOSS).items():
+            name, link, snr_db = place
+            variant = resolved.variants.get(name)
+            if variant is None or not set(users) <= set(variant.users):
                 continue
-            link, snr_db = resolved.links[str(point.link)], float(point.snr_db)
-            row = {"variant": variant.name, "link": link.name, "snr_db": snr_db}
+            row = {"variant": name, "link": link, "snr_db": snr_db}
             row |= {f"tokens_{user}": variant.modalities[user] for user in users}
-            row |= {f"snr_{user}": 10 ** (link.user_snr_db(user, snr_db) / 10) for user in users}
-            row |= {"loss": np.mean(point.metrics[ANSWER_LOSS]), "error": 1 - np.mean(point.correct)}
+            row |= {f"snr_{user}": 10 ** (resolved.links[link].user_snr_db(user, snr_db) / 10) for user in users}
+            marks = [correct[place][seed] for seed in losses]
+            row |= {"loss": np.mean(list(losses.values())), "error": 1 - np.mean(marks)}
             rows.append(row)
-        of_point = ["variant", "link", "snr_db", *(f"{what}_{user}" for what in ("tokens", "snr") for user in users)]
-        found = pd.DataFrame(rows, columns=[*of_point, "loss", "error"])
-        return found.groupby(of_point, sort=False, as_index=False).mean()
+        of_users = [f"{what}_{user}" for what in ("tokens", "snr") for user in users]
+        return pd.DataFrame(rows, columns=["variant", "link", "snr_db", *of_users, "loss", "error"])
 
     def cell(self, bandwidth_hz: float, power_dbm: float) -> Cell:
         """The problem under these budgets.
@@ -177,16 +179,16 @@ class RunAllocation:
         if not (self.simulation_path / "points").is_dir():
             return pd.DataFrame()
         run = Run.open(self.simulation_path)
-        simulated = _all_seeds(run)
+        all_losses, all_correct = _over_seeds(run, ANSWER_LOSS), _over_seeds(run, ACCURACY)
         weight, rows = self.settings.weight, []
         for pair in self.simulated_budgets():
             losses: dict[str, np.ndarray] = {}
             for name, found in self.grid[pair].items():
                 variant = self.system_of(found.lengths)
                 key = (variant.name, link_settings(found)[0]) if variant else None
-                if key not in simulated:
+                if key not in all_losses:
                     continue
-                losses[name], correct = simulated[key]
+                losses[name], correct = all_losses[key], all_correct[key]
                 timed = weight * found.latency / self.settings.latency_unit_s
                 loss, low, high = scores_over_questions_and_seeds(losses[name])
                 row = {"bandwidth_hz": pair[0], "power_dbm": pair[1], "name": name, "latency": found.latency}
@@ -205,17 +207,15 @@ class RunAllocation:
         return pd.DataFrame(rows)
 
 
-def _all_seeds(run: Run) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """(variant, link) → answer loss [nat], float, and right or wrong, bool, both [seeds, questions] by rising seed;
-    where a seed is missing, nothing."""
-    points = run.points.sort_values("seed")
-    measured = points[points["metrics"].map(lambda metrics: ANSWER_LOSS in metrics).astype(bool)]
-    complete = {}
-    for (variant, link), seeds in measured.groupby(["variant", "link"]):
-        if set(seeds["seed"]) == set(run.experiment.seeds):
-            losses = np.stack([metrics[ANSWER_LOSS] for metrics in seeds["metrics"]])
-            complete[str(variant), str(link)] = losses, np.stack(seeds["correct"].tolist())
-    return complete
+def _over_seeds(run: Run, metric: str) -> dict[tuple[str, str], np.ndarray]:
+    """(variant, link) → scores [seeds, questions]; where a seed is missing, nothing."""
+    seeds = run.experiment.seeds
+    scores = {(variant, link): by_seed for (variant, link, _), by_seed in run.scores(metric).items()}
+    return {
+        key: np.stack([by_seed[seed] for seed in seeds])
+        for key, by_seed in scores.items()
+        if set(seeds) <= set(by_seed)
+    }
 
 
 def link_settings(found: Allocation) -> tuple[str, dict[str, float], dict[str, float]]:

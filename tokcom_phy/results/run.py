@@ -22,7 +22,9 @@ from tokcom_phy.results.reading import RESTORE, damaged, read_json
 from tokcom_phy.results.tables import (
     ACCURACY,
     ALL,
+    Place,
     curves,
+    scores_by_seed,
     tabulate,
     tabulate_costs,
     tabulate_curves,
@@ -154,6 +156,11 @@ class Run:
     def accuracy(self) -> pd.DataFrame:
         """The rows of `curves` with the accuracy over all questions."""
         return self.curves[(self.curves["metric"] == ACCURACY) & (self.curves["question_type"] == ALL)]
+
+    def scores(self, metric: str) -> dict[Place, dict[int, np.ndarray]]:
+        """(variant, link, SNR [dB]) → seed → a score of each question, bool for ``accuracy``, float for other metrics;
+        points without the metric are left out."""
+        return scores_by_seed(self._points, metric)
 
     @cached_property
     def differences(self) -> pd.DataFrame:

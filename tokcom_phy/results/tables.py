@@ -140,7 +140,7 @@ def curves(points: Sequence[Point], among: np.ndarray | None = None, metric: str
     """
     interval = over_questions_and_seeds if metric == ACCURACY else scores_over_questions_and_seeds
     rows = []
-    for key, by_seed in _scores(points, metric).items():
+    for key, by_seed in scores_by_seed(points, metric).items():
         scores = np.stack(list(by_seed.values()))
         scores = scores if among is None else scores[:, among]
         rows.append((*key, *interval(scores), *scores.shape))
@@ -185,7 +185,7 @@ def tabulate_differences(experiment: Experiment, points: Sequence[Point]) -> pd.
                 pairs |= {(here, (variant, other, at[other])): None for other in links[1:]}
     rows = []
     for metric in (ACCURACY, *_metrics(points)):
-        scores = _scores(points, metric)
+        scores = scores_by_seed(points, metric)
         for (variant, link, snr_db), (than_variant, than_link, than_snr_db) in pairs:
             ours, theirs = (
                 scores.get((variant, link, snr_db), {}),
@@ -205,8 +205,8 @@ def _metrics(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(name for point in points for name in point.metrics))
 
 
-def _scores(points: Sequence[Point], metric: str) -> dict[Place, dict[int, np.ndarray]]:
-    """(variant, link, SNR) → seed → a score of each question; points without the metric are left out."""
+def scores_by_seed(points: Sequence[Point], metric: str) -> dict[Place, dict[int, np.ndarray]]:
+    """(variant, link, SNR [dB]) → seed → a score of each question; points without the metric are left out."""
     scores: dict[Place, dict[int, np.ndarray]] = {}
     for point in points:
         if metric == ACCURACY or metric in point.metrics:

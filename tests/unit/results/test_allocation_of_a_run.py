@@ -64,13 +64,17 @@ def test_budgets_that_cannot_be_allocated_are_one_line(found: RunAllocation) -> 
         found.allocations(1e6, float("nan"))
 
 
-@pytest.mark.long
-def test_predictions_stand_beside_what_a_simulation_measured(
-    found: RunAllocation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulation takes its variants from the experiment, not from checkpoints."""
     monkeypatch.setattr(
         commands, "trained_variant", lambda experiment, run_dir, name: experiment.variants[name].model_dump()
     )
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("nothing_trained")
+def test_predictions_stand_beside_what_a_simulation_measured(found: RunAllocation) -> None:
     experiment = commands.simulation(found)
     assert experiment is not None
     link = experiment.resolved().links[experiment.evaluate[0].links[0]]
@@ -93,16 +97,12 @@ def test_predictions_stand_beside_what_a_simulation_measured(
 
 
 @pytest.mark.long
-def test_several_seeds_are_averaged_and_widen_the_intervals(
-    found: RunAllocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("nothing_trained")
+def test_several_seeds_are_averaged_and_widen_the_intervals(found: RunAllocation, tmp_path: Path) -> None:
     settings = load_experiment("allocation", overrides=["allocation.simulate=diagonal", "seeds=[0, 1]"])
     both = RunAllocation(made_up_run(tmp_path / "allocation", settings))
     assert len(both.measured) == len(found.measured)
     np.testing.assert_allclose(both.measured["loss"], found.measured["loss"] + 0.01)  # offsets 0 and 0.02 nat
-    monkeypatch.setattr(
-        commands, "trained_variant", lambda experiment, run_dir, name: experiment.variants[name].model_dump()
-    )
     experiment = commands.simulation(both)
     assert experiment is not None
     run = made_up_run(both.simulation_path, experiment)
